@@ -126,7 +126,7 @@ impl AppState {
         self.applications.store(Arc::new(applications));
     }
 
-    /// Sets the connection settings for reading the topics.
+    /// Sets how the topics are reached from now on.
     pub fn set_cluster(&self, cluster: Cluster) {
         self.cluster.store(Some(Arc::new(cluster)));
     }
@@ -139,7 +139,7 @@ impl AppState {
         self.warm.load(Ordering::Relaxed) && !self.is_draining() && self.applications.load().keys.any_keys()
     }
 
-    /// Records that the warm-up has ended, with or without success.
+    /// Records that the producer is warmed up, or that the warm-up failed.
     pub fn warmed_up(&self) {
         self.warm.store(true, Ordering::Relaxed);
     }

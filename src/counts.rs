@@ -1,4 +1,4 @@
-//! Formats counts and durations for people: `1 event`, `12,000 events`, `1.9 ms`.
+//! Counts, sizes and durations as people read them: `1 event`, `12,000 events`, `1.5 MiB`, `1.9 ms`.
 
 use std::time::Duration;
 
@@ -38,6 +38,31 @@ pub fn in_milliseconds(duration: Duration) -> f64 {
 pub fn milliseconds(duration: Duration) -> String {
     let value = in_milliseconds(duration);
     if value < 100.0 { format!("{value:.1} ms") } else { format!("{value:.0} ms") }
+}
+
+/// The time from `at` to `now` (milliseconds), rounded down to minutes from ten minutes on, and to hours from ten hours
+/// on.
+#[must_use]
+pub fn age(at: i64, now: i64) -> String {
+    let seconds = u64::try_from(now.saturating_sub(at)).unwrap_or_default() / 1000;
+    let whole = match seconds {
+        0..600 => seconds,
+        600..36_000 => seconds / 60 * 60,
+        _ => seconds / 3600 * 3600,
+    };
+    humantime::format_duration(Duration::from_secs(whole)).to_string()
+}
+
+/// A size as people read it: `1.5 MiB`.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    let value = bytes as f64;
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..1_048_576 => format!("{:.1} KiB", value / 1024.0),
+        1_048_576..1_073_741_824 => format!("{:.1} MiB", value / 1_048_576.0),
+        _ => format!("{:.2} GiB", value / 1_073_741_824.0),
+    }
 }
 
 #[cfg(test)]

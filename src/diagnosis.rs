@@ -1,8 +1,8 @@
-//! Problems as users see them: a stable code, the location, what is wrong, and what to do about it.
+//! A problem as people see it: a stable code, where it is, what is wrong, and what to do about it.
 //!
-//! Each error enum converts to a [`Diagnosis`] next to its definition. The log uses `Display`; the terminal uses
-//! `cli::output`. Diagnoses are not `miette` reports, because those quote the source, which can contain a secret, and
-//! cannot wrap a command into lines that a shell accepts.
+//! Every closed list of faults becomes a [`Diagnosis`] by `From`, beside the list. The log shows its `Display`; the
+//! terminal shows it by `cli::output::report`, or by `cli::print_faults` if the configuration cannot be used. It is not a `miette` report, because that quotes the source, which can hold a
+//! secret, and does not break a command into lines that a shell can read.
 
 use std::fmt;
 
@@ -40,6 +40,12 @@ impl Diagnosis {
         Self { problem: format!("{what}: {}", self.problem), ..self }
     }
 
+    /// Returns true if the configuration has to be corrected.
+    #[must_use]
+    pub fn is_misconfiguration(&self) -> bool {
+        self.code == CONFIGURATION
+    }
+
     /// Returns the key and the problem.
     #[must_use]
     pub fn headline(&self) -> String {
@@ -47,9 +53,12 @@ impl Diagnosis {
     }
 }
 
+/// The code of every problem of the configuration.
+const CONFIGURATION: &str = "configuration";
+
 /// Creates a diagnosis of the configuration, or of how it fits this machine.
 pub fn misconfigured(problem: impl Into<String>, remedy: impl Into<Remedy>) -> Diagnosis {
-    Diagnosis::new("configuration", problem, remedy)
+    Diagnosis::new(CONFIGURATION, problem, remedy)
 }
 
 /// On one line, for the log.
@@ -84,41 +93,6 @@ impl Remedy {
     pub fn command(text: impl Into<String>, command: &str) -> Self {
         Self { text: text.into(), command: command.split(' ').map(str::to_owned).collect() }
     }
-
-    /// Wraps the command into lines of at most `width` characters that a shell accepts. A longer word has its own line.
-    #[must_use]
-    pub fn command_lines(&self, width: usize) -> Vec<String> {
-        let mut lines: Vec<String> = Vec::new();
-        for option in self.options() {
-            let joined = match lines.last() {
-                // Leaves two characters for the continuation backslash.
-                Some(line) if line.len() + 1 + option.len() + 2 <= width => format!("{line} {option}"),
-                Some(_) | None => {
-                    lines.push(if lines.is_empty() { option } else { format!("  {option}") });
-                    continue;
-                }
-            };
-            if let Some(line) = lines.last_mut() {
-                *line = joined;
-            }
-        }
-        let last = lines.len().saturating_sub(1);
-        lines.into_iter().enumerate().map(|(at, line)| if at < last { format!("{line} \\") } else { line }).collect()
-    }
-
-    /// Groups the words: each option with its value.
-    fn options(&self) -> Vec<String> {
-        let mut options: Vec<String> = Vec::new();
-        for word in &self.command {
-            match options.last_mut() {
-                Some(option) if !word.starts_with("--") && option.starts_with("--") && !option.contains(' ') => {
-                    option.push_str(&format!(" {word}"));
-                }
-                Some(_) | None => options.push(word.clone()),
-            }
-        }
-        options
-    }
 }
 
 /// On one line, for the log.
@@ -148,20 +122,5 @@ mod tests {
             diagnosis.at("journal.keys").to_string(),
             "journal.keys: can be read by everybody; take it away: chmod o= key"
         );
-    }
-
-    #[test]
-    fn command_lines_fit_and_keep_options_whole() {
-        let command = "kafka-acls.sh --bootstrap-server HOST:PORT --add --allow-principal User:NAME --operation Write \
-                       --topic a.user.v1 --topic a.group.v1";
-        assert_eq!(
-            Remedy::command("grant it", command).command_lines(50),
-            [
-                "kafka-acls.sh --bootstrap-server HOST:PORT --add \\",
-                "  --allow-principal User:NAME --operation Write \\",
-                "  --topic a.user.v1 --topic a.group.v1",
-            ]
-        );
-        assert!(Remedy::from("wait").command_lines(50).is_empty());
     }
 }

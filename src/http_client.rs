@@ -97,7 +97,7 @@ impl HttpResponse {
 pub struct HttpClient(Client);
 
 impl HttpClient {
-    /// Creates a client. Takes about a tenth of a second, because it reads the system's certificates.
+    /// Creates a client. Needs a tenth of a second, because it reads the system's certificates.
     ///
     /// # Errors
     /// [`HttpFault::CaCertificate`], [`HttpFault::Setup`].
@@ -283,7 +283,7 @@ impl std::fmt::Display for HttpFault {
             Self::Setup => "the HTTP client cannot be set up",
             Self::Dns => "the host's name cannot be resolved",
             Self::Connect => "no connection to the host",
-            Self::Tls(words) => return write!(f, "TLS failed: {words}"),
+            Self::Tls(problem) => return write!(f, "TLS failed: {problem}"),
             Self::Timeout => "no complete answer in time",
             Self::Redirect => "the endpoint redirects, which is not followed",
             Self::Interrupted => "the exchange broke off",

@@ -19,4 +19,5 @@ pub mod schema;
 pub mod secret;
 pub mod service;
 pub mod telemetry;
+pub mod terminal;
 pub mod text;

@@ -54,7 +54,7 @@ impl Schema {
 
     /// Returns the document's name: the entity as in topic names and in `ce_type`, or `asyncapi`.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self.entity() {
             Some(entity) => entity.name(),
             None => "asyncapi",

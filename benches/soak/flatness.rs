@@ -1,7 +1,7 @@
-//! Whether the bridge grows: its last life, without the first third, in which it warms up; the next third against the
+//! Whether the bridge grows: its last run, without the first third, in which it warms up; the next third against the
 //! last one.
 //!
-//! Equal conditions are compared: an outage fills the memory for a while, so only calm samples count, those with an empty
+//! Equal conditions are compared: an outage fills the memory for a while, so only quiet samples count, those with an empty
 //! journal for some time. A run that has too few of them is not judged.
 
 use std::fmt;
@@ -15,19 +15,19 @@ const NOISE: f64 = 0.1;
 /// Open files that come and go.
 const FILES: usize = 10;
 
-/// For how many samples in a row the journal must have been empty for the last of them to be calm.
-const CALM: usize = 10;
-/// How many calm samples each third needs.
-const MIN_CALM_SAMPLES: usize = 30;
-/// How long the last life must be, in samples: the program and its allocator take minutes to warm up.
+/// For how many samples in a row the journal must have been empty for the last of them to be quiet.
+const QUIET_AFTER: usize = 10;
+/// How many quiet samples each third needs.
+const MIN_QUIET_SAMPLES: usize = 30;
+/// How long the last run must be, in samples: the program and its allocator take minutes to warm up.
 const MIN_SAMPLES: usize = 300;
 
 /// Before and after.
 pub(crate) struct Flatness {
     samples: usize,
-    /// Calm samples in each of the two thirds.
-    calm: (usize, usize),
-    /// Medians of the calm samples, in KiB.
+    /// Quiet samples in each of the two thirds.
+    quiet_samples: (usize, usize),
+    /// Medians of the quiet samples, in KiB.
     memory: (u64, u64),
     /// The fewest of each third: what comes and goes with connections is left out, and what leaks stays.
     files: (usize, usize),
@@ -36,16 +36,17 @@ pub(crate) struct Flatness {
 }
 
 /// Of the process that was seen last.
-pub(crate) fn of_last_life(samples: &[Sample]) -> Flatness {
+pub(crate) fn of_last_process_run(samples: &[Sample]) -> Flatness {
     let last = samples.last().map(|sample| sample.process);
-    let life: Vec<_> = samples.iter().filter(|sample| Some(sample.process) == last).collect();
-    let third = life.len() / 3;
-    let (before, after) = (&life[third..third * 2], &life[third * 2..]);
-    let calm = (calm(&life, third..third * 2), calm(&life, third * 2..life.len()));
+    let process_run: Vec<_> = samples.iter().filter(|sample| Some(sample.process) == last).collect();
+    let third = process_run.len() / 3;
+    let (before, after) = (&process_run[third..third * 2], &process_run[third * 2..]);
+    let quiet_samples =
+        (quiet_samples(&process_run, third..third * 2), quiet_samples(&process_run, third * 2..process_run.len()));
     Flatness {
-        samples: life.len(),
-        calm: (calm.0.len(), calm.1.len()),
-        memory: (median(&calm.0), median(&calm.1)),
+        samples: process_run.len(),
+        quiet_samples: (quiet_samples.0.len(), quiet_samples.1.len()),
+        memory: (median(&quiet_samples.0), median(&quiet_samples.1)),
         files: (fewest(before), fewest(after)),
         answered: middle(after)
             .map_or(0, |sample| sample.answered)
@@ -54,9 +55,11 @@ pub(crate) fn of_last_life(samples: &[Sample]) -> Flatness {
 }
 
 /// The samples of a range before which nothing was in the journal for a while.
-fn calm<'a>(life: &[&'a Sample], range: std::ops::Range<usize>) -> Vec<&'a Sample> {
-    let is_calm = |at: &usize| at.checked_sub(CALM).is_some_and(|from| life[from..=*at].iter().all(|s| s.journal == 0));
-    range.filter(is_calm).map(|at| life[at]).collect()
+fn quiet_samples<'a>(process_run: &[&'a Sample], range: std::ops::Range<usize>) -> Vec<&'a Sample> {
+    let is_quiet = |at: &usize| {
+        at.checked_sub(QUIET_AFTER).is_some_and(|from| process_run[from..=*at].iter().all(|s| s.journal == 0))
+    };
+    range.filter(is_quiet).map(|at| process_run[at]).collect()
 }
 
 fn median(samples: &[&Sample]) -> u64 {
@@ -80,7 +83,7 @@ impl Flatness {
 
     /// Whether the run tells enough for a judgement.
     pub(crate) fn is_judged(&self) -> bool {
-        self.samples >= MIN_SAMPLES && self.calm.0.min(self.calm.1) >= MIN_CALM_SAMPLES
+        self.samples >= MIN_SAMPLES && self.quiet_samples.0.min(self.quiet_samples.1) >= MIN_QUIET_SAMPLES
     }
 
     /// What grows.
@@ -103,7 +106,7 @@ impl fmt::Display for Flatness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the bridge's last life ({} samples), its second third against its last: memory {} to {} MiB (at most {} \
+            "the bridge's last run ({} samples), its second third against its last: memory {} to {} MiB (at most {} \
              would be flat, with {} more answers to remember), open files {} to {}",
             self.samples,
             self.memory.0 / 1024,
@@ -116,9 +119,9 @@ impl fmt::Display for Flatness {
         if !self.is_judged() {
             write!(
                 f,
-                "; not judged: a judgement takes {MIN_SAMPLES} samples of one life, and {MIN_CALM_SAMPLES} with an empty \
+                "; not judged: a judgement takes {MIN_SAMPLES} samples of one run, and {MIN_QUIET_SAMPLES} with an empty \
                  journal in each third, and here there are {}, {} and {}",
-                self.samples, self.calm.0, self.calm.1
+                self.samples, self.quiet_samples.0, self.quiet_samples.1
             )?;
         }
         Ok(())

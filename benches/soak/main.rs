@@ -1,7 +1,7 @@
 //! The bridge for a long time under load, with a fault each minute: `scripts/soak [MINUTES]`.
 //!
 //! 200 callbacks per second and one of 100 events each second, on a real three-node Apache Kafka. The bridge itself is
-//! killed and replaced in the first half only, so that its last life is long enough to tell whether it grows. Ends with
+//! killed and replaced in the first half only, so that its last run is long enough to tell whether it grows. Ends with
 //! a verdict: nothing lost, no false success, the order kept, the journal empty, memory and open files flat.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
@@ -63,7 +63,7 @@ fn main() {
     }
     let mut report = stage.judge("soak", load);
     report.must_refuse_nothing();
-    let flatness = flatness::of_last_life(&samples.from(0));
+    let flatness = flatness::of_last_process_run(&samples.from(0));
     println!("{report}\n{flatness}");
     report.complaints.extend(flatness.complaints());
     let faults = report.faults();

@@ -15,7 +15,6 @@ use tokio::time::Instant;
 use self::letter::{Found, Letter, Original};
 use super::{AppState, Application};
 use crate::kafka::history::scan::{Range, Scanned, scan};
-use crate::kafka::history::tail::FollowFault;
 use idaas_callback::event_type::Entity;
 use idaas_callback::jose::jwe::{ContentKey, Sealed};
 use idaas_callback::{Disposition, QuarantinedCallback, QuarantinedContent, RequestContext, from_quarantine};
@@ -138,10 +137,7 @@ impl AppState {
         };
         let searched = tokio::task::spawn_blocking(search).await.map_err(|_| "the topics cannot be read".to_owned())?;
         let (scanned, found) = searched;
-        let scanned = scanned.map_err(|fault| match fault {
-            FollowFault::Settings(words) => format!("the topics cannot be read: {words}"),
-            FollowFault::Unreachable(away) => format!("the topics cannot be read: {away}"),
-        })?;
+        let scanned = scanned.map_err(|fault| format!("the topics cannot be read: {fault}"))?;
         let ids = found.ids();
         let mut letters = found.newest.into_values();
         match (letters.next(), letters.next()) {

@@ -6,6 +6,7 @@ mod brokers;
 mod code;
 mod directory;
 mod finding;
+mod journal;
 mod keys;
 mod machine;
 mod report;
@@ -19,9 +20,9 @@ use clap::Args;
 use self::code::Code;
 use self::finding::{Finding, Level};
 use self::report::Report;
-use super::output::stdout;
 use super::{Exit, runtime};
 use crate::config::Config;
+use crate::terminal::stdout;
 
 /// Check the configuration and the environment, and suggest a fix for each problem
 #[derive(Args)]
@@ -80,7 +81,7 @@ fn examine<W: Write>(path: &Path, offline: bool, report: &mut Report<W>) {
     }
     match runtime() {
         Some(runtime) => {
-            report.all(machine::waiting(&config, &runtime));
+            report.all(journal::waiting(&config, &runtime));
             report.all(keys::examine(&config, &runtime));
             report.all(directory::examine(&config, &runtime));
         }

@@ -6,7 +6,6 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anstyle::Style;
 use clap::{Args, Subcommand};
 use idaas_callback::event_type::Entity;
 use idaas_callback::timestamp::rfc3339;
@@ -14,16 +13,18 @@ use serde_json::Value;
 
 use super::find::unread;
 use super::journal::content;
-use super::journal::{age, now};
-use super::output::{BAD, Call, HEADING, QUIET, complain, end, fail, next, shell_word, stdout, styled, terminal_width};
+use super::journal::now;
+use super::output::{Call, end, fail, next, print_error, report, shell_word};
 use super::tail::line;
-use super::{Exit, print_faults, print_unreadable};
+use super::{Exit, print_faults};
 use crate::config::Config;
-use crate::counts::grouped;
+use crate::counts::{age, grouped};
+use crate::diagnosis::Diagnosis;
 use crate::kafka::admin::topics::TopicSettings;
 use crate::kafka::history::scan::{Range, Scanned, scan};
 use crate::kafka::history::tail::TopicRecord;
 use crate::service::wiring;
+use crate::terminal::{BAD, HEADING, PLAIN, QUIET, Style, columns, cut, entry, stdout, styled};
 
 /// Maximum time for reading the topics.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -85,7 +86,7 @@ enum Action {
 #[must_use]
 pub fn run(arguments: &DeadLetterArguments) -> Exit {
     let Some(path) = &arguments.config else {
-        complain("--config FILE is missing: the configuration names the brokers and the topics");
+        print_error("--config FILE is missing: the configuration names the brokers and the topics");
         return Exit::Misconfigured;
     };
     let config = match Config::load(path) {
@@ -107,11 +108,11 @@ fn list(config: &Config, count: u32, json: bool, call: &Call<'_>) -> Exit {
     };
     letters.sort_by_key(|seen| std::cmp::Reverse((seen.timestamp, seen.partition, seen.offset)));
     letters.truncate(usize::try_from(count).unwrap_or(usize::MAX));
-    let (mut out, width) = (stdout(), terminal_width());
+    let (mut out, width) = (stdout(), columns());
     for seen in &letters {
         let line = match width {
             _ if json => line::json(seen).to_string(),
-            Some(width) => line::cut(&compact(seen), width),
+            Some(width) => cut(&compact(seen), width),
             None => summary(seen),
         };
         if let Err(error) = writeln!(out, "{line}") {
@@ -155,12 +156,12 @@ fn show(config: &Config, id: &str, (reveal, json): (bool, bool), call: &Call<'_>
             let data = line::data(&seen).unwrap_or_default();
             for (name, value) in data.as_object().into_iter().flatten() {
                 let shown = content::member(name, value, &config.journal.keys, reveal);
-                writeln!(out, "{}{shown}", styled(HEADING, format!("{name:<16}")))?;
+                writeln!(out, "{}", entry(HEADING, name, 16, shown))?;
             }
             if reveal {
                 return Ok(());
             }
-            writeln!(out, "{}", styled(QUIET, "Personal data is veiled; --reveal shows it. Passwords are never shown."))
+            writeln!(out, "{}", styled(QUIET, content::HIDDEN))
         })
     };
     if !json {
@@ -213,8 +214,8 @@ fn compact(seen: &TopicRecord) -> Vec<(Style, String)> {
     vec![
         (QUIET, format!("{age:>6}")),
         (BAD, format!("{:<17}", content::printable(&reason))),
-        (Style::new(), content::printable(&id)),
-        (Style::new(), content::printable(kind)),
+        (PLAIN, content::printable(&id)),
+        (PLAIN, content::printable(kind)),
         (QUIET, format!("{}@{}", seen.partition, seen.offset)),
     ]
 }
@@ -226,7 +227,7 @@ fn read(config: &Config, newest: u32, mut each: impl FnMut(TopicRecord)) -> Resu
         each(seen);
         true
     });
-    scanned.map_err(print_unreadable)
+    scanned.map_err(|fault| report(&Diagnosis::from(&fault)))
 }
 
 /// Prints what could not be read, and returns the exit code.

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::{Exit, output, runtime};
 use crate::demo::{self, DemoFault, Options};
+use crate::terminal;
 
 /// Width of the output if it is not a terminal, in columns.
 const COLUMNS: usize = 100;
@@ -37,7 +38,7 @@ pub struct DemoArguments {
 /// Runs the command.
 #[must_use]
 pub fn run(arguments: DemoArguments) -> Exit {
-    // By default, invented people must not be mixed with real ones.
+    // Invented users must not mix with real ones by default.
     let prefix = if arguments.bootstrap_servers.is_some() { "idaas-demo" } else { "idaas" };
     let options = Options {
         topic_prefix: arguments.topic_prefix.unwrap_or_else(|| prefix.to_owned()),
@@ -48,7 +49,7 @@ pub fn run(arguments: DemoArguments) -> Exit {
         program: output::program(),
     };
     let Some(runtime) = runtime() else { return Exit::Failed };
-    let mut out = anstream::stdout();
+    let mut out = terminal::stdout();
     match runtime.block_on(demo::run(&options, &mut out)) {
         Ok(true) => Exit::Fine,
         Ok(false) => Exit::Failed,
@@ -60,10 +61,12 @@ pub fn run(arguments: DemoArguments) -> Exit {
             }
             Exit::Failed
         }
-        Err(fault @ (DemoFault::Output(_) | DemoFault::Stage(_) | DemoFault::Interrupted)) => output::complain(fault),
+        Err(fault @ (DemoFault::Output(_) | DemoFault::Stage(_) | DemoFault::Interrupted)) => {
+            output::print_error(fault)
+        }
     }
 }
 
 fn width() -> usize {
-    output::terminal_width().map_or(COLUMNS, |columns| columns.clamp(72, 160))
+    terminal::columns().map_or(COLUMNS, |columns| columns.clamp(72, 160))
 }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use time::OffsetDateTime;
 
 use self::screen::Screen;
-use super::output::{complain, fail, report};
+use super::output::{fail, print_error, report};
 use super::{Exit, print_faults, runtime};
 use crate::config::{Application, Config};
 use crate::diagnosis::{Diagnosis, misconfigured};
@@ -124,7 +124,7 @@ fn finish(summary: &Summary, result: Option<Result<(), RunFault>>, shown: std::i
         report(problem);
     }
     if let Some(more) = summary.problems.len().checked_sub(MAX_PROBLEMS).filter(|more| *more > 0) {
-        complain(format_args!("{more} more problems like these; --json shows them all"));
+        print_error(format_args!("{more} more problems like these; --json shows them all"));
     }
     let exit = match result {
         Some(Ok(())) if summary.is_good() => Exit::Fine,

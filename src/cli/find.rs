@@ -12,16 +12,18 @@ use serde_json::Value;
 
 use super::journal::source::Source;
 use super::journal::{NO_LONGER_QUARANTINED, content};
-use super::output::{Call, complain, end, fail, fix, next, note, report, shell_word, stdout};
+use super::output::{Call, end, fail, fix, next, note, print_error, report, shell_word};
 use super::tail::line;
-use super::{Exit, print_faults, print_unreadable, runtime};
+use super::{Exit, print_faults, runtime};
 use crate::config::Config;
 use crate::counts::counted;
+use crate::diagnosis::Diagnosis;
 use crate::journal::QuarantineId;
 use crate::kafka::admin::topics::TopicSettings;
 use crate::kafka::history::scan::{Range, Scanned, scan};
-use crate::kafka::history::tail::{FollowFault, TopicRecord};
+use crate::kafka::history::tail::TopicRecord;
 use crate::service::wiring;
+use crate::terminal::stdout;
 use idaas_callback::jose::jwe::ContentKey;
 
 /// Maximum time for reading the topics.
@@ -108,7 +110,7 @@ pub fn run(arguments: &FindArguments) -> Exit {
             Err(fault) => drop(report(&fault.context("the journal was not searched"))),
             Ok(source) => match waiting::search(&source, &config, arguments, &mut places).await {
                 Ok(()) => places.searched = true,
-                Err(why) => drop(complain(format_args!("the journal was not searched: {why}"))),
+                Err(why) => drop(print_error(format_args!("the journal was not searched: {why}"))),
             },
         }
     });
@@ -138,9 +140,11 @@ pub fn run(arguments: &FindArguments) -> Exit {
     }
     match scanned {
         Ok(scanned) => ended(&scanned, &places, arguments),
-        Err(fault @ FollowFault::Settings(_)) => print_unreadable(fault),
-        Err(fault @ FollowFault::Unreachable(_)) => {
-            let failed = print_unreadable(fault);
+        Err(fault) => {
+            let failed = report(&Diagnosis::from(&fault));
+            if failed == Exit::Misconfigured {
+                return failed;
+            }
             if !places.is_empty() {
                 return Exit::Fine;
             }
@@ -185,10 +189,10 @@ fn ended(scanned: &Scanned, places: &Places, arguments: &FindArguments) -> Exit 
         "{} is not in the journal, not in quarantine, and not among the {} of the last {}",
         arguments.id,
         counted(scanned.records, "record"),
-        in_words(arguments.since)
+        described(arguments.since)
     );
     if QuarantineId::parse(&arguments.id).is_some() {
-        let failed = complain(problem);
+        let failed = print_error(problem);
         published_or_discarded(&arguments.id);
         return failed;
     }
@@ -197,8 +201,8 @@ fn ended(scanned: &Scanned, places: &Places, arguments: &FindArguments) -> Exit 
     fail(problem, remedy)
 }
 
-/// Formats a duration for a sentence.
-fn in_words(time: Duration) -> String {
+/// A duration for a sentence.
+fn described(time: Duration) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
     let seconds = time.as_secs();
     let unit = UNITS.into_iter().find(|(length, _)| seconds > 0 && seconds.is_multiple_of(*length));
@@ -252,8 +256,8 @@ mod tests {
 
     #[test]
     fn a_time_is_in_words() {
-        let words = |seconds| in_words(Duration::from_secs(seconds));
-        assert_eq!(words(7 * 86_400), "7 days");
-        assert_eq!([words(86_400), words(5_400), words(0)], ["1 day", "90 minutes", "0s"]);
+        let shown = |seconds| described(Duration::from_secs(seconds));
+        assert_eq!(shown(7 * 86_400), "7 days");
+        assert_eq!([shown(86_400), shown(5_400), shown(0)], ["1 day", "90 minutes", "0s"]);
     }
 }

@@ -9,6 +9,7 @@ use idaas_simulator::key_files::{self, CONFIGURATION, DirectoryFault, ENCRYPTION
 use zeroize::Zeroizing;
 
 use super::{Exit, output};
+use crate::terminal;
 
 /// File with the token that protects the admin interface, 64 hexadecimal digits.
 const ADMIN_TOKEN: &str = "admin.token";
@@ -55,15 +56,15 @@ pub fn run(arguments: &InitArguments) -> Exit {
     let answers = match answers(arguments, &mut |what, flag| ask.for_value(what, flag)) {
         Ok(answers) => answers,
         Err(problem) => {
-            output::complain(problem);
+            output::print_error(problem);
             return Exit::Misconfigured;
         }
     };
     match write(&arguments.directory, &answers) {
         Ok(files) => {
-            output::end(told(&files, &arguments.directory, &answers, &mut output::stdout()).map(|()| Exit::Fine))
+            output::end(told(&files, &arguments.directory, &answers, &mut terminal::stdout()).map(|()| Exit::Fine))
         }
-        Err(fault) => output::complain(fault),
+        Err(fault) => output::print_error(fault),
     }
 }
 

@@ -18,12 +18,13 @@ use time::format_description::well_known::Rfc3339;
 
 use self::captured::Captured;
 use self::steps::Screen;
-use super::output::{complain, end, fail, report, stdout};
+use super::output::{end, fail, print_error, report};
 use super::{Exit, print_faults, runtime};
 use crate::config::{Application, Config};
 use crate::diagnosis::Diagnosis;
 use crate::keys::{Clients, Proxy, fetch};
 use crate::service::wiring;
+use crate::terminal::stdout;
 
 /// Show every processing step of one captured or quarantined callback, and the records it would become
 ///
@@ -78,7 +79,7 @@ pub fn run(arguments: &InspectArguments) -> Exit {
     let application = match choose(&config, arguments.application.as_deref(), audience.as_deref()) {
         Ok(application) => application,
         Err(problem) => {
-            complain(problem);
+            print_error(problem);
             return Exit::Misconfigured;
         }
     };

@@ -3,6 +3,7 @@
 //! Uses the running service, because only one process can open the files. Opens them itself if no service is running.
 
 pub(in crate::cli) mod content;
+mod outcome;
 mod show;
 pub(in crate::cli) mod source;
 
@@ -12,12 +13,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 
-use super::output::{Call, complain, end, fix_line, report, stdout};
+use super::output::{Call, end, fix_line, print_error, report};
 use super::{Exit, print_faults, runtime};
 use crate::config::Config;
 use crate::http::journal::EntryKind;
 use crate::journal::QuarantineId;
-pub(in crate::cli) use show::{NO_LONGER_QUARANTINED, age, reason};
+use crate::terminal::stdout;
+pub(in crate::cli) use outcome::NO_LONGER_QUARANTINED;
+pub(in crate::cli) use show::reason;
 use source::Source;
 
 /// Maximum number of entries listed individually.
@@ -96,7 +99,7 @@ enum Action {
 #[must_use]
 pub fn run(arguments: &JournalArguments) -> Exit {
     let Some(path) = &arguments.config else {
-        complain("--config FILE is missing: the configuration says where the journal is");
+        print_error("--config FILE is missing: the configuration says where the journal is");
         return Exit::Misconfigured;
     };
     let config = match Config::load(path) {
@@ -117,7 +120,7 @@ pub fn run(arguments: &JournalArguments) -> Exit {
             Some(Action::Redrive { ids }) => redrive(&source, ids, json, &call).await,
             Some(Action::Discard { id, yes }) => discard(&source, (id, *yes, json), &call).await,
         };
-        done.unwrap_or_else(complain)
+        done.unwrap_or_else(print_error)
     })
 }
 
@@ -194,7 +197,7 @@ async fn show(
                 .and_then(|()| writeln!(out, "{}", fix_line(label, step)))
                 .map(|()| Exit::Fine)
         }
-        Err(meant) => writeln!(out, "{}", show::meant(&meant, id, false, now(), call)).map(|()| Exit::Failed),
+        Err(kind) => writeln!(out, "{}", outcome::described(&kind, id, false, now(), call)).map(|()| Exit::Failed),
     };
     Ok(end(written))
 }
@@ -202,14 +205,14 @@ async fn show(
 async fn redrive(source: &Source, ids: &[String], json: bool, call: &Call<'_>) -> Result<Exit, String> {
     let mut exit = Exit::Fine;
     for id in ids {
-        let meant = source.redrive(id).await?;
-        if !matches!(meant, EntryKind::Published { .. } | EntryKind::Retried(_) | EntryKind::TriedByItself(_)) {
+        let kind = source.redrive(id).await?;
+        if !matches!(kind, EntryKind::Published { .. } | EntryKind::Retried(_) | EntryKind::TriedByItself(_)) {
             exit = Exit::Failed;
         }
         let line = if json {
-            serde_json::json!({"id": id, "outcome": meant}).to_string()
+            serde_json::json!({"id": id, "outcome": kind}).to_string()
         } else {
-            show::redriven(&meant, id, now(), call)
+            outcome::redriven(&kind, id, now(), call)
         };
         if let Err(error) = print(&format!("{line}\n")) {
             return Ok(end(Err(error)));
@@ -219,15 +222,15 @@ async fn redrive(source: &Source, ids: &[String], json: bool, call: &Call<'_>) -
 }
 
 async fn discard(source: &Source, (id, yes, json): (&str, bool, bool), call: &Call<'_>) -> Result<Exit, String> {
-    let meant = if yes { source.discard(id).await? } else { source.find_thing(id).await? };
-    let exit = if matches!(meant, EntryKind::Entry(_) | EntryKind::Callback(_)) { Exit::Fine } else { Exit::Failed };
+    let kind = if yes { source.discard(id).await? } else { source.find_entry(id).await? };
+    let exit = if matches!(kind, EntryKind::Entry(_) | EntryKind::Callback(_)) { Exit::Fine } else { Exit::Failed };
     let mut out = stdout();
     let written: io::Result<()> = if json {
         let done = yes && exit == Exit::Fine;
-        let found = serde_json::json!({"discarded": done, "found": meant});
+        let found = serde_json::json!({"discarded": done, "found": kind});
         writeln!(out, "{found}")
     } else {
-        writeln!(out, "{}", show::meant(&meant, id, yes, now(), call))
+        writeln!(out, "{}", outcome::described(&kind, id, yes, now(), call))
     };
     Ok(end(written.map(|()| exit)))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio::runtime::Runtime;
 
-use super::output::complain;
+use super::output::print_error;
 use super::{Exit, print_faults, runtime};
 use crate::config::Config;
 use crate::diagnosis::misconfigured;
@@ -52,7 +52,7 @@ pub fn run(arguments: &MaterializeArguments) -> Exit {
         return print_faults(&[fault]);
     };
     super::serve::start_logging(&config);
-    let Ok(metrics) = StateMetrics::new() else { return complain("the metrics cannot be registered") };
+    let Ok(metrics) = StateMetrics::new() else { return print_error("the metrics cannot be registered") };
     let health = Arc::new(StateHealth { metrics, ready: AtomicBool::new(false) });
     let materializer = Materializer {
         cluster: wiring::cluster(&config),
@@ -82,7 +82,7 @@ fn work(runtime: &Runtime, materializer: Materializer, serve: impl FnOnce() -> s
     runtime.block_on(async {
         let (admin, mut orders) = match serve().and_then(|admin| Ok((admin, service::signals()?))) {
             Ok(started) => started,
-            Err(error) => return complain(format_args!("the admin listener cannot be started: {error}")),
+            Err(error) => return print_error(format_args!("the admin listener cannot be started: {error}")),
         };
         let (stop, alive) = (Arc::clone(&materializer.stop), materializer.health.metrics.liveness.watch("materialize"));
         let mut work = tokio::task::spawn_blocking(move || {
@@ -105,8 +105,8 @@ fn work(runtime: &Runtime, materializer: Materializer, serve: impl FnOnce() -> s
         admin.stop().await;
         match ended {
             Ok(Ok(())) => Exit::Fine,
-            Ok(Err(error)) => complain(error),
-            Err(panic) => complain(format_args!("the work has ended unexpectedly: {panic}")),
+            Ok(Err(error)) => print_error(error),
+            Err(panic) => print_error(format_args!("the work has ended unexpectedly: {panic}")),
         }
     })
 }
@@ -124,8 +124,8 @@ fn create_topics(config: &Config) {
                 tracing::info!(code = LogCode::TopicCreated.as_str(), topic = wanted.name, "the topic was created")
             }
             Creation::WasThere => {}
-            Creation::Refused { problem, remedy, .. } => {
-                tracing::warn!(code = LogCode::TopicNotCreated.as_str(), topic = wanted.name, "{problem}; {remedy}");
+            Creation::Rejected { diagnosis, .. } => {
+                tracing::warn!(code = LogCode::TopicNotCreated.as_str(), topic = wanted.name, "{diagnosis}");
             }
         }
     }

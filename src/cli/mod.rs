@@ -18,17 +18,14 @@ pub mod simulate;
 pub mod tail;
 pub mod topics;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::counts::counted;
 use crate::diagnosis::Diagnosis;
-use crate::kafka::client::connection_error::Unreachable;
-use crate::kafka::history::tail::FollowFault;
-use crate::service::wiring;
-use simulate::show::Colour;
+use crate::terminal::stderr;
 
 /// Path of the configuration, unless `--config` or the environment specifies another.
 pub(crate) const DEFAULT_CONFIG: &str = "/etc/idaas-bridge/bridge.toml";
@@ -101,9 +98,7 @@ pub fn main() -> ExitCode {
     match Program::parse().command {
         Command::Serve(arguments) => serve::run(&arguments).into(),
         Command::Demo(arguments) => demo::run(arguments).into(),
-        Command::Simulate(arguments) => {
-            simulate::run(&arguments, colour(), &mut std::io::stdout(), &mut anstream::stderr()).into()
-        }
+        Command::Simulate(arguments) => simulate::run(&arguments, &mut std::io::stdout(), &mut stderr()).into(),
         Command::Check(arguments) => check::run(&arguments).into(),
         Command::Topics(arguments) => topics::run(&arguments).into(),
         Command::Inspect(arguments) => inspect::run(&arguments).into(),
@@ -120,52 +115,22 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Returns the colour mode: coloured on a terminal, unless the user has set `NO_COLOR`.
-fn colour() -> Colour {
-    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    if std::io::stdout().is_terminal() && !unwanted { Colour::On } else { Colour::Off }
-}
-
 /// Prints the faults of the configuration to stderr.
 pub(crate) fn print_faults(faults: &[Diagnosis]) -> Exit {
-    output::complain(format_args!("the configuration has {}", counted(faults.len() as u64, "fault")));
+    output::print_error(format_args!("the configuration has {}", counted(faults.len() as u64, "fault")));
     for fault in faults {
-        // A closed stderr is not an error.
-        let _ = writeln!(anstream::stderr(), "  {}", fault.headline());
+        // If stderr is closed, nothing can be reported.
+        let _ = writeln!(stderr(), "  {}", fault.headline());
         fault.remedy.iter().cloned().for_each(output::fix);
     }
     Exit::Misconfigured
-}
-
-/// Prints to stderr that the topics cannot be read, and what to do.
-pub(crate) fn print_unreadable(fault: FollowFault) -> Exit {
-    match fault {
-        FollowFault::Settings(words) => print_faults(&[wiring::kafka_fault(words)]),
-        FollowFault::Unreachable(away) => print_unreachable("the topics cannot be read: ", &away),
-    }
-}
-
-/// Prints to stderr that Kafka does not respond, and what to do about each cause.
-pub(crate) fn print_unreachable(what: &str, away: &Unreachable) -> Exit {
-    let failed = output::complain(format_args!("{what}{away}"));
-    let mut told = Vec::new();
-    for remedy in away.troubles.iter().map(|trouble| trouble.cause.remedy()) {
-        if !told.contains(&remedy) {
-            output::fix(remedy);
-            told.push(remedy);
-        }
-    }
-    if told.is_empty() {
-        output::fix("start the brokers, or correct kafka.bootstrap_servers; `idaas-bridge check` names the cause");
-    }
-    failed
 }
 
 /// Creates the runtime for everything except the HTTP workers, which have their own.
 pub(crate) fn runtime() -> Option<tokio::runtime::Runtime> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     if let Err(error) = &runtime {
-        output::complain(format_args!("the runtime cannot be started: {error}"));
+        output::print_error(format_args!("the runtime cannot be started: {error}"));
     }
     runtime.ok()
 }

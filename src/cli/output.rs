@@ -1,46 +1,22 @@
-//! Output of the commands: coloured on a terminal, plain otherwise. Also prints errors and their fixes.
+//! What commands say besides their results: errors, fixes, notes, and how to call the program again.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use anstyle::{AnsiColor, Style};
 use clap::CommandFactory;
 
 use super::Exit;
 use crate::diagnosis::{Diagnosis, Remedy};
-
-/// Success.
-pub(super) const GOOD: Style = AnsiColor::Green.on_default();
-/// Works, but is probably not intended.
-pub(super) const WARNING: Style = AnsiColor::Yellow.on_default();
-/// Errors.
-pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
-/// Headings.
-pub(super) const HEADING: Style = Style::new().bold();
-/// Secondary text.
-pub(super) const QUIET: Style = Style::new().dimmed();
-
-/// Width of wrapped sentences, in columns.
-pub(super) const WIDTH: usize = 80;
+use crate::terminal::{BAD, GOOD, TEXT_WIDTH, WARNING, fill, stderr, styled, wrap};
 
 /// If the program's path is longer, suggested commands contain only its name. In bytes.
 const MAX_COMMAND_WIDTH: usize = 40;
 
-/// Applies a style. A plain output stream removes the colours again.
-pub(super) fn styled(style: Style, text: impl Display) -> String {
-    format!("{style}{text}{style:#}")
-}
-
-/// Returns standard output, without colours if it is not a terminal or the environment says so (`NO_COLOR`).
-pub(super) fn stdout() -> anstream::AutoStream<io::StdoutLock<'static>> {
-    anstream::AutoStream::auto(io::stdout()).lock()
-}
-
-/// Prints an error to stderr. Returns [`Exit::Failed`].
-pub(super) fn complain(text: impl Display) -> Exit {
-    // A closed stderr is not an error.
-    let _ = writeln!(anstream::stderr(), "{}", error(text));
+/// Prints on stderr why the command cannot continue.
+pub(super) fn print_error(text: impl Display) -> Exit {
+    // If stderr is closed, nothing can be reported.
+    let _ = writeln!(stderr(), "{}", error(text));
     Exit::Failed
 }
 
@@ -49,30 +25,30 @@ pub(super) fn error(text: impl Display) -> String {
     format!("{} {text}", styled(BAD, "error:"))
 }
 
-/// Prints an error and its fix to stderr. Returns [`Exit::Failed`].
+/// Prints on stderr why the command cannot continue, and the fix.
 pub(super) fn fail(problem: impl Display, remedy: impl Into<Remedy>) -> Exit {
-    let failed = complain(problem);
+    let failed = print_error(problem);
     fix(remedy);
     failed
 }
 
-/// Prints a diagnosis to stderr. Returns [`Exit::Failed`].
+/// The same, of a diagnosis. The exit code tells whether the configuration has to be corrected.
 pub(super) fn report(diagnosis: &Diagnosis) -> Exit {
-    let failed = complain(diagnosis.headline());
+    let failed = print_error(diagnosis.headline());
     diagnosis.remedy.iter().cloned().for_each(fix);
-    failed
+    if diagnosis.is_misconfiguration() { Exit::Misconfigured } else { failed }
 }
 
-/// Prints the fix of an error to stderr.
+/// Prints on stderr the fix for an error.
 pub(super) fn fix(remedy: impl Into<Remedy>) {
-    // A closed stderr is not an error.
-    let _ = writeln!(anstream::stderr(), "{}", fix_line("fix", remedy));
+    // If stderr is closed, nothing can be reported.
+    let _ = writeln!(stderr(), "{}", fix_line("fix", remedy));
 }
 
-/// Prints to stderr what to look at next.
+/// Prints on stderr what to look at next.
 pub(super) fn next(remedy: impl Into<Remedy>) {
-    // A closed stderr is not an error.
-    let _ = writeln!(anstream::stderr(), "{}", fix_line("next", remedy));
+    // If stderr is closed, nothing can be reported.
+    let _ = writeln!(stderr(), "{}", fix_line("next", remedy));
 }
 
 /// Formats a remedy with its label, as every command shows it below a line of text.
@@ -82,49 +58,49 @@ pub(super) fn fix_line(label: &str, remedy: impl Into<Remedy>) -> String {
 
 /// Formats a remedy with its label, indented by `margin` columns and wrapped at 80. A command is formatted for a shell.
 pub(super) fn fix_line_at(margin: usize, label: &str, remedy: &Remedy) -> String {
-    let mut remedy = Remedy { text: called(&remedy.text), command: remedy.command.clone() };
-    if let Some(first) = remedy.command.first_mut().filter(|first| *first == "idaas-bridge") {
+    let mut command = remedy.command.clone();
+    if let Some(first) = command.first_mut().filter(|first| *first == "idaas-bridge") {
         *first = program();
     }
     // A colon and a space follow the label.
     let indent = margin + label.len() + 2;
-    let colon = if remedy.command.is_empty() { "" } else { ":" };
-    let text = wrapped(&format!("{}{colon}", remedy.text), WIDTH - indent).join(&format!("\n{:indent$}", ""));
-    let command = remedy.command_lines(WIDTH - margin - 2);
-    let command: String = command.iter().map(|line| format!("\n{:margin$}  {line}", "")).collect();
+    let colon = if command.is_empty() { "" } else { ":" };
+    let text =
+        wrap(&format!("{}{colon}", called(&remedy.text)), TEXT_WIDTH - indent).join(&format!("\n{:indent$}", ""));
+    let command = if command.is_empty() {
+        String::new()
+    } else {
+        format!("\n{:margin$}  {}", "", shell_lines(&command, margin + 2))
+    };
     format!("{:margin$}{} {text}{command}", "", styled(GOOD, format_args!("{label}:")))
 }
 
-/// Wraps a text into lines of at most `width` characters. A longer word has its own line.
-pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.is_empty() => line.push_str(word),
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
+/// A command as a shell reads it, in lines that begin at column `margin` and end before column 80. An option and its
+/// value stay together.
+fn shell_lines(command: &[String], margin: usize) -> String {
+    let mut options: Vec<String> = Vec::new();
+    for word in command {
+        match options.last_mut() {
+            Some(option) if !word.starts_with("--") && option.starts_with("--") && !option.contains(' ') => {
+                option.push_str(&format!(" {word}"));
             }
-            Some(_) | None => lines.push(word.to_owned()),
+            Some(_) | None => options.push(word.clone()),
         }
     }
-    lines
+    // Behind each line, a space and a backslash; further lines are indented by two.
+    let room = TEXT_WIDTH - margin - 2;
+    fill(options.iter().map(String::as_str), &[room, room - 2]).join(&format!(" \\\n{:margin$}  ", ""))
 }
 
-/// Prints a note to stderr.
+/// Prints on stderr something that is not an error.
 pub(super) fn note(text: impl Display) {
-    // A closed stderr is not an error.
-    let _ = writeln!(anstream::stderr(), "{}", note_line(text));
+    // If stderr is closed, nothing can be reported.
+    let _ = writeln!(stderr(), "{}", note_line(text));
 }
 
-/// Formats a note.
+/// The line of something that is not an error.
 pub(super) fn note_line(text: impl Display) -> String {
     format!("{} {text}", styled(WARNING, "note:"))
-}
-
-/// Returns the width of the terminal on stdout, but at least 40 columns. `None` if stdout is not a terminal.
-pub(super) fn terminal_width() -> Option<usize> {
-    terminal_size::terminal_size_of(io::stdout()).map(|(terminal_size::Width(columns), _)| usize::from(columns).max(40))
 }
 
 /// Returns how to call this program again from the current directory, in a short form for a shell.
@@ -134,7 +110,7 @@ pub(super) fn program() -> String {
     short_call(&called, &here)
 }
 
-/// Replaces the program's name in suggested commands by the way it was called, because remedies contain only the name.
+/// A text with its commands called as this program was, because a remedy contains only the program's name.
 fn called(text: &str) -> String {
     renamed(text, &program())
 }
@@ -211,7 +187,7 @@ pub(super) fn end(result: io::Result<Exit>) -> Exit {
     match result {
         Ok(exit) => exit,
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Exit::Fine,
-        Err(error) => complain(format_args!("the result cannot be written ({})", error.kind())),
+        Err(error) => print_error(format_args!("the result cannot be written ({})", error.kind())),
     }
 }
 
@@ -233,6 +209,18 @@ mod tests {
         ] {
             assert_eq!(renamed(text, "./ib"), shown);
         }
+    }
+
+    #[test]
+    fn command_lines_fit_and_keep_options_whole() {
+        let command = "kafka-acls.sh --bootstrap-server HOST:PORT --add --allow-principal User:NAME --operation Write \
+                       --topic a.user.v1 --topic a.group.v1";
+        assert_eq!(
+            shell_lines(&Remedy::command("grant it", command).command, 30).replace(&" ".repeat(30), "|"),
+            "kafka-acls.sh --bootstrap-server HOST:PORT --add \\\n\
+             |  --allow-principal User:NAME --operation Write \\\n\
+             |  --topic a.user.v1 --topic a.group.v1"
+        );
     }
 
     #[test]

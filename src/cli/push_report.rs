@@ -9,13 +9,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Args;
 
 use self::runs::Folder;
-use super::output::{Call, end, fail, note, stdout};
+use super::output::{Call, end, fail, note, report};
 use super::tail::absent;
-use super::{Exit, print_faults, print_unreadable};
+use super::{Exit, print_faults};
 use crate::config::Config;
+use crate::diagnosis::Diagnosis;
 use crate::kafka::admin::topics::state_topics::state_pairs;
 use crate::kafka::history::scan::{Range, Scanned, scan};
 use crate::service::wiring;
+use crate::terminal::stdout;
 
 /// Maximum time for reading the topics.
 const LIMIT: Duration = Duration::from_secs(3600);
@@ -75,7 +77,7 @@ pub fn run(arguments: &PushReportArguments) -> Exit {
     });
     let (events, states) = match read {
         Ok(read) => read,
-        Err(fault) => return print_unreadable(fault),
+        Err(fault) => return report(&Diagnosis::from(&fault)),
     };
     let call = Call::new(&arguments.config);
     let complete = warn(&events, &call) & warn(&states, &call);
@@ -96,7 +98,7 @@ pub fn run(arguments: &PushReportArguments) -> Exit {
     end(shown.map(|()| if complete { Exit::Fine } else { Exit::Failed }))
 }
 
-/// Prints what could not be read. Returns true if everything that exists was read.
+/// Prints what could not be read. Returns true if everything was read that exists.
 fn warn(scanned: &Scanned, call: &Call<'_>) -> bool {
     for topic in &scanned.missing {
         note(absent(topic, call));

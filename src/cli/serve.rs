@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 
 use super::{Exit, print_faults, runtime};
 use crate::config::{Config, LogFormat};
-use crate::service::{self, Service, StartFault, wiring};
+use crate::service::{self, Service, wiring};
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::logs::{self, Format};
 
@@ -60,11 +60,11 @@ fn serve(runtime: &Runtime, path: &Path, config: Config) -> Exit {
                     Exit::Failed
                 }
             }
-            Err(StartFault::Configuration(faults)) => print_faults(&faults),
-            Err(StartFault::Failed(why)) => {
-                tracing::error!(code = LogCode::NotStarted.as_str(), "{why}");
+            Err(fault) if fault.code == LogCode::NotStarted.as_str() => {
+                tracing::error!(code = LogCode::NotStarted.as_str(), "{fault}");
                 Exit::Failed
             }
+            Err(fault) => print_faults(&[fault]),
         }
     })
 }

@@ -10,14 +10,16 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use idaas_callback::event_type::Entity;
 
-use super::output::{Call, end, fail, note, stdout, terminal_width};
-use super::{Exit, print_faults, print_unreadable};
+use super::output::{Call, end, fail, note, report};
+use super::{Exit, print_faults};
 use crate::config::Config;
+use crate::diagnosis::Diagnosis;
 use crate::kafka::admin::topics::TopicSettings;
 use crate::kafka::admin::topics::state_topics::state_pairs;
 use crate::kafka::history::tail::{Begin, TailReader};
 use crate::schema::StateSchema;
 use crate::service::wiring;
+use crate::terminal::{columns, stdout};
 
 /// Timeout of the cluster's first response, and time to wait for a record before the state is checked.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -68,7 +70,7 @@ pub fn run(arguments: &TailArguments) -> Exit {
     let begin = if arguments.from_beginning { Begin::Oldest } else { Begin::Now };
     let follower = match TailReader::start(&wiring::cluster(&config), &topics, begin, CONNECT_TIMEOUT) {
         Ok(follower) => follower,
-        Err(fault) => return print_unreadable(fault),
+        Err(fault) => return report(&Diagnosis::from(&fault)),
     };
     for topic in follower.missing() {
         note(absent(topic, &Call::new(&arguments.config)));
@@ -102,15 +104,15 @@ fn topics(config: &Config, names: &[String]) -> Vec<String> {
 
 fn follow(mut follower: TailReader, arguments: &TailArguments, out: &mut dyn Write) -> io::Result<()> {
     let mut left = arguments.count.unwrap_or(u64::MAX);
-    let width = terminal_width();
-    let mut told = 0;
+    let width = columns();
+    let mut shown = 0;
     while left > 0 {
         let Some(seen) = follower.next(POLL_TIMEOUT) else {
-            let troubles = follower.troubles();
-            for trouble in troubles.iter().skip(told) {
-                note(&trouble.words);
+            let errors = follower.errors();
+            for error in errors.iter().skip(shown) {
+                note(&error.text);
             }
-            told = troubles.len();
+            shown = errors.len();
             continue;
         };
         if arguments.json {

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::output::{BAD, GOOD, HEADING, QUIET, WARNING, end, fix_line, stdout, styled};
-use super::{Exit, print_faults, print_unreachable};
+use super::output::{end, fix_line, report};
+use super::{Exit, print_faults};
 use crate::config::Config;
+use crate::diagnosis::Diagnosis;
 use crate::kafka::admin::administrator::{Administrator, Creation};
 use crate::kafka::admin::topic_drift::compare::{differences, grouped};
 use crate::kafka::admin::topic_drift::text::span;
@@ -18,6 +19,7 @@ use crate::kafka::admin::topic_drift::{Difference, Severity};
 use crate::kafka::admin::topics::{Cleanup, ExistingTopic, State, TopicSettings, WantedTopic};
 use crate::kafka::client::connection_error::Unreachable;
 use crate::service::wiring;
+use crate::terminal::{BAD, GOOD, QUIET, Table, WARNING, stdout, styled};
 
 /// Timeout of a request to the cluster.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
@@ -46,11 +48,11 @@ pub fn run(arguments: &TopicsArguments) -> Exit {
     };
     let administrator = match Administrator::new(&wiring::cluster(&config)) {
         Ok(administrator) => administrator,
-        Err(fault) => return print_faults(&[wiring::kafka_fault(fault.to_string())]),
+        Err(fault) => return print_faults(&[fault.into()]),
     };
     let plan = TopicSettings::with_states(&config);
     let mut out = stdout();
-    match look(&administrator, &plan, arguments.create, &mut out) {
+    match observe_and_create(&administrator, &plan, arguments.create, &mut out) {
         Ok(states) => {
             let path = arguments.config.display().to_string();
             let good = states.iter().zip(&plan.topics).all(|(state, wanted)| !is_wrong(&differences(wanted, state)));
@@ -63,11 +65,11 @@ pub fn run(arguments: &TopicsArguments) -> Exit {
                 failed @ (Exit::Failed | Exit::Misconfigured) => failed,
             }
         }
-        Err(away) => print_unreachable("", &away),
+        Err(unreachable) => report(&Diagnosis::from(&unreachable)),
     }
 }
 
-fn look(
+fn observe_and_create(
     administrator: &Administrator,
     plan: &TopicSettings,
     create: bool,
@@ -85,8 +87,9 @@ fn look(
         let _ = match creation {
             Creation::Created => writeln!(out, "{} {name}", styled(GOOD, "created")),
             Creation::WasThere => writeln!(out, "{} {name}: it is there by now", styled(QUIET, "skipped")),
-            Creation::Refused { problem, remedy, .. } => {
-                writeln!(out, "{} {name}: {problem}\n{}", styled(BAD, "not created"), fix_line("fix", remedy))
+            Creation::Rejected { diagnosis: Diagnosis { problem, remedy, .. }, .. } => {
+                let remedy = fix_line("fix", remedy.unwrap_or_default());
+                writeln!(out, "{} {name}: {problem}\n{remedy}", styled(BAD, "not created"))
             }
         };
     }
@@ -100,16 +103,17 @@ fn is_wrong(differences: &[Difference]) -> bool {
 
 /// Prints one row per topic, and below the table what to do.
 fn table(plan: &TopicSettings, states: &[State], path: &str, out: &mut dyn Write) -> io::Result<()> {
-    const HEADINGS: [&str; 7] = ["topic", "partitions", "replicas", "in sync", "cleanup", "record bytes", "retention"];
-    let groups = grouped(plan, states);
-    let rows: Vec<[String; 7]> = plan.topics.iter().zip(states).map(|(wanted, state)| row(wanted, state)).collect();
-    let widths = HEADINGS.map(str::len);
-    let widths = rows.iter().fold(widths, |widths, row| {
-        let mut cells = row.iter().map(String::len);
-        widths.map(|width| width.max(cells.next().unwrap_or_default()))
-    });
-    writeln!(out, "{}  {}", styled(HEADING, line(&HEADINGS, widths)), styled(HEADING, "state"))?;
-    for ((wanted, state), row) in plan.topics.iter().zip(states).zip(&rows) {
+    let mut table = Table::new([
+        "topic",
+        ">partitions",
+        ">replicas",
+        ">in sync",
+        ">cleanup",
+        ">record bytes",
+        ">retention",
+        "state",
+    ]);
+    for (wanted, state) in plan.topics.iter().zip(states) {
         let found = differences(wanted, state);
         let verdict = match () {
             () if found.is_empty() => styled(GOOD, "ok"),
@@ -117,9 +121,12 @@ fn table(plan: &TopicSettings, states: &[State], path: &str, out: &mut dyn Write
             () if is_wrong(&found) => styled(BAD, "wrong"),
             () => styled(WARNING, "see below"),
         };
-        writeln!(out, "{}  {verdict}", line(row, widths))?;
+        let [partitions, replicas, in_sync, cleanup, bytes, retention] = cells(wanted, state);
+        table.row([wanted.name.clone(), partitions, replicas, in_sync, cleanup, bytes, retention, verdict]);
     }
+    write!(out, "{table}")?;
     notes(states, out)?;
+    let groups = grouped(plan, states);
     if !groups.is_empty() {
         writeln!(out)?;
     }
@@ -137,18 +144,6 @@ fn table(plan: &TopicSettings, states: &[State], path: &str, out: &mut dyn Write
         writeln!(out, "{}", fix_line("fix", remedy))?;
     }
     out.flush()
-}
-
-/// Formats the cells of a row, each as wide as its column. The first cell is text, the others are mostly numbers.
-fn line(cells: &[impl AsRef<str>; 7], widths: [usize; 7]) -> String {
-    let mut cells = cells.iter().map(AsRef::as_ref).zip(widths);
-    let first = cells.next().map_or_else(String::new, |(text, width)| format!("{text:width$}"));
-    cells.fold(first, |line, (text, width)| format!("{line}  {text:>width$}"))
-}
-
-fn row(wanted: &WantedTopic, state: &State) -> [String; 7] {
-    let [partitions, replicas, in_sync, cleanup, bytes, retention] = cells(wanted, state);
-    [wanted.name.clone(), partitions, replicas, in_sync, cleanup, bytes, retention]
 }
 
 /// Returns the actual values. A value that differs is followed by a slash and the expected value.
@@ -206,13 +201,13 @@ const fn kept(retention_ms: i64) -> i64 {
 
 /// Prints why settings are not known, each reason once.
 fn notes(states: &[State], out: &mut dyn Write) -> io::Result<()> {
-    let mut told = Vec::new();
+    let mut printed = Vec::new();
     for state in states {
         if let State::Present(ExistingTopic { settings: Err(why), .. }) = state
-            && !told.contains(&why)
+            && !printed.contains(&why)
         {
             writeln!(out, "\n{} {why}; see to them by hand", styled(WARNING, "? = the settings are not known:"))?;
-            told.push(why);
+            printed.push(why);
         }
     }
     Ok(())
@@ -224,6 +219,7 @@ mod tests {
 
     use super::*;
     use crate::kafka::admin::topics::{Settings, Unknown};
+    use crate::terminal::without_styles;
 
     fn present(settings: Result<Settings, Unknown>) -> ExistingTopic {
         ExistingTopic { partitions: 12, replication: 3, in_sync: Some(3), leaderless: 0, leaders: Vec::new(), settings }
@@ -239,9 +235,9 @@ mod tests {
             max_message_bytes: 1_000_000,
             retention: None,
         };
-        let mut out = anstream::StripStream::new(Vec::new());
+        let mut out = Vec::new();
         table(&TopicSettings { topics: vec![wanted] }, &[state], "bridge.toml", &mut out).unwrap();
-        String::from_utf8(out.into_inner()).unwrap()
+        without_styles(&String::from_utf8(out).unwrap())
     }
 
     #[test]
@@ -270,10 +266,10 @@ mod tests {
             retention_ms: Some(2_592_000_000),
             ..Settings::default()
         };
-        let mut out = anstream::StripStream::new(Vec::new());
+        let mut out = Vec::new();
         let plan = TopicSettings { topics: vec![wanted] };
         table(&plan, &[State::Present(present(Ok(settings)))], "bridge.toml", &mut out).unwrap();
-        let shown = String::from_utf8(out.into_inner()).unwrap();
+        let shown = without_styles(&String::from_utf8(out).unwrap());
         let rows = shown.lines().take(2);
         assert!(rows.clone().all(|row| row.len() <= 110), "{shown}");
         assert!(rows.last().unwrap().contains("delete       8388608"), "{shown}");

@@ -8,7 +8,7 @@ use super::values;
 pub(super) fn read(reading: &mut Diagnostics<'_>, given: Option<RawValue>) -> Dedupe {
     let mut section = TableReader::open(reading, "dedupe", given);
     let replicas = section.value("replicas", 1, |given| values::between(given, 1..=1000));
-    // Off for a single replica, because it would only read its own records.
+    // A single replica would only read its own records again.
     let follow_replicas = section.value("follow_replicas", replicas > 1, RawValue::boolean);
     section.close();
     Dedupe { replicas, follow_replicas }

@@ -101,8 +101,7 @@ pub(super) fn pem(around: &ConfigFiles<'_>, given: &RawValue, label: &str) -> Re
     }
 }
 
-/// Returns the path of a PEM file with an unencrypted private key. A passphrase is rejected, because nobody could enter
-/// it.
+/// The path of a PEM file that holds a private key which no passphrase protects: a service cannot ask for one.
 pub(super) fn private_key(around: &ConfigFiles<'_>, given: &RawValue) -> Result<PathBuf, Diagnosis> {
     let path = pem(around, given, "PRIVATE KEY")?;
     if (around.read)(&path).is_ok_and(|content| needs_passphrase(&Zeroizing::new(content))) {

@@ -49,8 +49,8 @@ use crate::secret::Secret;
 pub struct Config {
     /// Listeners, limits and timeouts.
     pub server: Server,
-    /// `server.admin_token`: required to see ids or change data on the admin listener. If it is not set, only requests
-    /// from a loopback address may do so.
+    /// `server.admin_token`: required to see ids or to change things on the admin listener. If there is none,
+    /// only this machine's loopback address is allowed to.
     pub admin_token: Option<Secret<String>>,
     /// The Kafka cluster that records are published to.
     pub kafka: Kafka,

@@ -26,7 +26,7 @@ pub(super) enum Raw {
 pub(super) type Entries = BTreeMap<String, RawValue>;
 
 impl RawValue {
-    /// Converts a value of the file and everything below it.
+    /// Reads a value of the file, and what is in it, under the name `key`.
     pub(super) fn from_file(key: String, value: Value) -> Self {
         let raw = match value {
             Value::Table(table) => Raw::Table(

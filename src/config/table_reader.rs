@@ -1,5 +1,4 @@
-//! Reads tables key by key. Collects all faults instead of stopping at the first, and reports keys that were never
-//! read.
+//! Walking a table key by key. Every fault is collected and the walk goes on; keys that were not read are unknown.
 
 use super::SecretFile;
 use super::files::ConfigFiles;
@@ -57,7 +56,7 @@ impl<'r, 'a> TableReader<'r, 'a> {
         self.entries.get(key).map_or_else(|| join(&self.path, key), |given| given.key.clone())
     }
 
-    /// Removes and returns a key's value, and marks the key as known.
+    /// Removes a key's value, and makes the key a known one.
     pub(super) fn take(&mut self, key: &'static str) -> Option<RawValue> {
         self.known.push(key);
         self.entries.remove(key)
@@ -116,7 +115,7 @@ impl<'r, 'a> TableReader<'r, 'a> {
         Some(values)
     }
 
-    /// Reports the keys that are not known.
+    /// Reports the keys that were not read.
     pub(super) fn close(self) {
         for (key, given) in &self.entries {
             let remedy = match nearest(key, &self.known) {

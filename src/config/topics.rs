@@ -11,7 +11,7 @@ use crate::diagnosis::{Diagnosis, misconfigured};
 const RETENTION: Duration = Duration::from_secs(30 * 86_400);
 /// Minimum retention: the dedup cache is rebuilt from the last ten minutes of the topics, with a margin.
 const MIN_RETENTION: Duration = Duration::from_secs(3_600);
-/// Maximum retention, a century: far within Kafka's range of 63 bits of milliseconds.
+/// The longest retention: Kafka counts milliseconds in 63 bits, and more than a century is a mistake.
 const MAX_RETENTION: Duration = Duration::from_secs(100 * 366 * 86_400);
 
 pub(super) fn read(reading: &mut Diagnostics<'_>, given: Option<RawValue>) -> Topics {

@@ -16,7 +16,7 @@ const REFUSALS: usize = Refusal::ALL.len();
 
 /// Counts of one or several buckets.
 #[derive(Clone, Default)]
-pub(super) struct Tally {
+pub(super) struct Totals {
     pub(super) lists: [u64; LISTS],
     pub(super) refused: u64,
 }
@@ -24,16 +24,16 @@ pub(super) struct Tally {
 /// The counts of ten seconds.
 #[derive(Default)]
 pub(super) struct Bucket {
-    pub(super) all: Tally,
+    pub(super) all: Totals,
     pub(super) published: [u64; ENTITIES],
     pub(super) refusals: [u64; REFUSALS],
     pub(super) confirmed: u64,
     pub(super) seconds: f64,
     /// All applications with traffic while the bucket is the newest; later only the busiest ones.
-    pub(super) applications: HashMap<Arc<str>, Tally>,
+    pub(super) applications: HashMap<Arc<str>, Totals>,
 }
 
-impl Tally {
+impl Totals {
     pub(super) fn add(&mut self, other: &Self) {
         self.lists.iter_mut().zip(other.lists).for_each(|(sum, value)| *sum += value);
         self.refused += other.refused;
@@ -49,19 +49,19 @@ impl Bucket {
     pub(super) fn close(&mut self) {
         if self.applications.len() > MAX_KEPT {
             let mut tallies: Vec<_> = self.applications.drain().collect();
-            tallies.sort_by_key(|(_, tally)| std::cmp::Reverse(tally.busy()));
+            tallies.sort_by_key(|(_, totals)| std::cmp::Reverse(totals.busy()));
             tallies.truncate(MAX_KEPT);
             self.applications = tallies.into_iter().collect();
         }
     }
 
-    pub(super) fn of(&self, name: &str) -> Tally {
+    pub(super) fn of(&self, name: &str) -> Totals {
         self.applications.get(name).cloned().unwrap_or_default()
     }
 
     /// Returns the counts of all applications except these.
-    pub(super) fn without(&self, names: &[Arc<str>]) -> Tally {
-        let mut shown = Tally::default();
+    pub(super) fn without(&self, names: &[Arc<str>]) -> Totals {
+        let mut shown = Totals::default();
         names.iter().for_each(|name| shown.add(&self.of(name)));
         let mut rest = self.all.clone();
         rest.lists.iter_mut().zip(shown.lists).for_each(|(sum, value)| *sum = sum.saturating_sub(value));

@@ -36,8 +36,8 @@ pub(super) struct Materialize {
 }
 
 impl Materialize {
-    /// Uses the listener of this configuration from now on. Without `state.admin_listen`, the configuration contains
-    /// this process's own address, so `materialize` cannot be found.
+    /// Watches the listener that this configuration names from now on. Without `state.admin_listen`, the listener has the
+    /// address of this process, so that it cannot be known where `materialize` runs, or whether.
     pub(super) fn configure(&self, config: &Config) {
         let other = |address: &SocketAddr| *address != config.server.admin_listen && address.port() != 0;
         let address = config.state.as_ref().map(|state| state.admin_listen).filter(other);
@@ -49,7 +49,7 @@ impl Materialize {
     }
 
     /// Requests the state and stores it.
-    pub(super) async fn look(&self) {
+    pub(super) async fn refresh(&self) {
         let address = self.address.load_full();
         let state = match &address {
             Some(address) => Some(self.ask(**address).await),

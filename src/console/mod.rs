@@ -1,7 +1,7 @@
 //! The console: the state of the running service for operators, as messages for a web page on the admin listener.
 //!
-//! Without viewers, only the traffic counters are read, every few seconds. Messages are created once for all viewers. A
-//! slow viewer misses messages but does not delay others.
+//! Nothing is computed without viewers, except the traffic, which is read from counters every few seconds. Messages are
+//! made once for all viewers; a slow viewer misses some, and delays nobody else.
 
 mod bucket;
 mod headline;
@@ -40,7 +40,7 @@ const TRAFFIC_INTERVAL: Duration = Duration::from_secs(2);
 /// Time between checks of Kafka's availability. A change is sent at once.
 const CHANGE_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Time between reads of the counters while there are no viewers.
+/// Interval of reading the counters while there are no viewers.
 const IDLE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Time between queries to the journal, for the reasons in quarantine, and to `materialize`.
@@ -183,11 +183,11 @@ impl Console {
             None => Vec::new(),
         };
         *self.reasons.lock() = reasons;
-        self.materialize.look().await;
+        self.materialize.refresh().await;
     }
 }
 
-/// Reads the counters, and creates messages while there are viewers. Ends with the console.
+/// Reads the counters, and makes the messages while there are viewers. Ends with the console.
 async fn observe(console: Weak<Console>, arrived: Arc<Notify>) {
     let mut due = Due::default();
     loop {

@@ -11,7 +11,7 @@ use idaas_callback::event_type::Entity;
 use outbox::verdict::List;
 use serde::Serialize;
 
-use super::bucket::{Bucket, LISTS, Tally};
+use super::bucket::{Bucket, LISTS, Totals};
 use crate::telemetry::application::Counts;
 
 /// Number of buckets.
@@ -101,12 +101,12 @@ impl Traffic {
             key_in_use: None,
         });
         let new = |value: u64, before: u64| value.saturating_sub(before);
-        let mut tally = Tally::default();
-        for (sum, (value, before)) in tally.lists.iter_mut().zip(counts.lists.iter().zip(last.counts.lists)) {
+        let mut totals = Totals::default();
+        for (sum, (value, before)) in totals.lists.iter_mut().zip(counts.lists.iter().zip(last.counts.lists)) {
             *sum = new(*value, before);
         }
         let before = last.counts.refusals.iter().sum();
-        tally.refused = new(counts.refusals.iter().sum(), before);
+        totals.refused = new(counts.refusals.iter().sum(), before);
         let used = |(index, count): (usize, &u64)| {
             (*count > last.counts.decryptions.get(index).copied().unwrap_or_default()).then_some(index)
         };
@@ -121,13 +121,13 @@ impl Traffic {
         for (sum, (value, before)) in bucket.refusals.iter_mut().zip(last.counts.refusals.iter().zip(before.refusals)) {
             *sum += new(*value, before);
         }
-        if tally.busy() > 0 {
-            bucket.all.add(&tally);
-            bucket.applications.entry(Arc::clone(&last.name)).or_default().add(&tally);
+        if totals.busy() > 0 {
+            bucket.all.add(&totals);
+            bucket.applications.entry(Arc::clone(&last.name)).or_default().add(&totals);
         }
     }
 
-    /// Adds the confirmations, given as totals since the start of the process.
+    /// Adds the confirmations since the start of the process.
     pub(super) fn confirmations(&mut self, all: Confirmations, now: i64) {
         self.advance(now);
         let before = std::mem::replace(&mut self.confirmations, all);
@@ -176,8 +176,8 @@ impl Traffic {
     /// Returns the busiest applications, busiest first.
     pub(super) fn busiest(&self) -> Vec<Arc<str>> {
         let mut sums: HashMap<&Arc<str>, u64> = HashMap::new();
-        for (name, tally) in self.buckets.iter().flat_map(|bucket| &bucket.applications) {
-            *sums.entry(name).or_default() += tally.busy();
+        for (name, totals) in self.buckets.iter().flat_map(|bucket| &bucket.applications) {
+            *sums.entry(name).or_default() += totals.busy();
         }
         let mut sums: Vec<_> = sums.into_iter().collect();
         sums.sort_by(|(one, busy), (other, busier)| busier.cmp(busy).then_with(|| one.cmp(other)));
@@ -209,12 +209,12 @@ impl Traffic {
         }
     }
 
-    fn of(&self, name: &str, tally: impl Fn(&Bucket) -> Tally) -> ApplicationTraffic {
-        let tallies = self.column(Tally::default(), tally);
-        let mut sum = Tally::default();
-        tallies.iter().for_each(|tally| sum.add(tally));
+    fn of(&self, name: &str, totals: impl Fn(&Bucket) -> Totals) -> ApplicationTraffic {
+        let tallies = self.column(Totals::default(), totals);
+        let mut sum = Totals::default();
+        tallies.iter().for_each(|totals| sum.add(totals));
         let [success, skipped, failed, retried] = sum.lists;
-        let of_lists = |add: fn([u64; LISTS]) -> u64| tallies.iter().map(|tally| add(tally.lists)).collect();
+        let of_lists = |add: fn([u64; LISTS]) -> u64| tallies.iter().map(|totals| add(totals.lists)).collect();
         ApplicationTraffic {
             name: name.to_owned(),
             delivered: of_lists(|[success, skipped, ..]| success + skipped),
@@ -242,76 +242,5 @@ impl Traffic {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn counts(success: u64, retried: u64) -> Counts {
-        Counts { lists: [success, 0, 0, retried], ..Counts::default() }
-    }
-
-    #[test]
-    fn counters_become_sums_of_ten_seconds() {
-        let mut traffic = Traffic::default();
-        for (now, success, retried) in [(0, 5, 0), (WIDTH - 1, 8, 0), (WIDTH, 8, 1), (3 * WIDTH, 20, 1)] {
-            traffic.application("one", counts(success, retried), now);
-        }
-        let message = traffic.message(3 * WIDTH);
-        assert_eq!(message.verdicts["success"][BUCKETS - 4..], [8, 0, 0, 12]);
-        assert_eq!(message.verdicts["retried"][BUCKETS - 4..], [0, 1, 0, 0]);
-        assert_eq!(message.applications[0].total, 21);
-        assert_eq!(message.others.total, 0);
-    }
-
-    #[test]
-    fn a_reset_counter_counts_as_nothing() {
-        let mut traffic = Traffic::default();
-        traffic.application("one", counts(100, 0), 0);
-        traffic.application("one", counts(3, 0), 1);
-        traffic.application("one", counts(5, 0), 2);
-        assert_eq!(traffic.message(2).applications[0].success, 102);
-    }
-
-    #[test]
-    fn traffic_older_than_fifteen_minutes_is_forgotten() {
-        let mut traffic = Traffic::default();
-        traffic.application("one", counts(7, 0), 0);
-        let last = WIDTH * (BUCKETS as i64 - 1);
-        assert_eq!(traffic.message(last).verdicts["success"][0], 7);
-        assert_eq!(traffic.message(last + WIDTH).verdicts["success"].iter().sum::<u64>(), 0);
-        assert_eq!(traffic.message(last * 100).verdicts["success"].len(), BUCKETS);
-    }
-
-    #[test]
-    fn only_the_busiest_applications_are_kept_apart() {
-        let mut traffic = Traffic::default();
-        for number in 0..1000_u64 {
-            traffic.application(&format!("app-{number:04}"), counts(number, 0), 0);
-        }
-        let message = traffic.message(WIDTH);
-        assert_eq!(message.applications.len(), MAX_SHOWN);
-        assert_eq!(message.applications[0].name, "app-0999");
-        assert_eq!(message.others.success, (0..980).sum::<u64>());
-        assert!(traffic.buckets.iter().all(|bucket| bucket.applications.len() <= crate::console::bucket::MAX_KEPT));
-    }
-
-    #[test]
-    fn the_key_of_the_latest_callback_is_in_use() {
-        let mut traffic = Traffic::default();
-        let decrypted = |decryptions: &[u64]| Counts { decryptions: decryptions.to_vec(), ..Counts::default() };
-        traffic.application("one", decrypted(&[0, 0]), 0);
-        assert_eq!(traffic.key_in_use("one"), None);
-        traffic.application("one", decrypted(&[0, 2]), 1);
-        assert_eq!(traffic.key_in_use("one"), Some(1));
-        traffic.application("one", decrypted(&[1, 2]), 2);
-        traffic.application("one", decrypted(&[1, 2]), 3);
-        assert_eq!(traffic.key_in_use("one"), Some(0));
-    }
-
-    #[test]
-    fn the_mean_time_has_a_gap_where_nothing_was_confirmed() {
-        let mut traffic = Traffic::default();
-        traffic.confirmations(Confirmations { count: 2, seconds: 0.01 }, 0);
-        traffic.confirmations(Confirmations { count: 2, seconds: 0.01 }, WIDTH);
-        assert_eq!(traffic.message(WIDTH).latency[BUCKETS - 2..], [Some(5.0), None]);
-    }
-}
+#[path = "tests/traffic.rs"]
+mod tests;

@@ -17,11 +17,12 @@ pub use super::batch::EventVerdict;
 use super::executor::Executor;
 pub use super::publication::EventSource;
 use super::ticker::tick;
+use crate::diagnosis::Diagnosis;
 use crate::journal::store::Opened;
 use crate::journal::{Journal, JournalAdmin, Quarantined};
-use crate::kafka::client::error::ProducerFault;
 use crate::kafka::client::settings::Cluster;
 use crate::kafka::producer::Producer;
+use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::spans::{CallbackTrace, Spans};
 
@@ -34,15 +35,6 @@ const REPLAY_BYTES: usize = 32 << 20;
 
 /// How long before its answer the unconfirmed events of a request are written, so that the write completes in time.
 const WRITE_ALLOWANCE: Millis = 1000;
-
-/// Why the dispatcher did not start.
-#[derive(Debug)]
-pub enum StartFault {
-    /// The journal's thread could not be started.
-    Journal(std::io::Error),
-    /// librdkafka rejects the settings.
-    Producer(ProducerFault),
-}
 
 /// Publishes events and returns their verdicts.
 pub struct Dispatcher {
@@ -60,7 +52,7 @@ impl Dispatcher {
         (events, bytes): (usize, usize),
         opened: Opened,
         metrics: Arc<Metrics>,
-    ) -> Result<Arc<Self>, StartFault> {
+    ) -> Result<Arc<Self>, Diagnosis> {
         metrics.events_in_flight_limit.set(i64::try_from(events).unwrap_or(i64::MAX));
         let Opened { store, inventory, next, .. } = opened;
         let limits = Limits { events, bytes, replay: REPLAY, replay_bytes: REPLAY_BYTES };
@@ -73,10 +65,13 @@ impl Dispatcher {
             bytes: row.memory,
         });
         executor.outbox.lock().recover(recovered, next);
-        let journal = Journal::start(store, Arc::clone(&executor) as _).map_err(StartFault::Journal)?;
+        let journal = Journal::start(store, Arc::clone(&executor) as _).map_err(|error| {
+            let problem = format!("the journal's thread cannot be started: {error}");
+            Diagnosis::new(LogCode::NotStarted, problem, "raise the limits of threads and open files")
+        })?;
         executor.journal.store(Some(Arc::new(journal)));
         let liveness = Arc::clone(&executor.metrics.liveness);
-        let producer = Producer::start(cluster, Arc::clone(&executor) as _, &liveness).map_err(StartFault::Producer)?;
+        let producer = Producer::start(cluster, Arc::clone(&executor) as _, &liveness)?;
         executor.producer.store(Some(Arc::new(producer)));
         tokio::spawn(tick(Arc::downgrade(&executor), liveness.watch("outbox clock")));
         Ok(Arc::new(Self { executor }))

@@ -1,4 +1,4 @@
-//! The demo's environment: a broker or a cluster, the service, a sender with new keys, and a consumer.
+//! What the demo runs on: a broker or a cluster, the service, a sender with fresh keys, and a reader.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,14 +18,12 @@ use tokio::task::JoinHandle;
 
 use super::{DemoFault, Options};
 use crate::config::{Config, Sources};
-use crate::diagnosis::Diagnosis;
 use crate::kafka::admin::administrator::{Administrator, Creation};
 use crate::kafka::admin::topics::{State, TopicSettings, WantedTopic};
 use crate::kafka::client::settings::Cluster;
 use crate::kafka::embedded::EmbeddedBroker;
 use crate::kafka::history::tail::{Begin, TailReader, TopicRecord};
-use crate::service::{ControlMessage, Service, StartFault, wiring};
-use crate::telemetry::log_code::LogCode;
+use crate::service::{ControlMessage, Service, wiring};
 
 /// Partitions of each topic that the demo creates.
 const PARTITIONS: i32 = 3;
@@ -54,7 +52,7 @@ pub(super) struct Environment {
     broker: Option<EmbeddedBroker>,
 }
 
-/// The addresses and names that the demo displays.
+/// The addresses of everything that runs.
 pub(super) struct Endpoints {
     pub(super) kafka: String,
     pub(super) embedded: bool,
@@ -88,8 +86,8 @@ impl Environment {
         let (plan, cluster) = (TopicSettings::of(&config), wiring::cluster(&config));
         let make = broker.is_none();
         let opened = tokio::task::spawn_blocking(move || open(&cluster, plan, make)).await.map_err(failed)?;
-        let (counts, records) = read_along(opened?)?;
-        let service = Service::start(&path, config).await.map_err(not_started)?;
+        let (counts, records) = read_records(opened?)?;
+        let service = Service::start(&path, config).await.map_err(|fault| DemoFault::Diagnosed(vec![fault]))?;
         if !service.ready(START_TIMEOUT).await {
             return Err(DemoFault::Stage("the bridge did not become ready".to_owned()));
         }
@@ -115,7 +113,7 @@ impl Environment {
     /// Returns the number of records published since the start, according to the brokers' offsets.
     pub(super) async fn published(&self) -> Result<usize, DemoFault> {
         let (answer, answered) = oneshot::channel();
-        // If the reader has ended, `answered` fails below.
+        // If the reader has ended, no answer comes.
         let _ = self.counts.send(answer);
         let published = answered.await.ok().flatten().and_then(|count| usize::try_from(count).ok());
         published.ok_or_else(|| DemoFault::Stage("Kafka does not say how many records its topics hold".to_owned()))
@@ -132,7 +130,7 @@ impl Environment {
         let _ = tokio::task::spawn_blocking(move || drop(broker)).await;
     }
 
-    pub(super) fn places(&self, options: &Options) -> Endpoints {
+    pub(super) fn endpoints(&self, options: &Options) -> Endpoints {
         Endpoints {
             kafka: self.bootstrap_servers.clone(),
             embedded: self.broker.is_some(),
@@ -229,9 +227,9 @@ fn make_missing(cluster: &Cluster, mut plan: TopicSettings) -> Result<(), DemoFa
     for (wanted, creation) in missing.iter().zip(administrator.create(&missing, CLUSTER).map_err(failed)?) {
         match creation {
             Creation::Created | Creation::WasThere => {}
-            Creation::Refused { problem, remedy, .. } => {
-                let problem = format!("{} cannot be made: {problem}", wanted.name);
-                return Err(DemoFault::Diagnosed(vec![Diagnosis::new(LogCode::TopicNotCreated, problem, remedy)]));
+            Creation::Rejected { diagnosis, .. } => {
+                let diagnosis = diagnosis.context(format_args!("{} cannot be created", wanted.name));
+                return Err(DemoFault::Diagnosed(vec![diagnosis]));
             }
         }
     }
@@ -240,8 +238,8 @@ fn make_missing(cluster: &Cluster, mut plan: TopicSettings) -> Result<(), DemoFa
 
 type Counts = UnboundedSender<oneshot::Sender<Option<i64>>>;
 
-/// Reads records on its own thread until the receiver is dropped, and counts published records on request.
-fn read_along(
+/// Reads records on a thread until the receiver is dropped, and counts them on request.
+fn read_records(
     (mut follower, began): (TailReader, Option<i64>),
 ) -> Result<(Counts, UnboundedReceiver<TopicRecord>), DemoFault> {
     let (found, records) = unbounded_channel();
@@ -263,11 +261,4 @@ fn read_along(
 
 fn failed(error: impl std::fmt::Display) -> DemoFault {
     DemoFault::Stage(error.to_string())
-}
-
-fn not_started(fault: StartFault) -> DemoFault {
-    match fault {
-        StartFault::Configuration(faults) => DemoFault::Diagnosed(faults),
-        StartFault::Failed(why) => DemoFault::Stage(why),
-    }
 }

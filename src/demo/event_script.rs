@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 /// The seed for the simulated users.
 const PEOPLE: u64 = 27;
 
-/// Creates the events of one demo.
+/// Generates the events of one demo.
 pub(super) struct EventScript {
-    people: Generator,
+    users: Generator,
     ids: Generator,
-    told: u64,
-    newcomers: u64,
+    created: u64,
+    new_users: u64,
 }
 
 /// The expected record of an event.
@@ -38,24 +38,24 @@ impl EventScript {
     pub(super) fn new() -> Self {
         // The users are always the same, but the events always new, because a real cluster contains those of earlier
         // demos.
-        Self { people: Generator::new(PEOPLE), ids: Generator::new(fastrand::u64(..)), told: 0, newcomers: 0 }
+        Self { users: Generator::new(PEOPLE), ids: Generator::new(fastrand::u64(..)), created: 0, new_users: 0 }
     }
 
     /// Returns the next event of this type.
     pub(super) fn event(&mut self, kind: Kind) -> Event {
-        self.told += 1;
-        let new = self.ids.event(&kind.into(), self.told, now_ms());
+        self.created += 1;
+        let new = self.ids.event(&kind.into(), self.created, now_ms());
         if kind == Kind::Test {
             return new;
         }
-        Event { event_id: new.event_id, ..self.people.event(&kind.into(), 0, now_ms()) }
+        Event { event_id: new.event_id, ..self.users.event(&kind.into(), 0, now_ms()) }
     }
 
-    /// Returns the creation of a new user.
-    pub(super) fn newcomer(&mut self) -> Event {
-        self.newcomers += 1;
+    /// The creation of a new user.
+    pub(super) fn new_user(&mut self) -> Event {
+        self.new_users += 1;
         let Event { event_id, .. } = self.event(Kind::UserCreate);
-        Event { event_id, ..self.people.event(&Kind::UserCreate.into(), self.newcomers, now_ms()) }
+        Event { event_id, ..self.users.event(&Kind::UserCreate.into(), self.new_users, now_ms()) }
     }
 
     /// Returns an event whose data is truncated.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use idaas_simulator::redelivery::DeliveryEvent;
-use idaas_simulator::stats::{Quantiles, Tally};
+use idaas_simulator::stats::{Quantiles, RunStats};
 
 use super::event_script::Awaited;
 use super::ordered::Ordered;
@@ -36,20 +36,20 @@ pub(super) struct Expectations {
     pub(super) passwords: Vec<String>,
     /// The number of records that contain a password.
     pub(super) leaks: usize,
-    /// The deviations, as text.
+    /// Descriptions of what is wrong.
     pub(super) findings: Vec<String>,
     awaited: Vec<Awaited>,
-    latencies: Tally,
+    latencies: RunStats,
 }
 
 impl Expectations {
-    /// Records a callback and its duration.
+    /// Records a callback, with the time that it took.
     pub(super) fn callback(&mut self, took: Duration) {
         self.callbacks += 1;
         self.latencies.count(&DeliveryEvent::Delivered(took));
     }
 
-    /// Records an event that must be published.
+    /// Records an event that must become a record.
     pub(super) fn await_record(&mut self, awaited: Awaited) {
         self.events += 1;
         self.awaited.push(awaited);

@@ -1,96 +1,49 @@
 //! Formats JSON for the terminal: compact in filled lines, or with one member per line. In colour, and within the
 //! width where possible.
 
-use anstyle::{AnsiColor, Style};
-use unicode_width::UnicodeWidthStr;
-
 use super::ordered::Ordered;
+use crate::terminal::{NEUTRAL as KEY, PLAIN, QUIET as MARK, Style, WARNING as LITERAL, fill, styled, width};
 
 /// Maximum length of a text in the compact format.
 const COMPACT: usize = 52;
 
-const KEY: Style = AnsiColor::Cyan.on_default();
-const LITERAL: Style = AnsiColor::Yellow.on_default();
-const MARK: Style = Style::new().dimmed();
-const TEXT: Style = Style::new();
-
-/// A part of a line that is never broken: the coloured text, and its width without the colours.
-#[derive(Default, Clone)]
-struct Word {
-    painted: String,
-    width: usize,
-}
-
-impl Word {
-    fn add(&mut self, style: Style, text: &str) {
-        self.painted.push_str(&format!("{style}{text}{style:#}"));
-        self.width += text.width();
+/// The value in lines of at most `columns`, broken behind commas; at most `limit` of them.
+pub(super) fn filled(value: &Ordered, columns: usize, limit: usize) -> Vec<String> {
+    // On the last line there must be room for the sign that something is left out.
+    let mut widths = vec![columns; limit.saturating_sub(1)];
+    widths.push(columns.saturating_sub(2));
+    let pieces = pieces(value);
+    let mut lines = fill(pieces.iter().map(String::as_str), &widths);
+    if lines.len() > limit {
+        lines.truncate(limit);
+        lines.last_mut().into_iter().for_each(|last| last.push_str(&styled(MARK, " …")));
     }
-
-    fn append(&mut self, other: &Self) {
-        self.painted.push_str(&other.painted);
-        self.width += other.width;
-    }
-}
-
-/// Formats a value compactly in at most `limit` lines of at most `width` columns, broken after commas.
-pub(super) fn filled(value: &Ordered, width: usize, limit: usize) -> Vec<String> {
-    let mut words = vec![Word::default()];
-    split(value, &mut words);
-    let mut lines: Vec<Word> = vec![Word::default()];
-    for word in words {
-        let last = lines.len() == limit;
-        let Some(line) = lines.last_mut() else { break };
-        // The last line needs space for the ellipsis.
-        let room = width.saturating_sub(if last { 2 } else { 0 });
-        if line.width == 0 || line.width + 1 + word.width <= room {
-            if line.width > 0 {
-                line.add(TEXT, " ");
-            }
-            line.append(&word);
-        } else if last {
-            line.add(MARK, " …");
-            break;
-        } else {
-            lines.push(word);
-        }
-    }
-    lines.into_iter().map(|line| line.painted).collect()
-}
-
-/// Formats a value with one member per line. A value that fits into one line is not split.
-pub(super) fn spread(value: &Ordered, width: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    spread_into(value, &mut Word::default(), 0, "", width, &mut lines);
     lines
 }
 
-fn spread_into(value: &Ordered, head: &mut Word, indent: usize, tail: &str, width: usize, lines: &mut Vec<String>) {
-    let inline = whole(value);
-    let line = |painted: &str| format!("{:indent$}{painted}", "");
-    if indent + head.width + inline.width + tail.len() <= width || members(value).is_empty() {
-        head.painted.push_str(&inline.painted);
-        head.add(MARK, tail);
-        return lines.push(line(&head.painted));
+/// Formats a value with one member per line. A value that fits into one line is not split.
+pub(super) fn spread(value: &Ordered, columns: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    spread_into(value, String::new(), 0, "", columns, &mut lines);
+    lines
+}
+
+fn spread_into(value: &Ordered, mut head: String, indent: usize, tail: &str, columns: usize, lines: &mut Vec<String>) {
+    let inline = pieces(value).join(" ");
+    let members = members(value);
+    if indent + width(&head) + width(&inline) + tail.len() <= columns || members.is_empty() {
+        return lines.push(format!("{:indent$}{head}{inline}{}", "", styled(MARK, tail)));
     }
     let (open, close) = brackets(value);
-    head.add(MARK, open);
-    lines.push(line(&head.painted));
-    let members = members(value);
+    head.push_str(&styled(MARK, open));
+    lines.push(format!("{:indent$}{head}", ""));
     let count = members.len();
     for (number, (name, below)) in members.into_iter().enumerate() {
-        let mut head = Word::default();
-        if let Some(name) = name {
-            head.add(KEY, &quoted(name));
-            head.add(MARK, ": ");
-        }
+        let head = name.map_or_else(String::new, |name| styled(KEY, quoted(name)) + &styled(MARK, ": "));
         let comma = if number + 1 < count { "," } else { "" };
-        spread_into(below, &mut head, indent + 2, comma, width, lines);
+        spread_into(below, head, indent + 2, comma, columns, lines);
     }
-    let mut foot = Word::default();
-    foot.add(MARK, close);
-    foot.add(MARK, tail);
-    lines.push(line(&foot.painted));
+    lines.push(format!("{:indent$}{}{}", "", styled(MARK, close), styled(MARK, tail)));
 }
 
 /// Returns the elements of an array, or the members of an object with their names.
@@ -110,45 +63,39 @@ const fn brackets(value: &Ordered) -> (&'static str, &'static str) {
     }
 }
 
-fn whole(value: &Ordered) -> Word {
-    let mut words = vec![Word::default()];
-    split(value, &mut words);
-    let mut all = Word::default();
-    for word in words {
-        if all.width > 0 {
-            all.add(TEXT, " ");
-        }
-        all.append(&word);
-    }
-    all
+/// The value in pieces that are never broken: each ends behind a comma.
+fn pieces(value: &Ordered) -> Vec<String> {
+    let mut pieces = vec![String::new()];
+    split(value, &mut pieces);
+    pieces
 }
 
-/// Appends a value to the last of `words`, and starts a new word after each comma.
-fn split(value: &Ordered, words: &mut Vec<Word>) {
+/// Adds a value to the last of `pieces`; behind each comma a new one begins.
+fn split(value: &Ordered, pieces: &mut Vec<String>) {
     match value {
-        Ordered::Text(text) => return add(words, TEXT, &quoted(&compact(text))),
-        Ordered::Literal(text) => return add(words, LITERAL, text),
+        Ordered::Text(text) => return add(pieces, PLAIN, &quoted(&compact(text))),
+        Ordered::Literal(text) => return add(pieces, LITERAL, text),
         Ordered::Object(_) | Ordered::Array(_) => {}
     }
     let (open, close) = brackets(value);
-    add(words, MARK, open);
+    add(pieces, MARK, open);
     for (number, (name, below)) in members(value).into_iter().enumerate() {
         if number > 0 {
-            add(words, MARK, ",");
-            words.push(Word::default());
+            add(pieces, MARK, ",");
+            pieces.push(String::new());
         }
         if let Some(name) = name {
-            add(words, KEY, &quoted(name));
-            add(words, MARK, ": ");
+            add(pieces, KEY, &quoted(name));
+            add(pieces, MARK, ": ");
         }
-        split(below, words);
+        split(below, pieces);
     }
-    add(words, MARK, close);
+    add(pieces, MARK, close);
 }
 
-fn add(words: &mut [Word], style: Style, text: &str) {
-    if let Some(word) = words.last_mut() {
-        word.add(style, text);
+fn add(pieces: &mut [String], style: Style, text: &str) {
+    if let Some(piece) = pieces.last_mut() {
+        piece.push_str(&styled(style, text));
     }
 }
 
@@ -166,9 +113,10 @@ fn compact(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::terminal::without_styles;
 
     fn plain(lines: &[String]) -> Vec<String> {
-        lines.iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect()
+        lines.iter().map(|line| without_styles(line)).collect()
     }
 
     #[test]

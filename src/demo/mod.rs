@@ -40,7 +40,7 @@ pub struct Options {
     pub topic_prefix: String,
     /// True if the records' values are not shown.
     pub brief: bool,
-    /// True if everything keeps running at the end, until a signal.
+    /// Keeps everything running at the end, until a signal.
     pub stay: bool,
     /// The width of the output, in columns.
     pub width: usize,
@@ -54,7 +54,7 @@ pub enum DemoFault {
     /// The output cannot be written.
     #[error("the demo cannot be shown: {0}")]
     Output(#[from] io::Error),
-    /// A part of the environment failed, with the reason.
+    /// Something that it needs is not available.
     #[error("{0}")]
     Stage(String),
     /// The configuration or the cluster has these problems.
@@ -72,14 +72,14 @@ pub enum DemoFault {
 pub async fn run(options: &Options, out: &mut dyn Write) -> Result<bool, DemoFault> {
     let began = std::time::Instant::now();
     let mut signals = crate::service::signals()?;
-    let mut page = Renderer::new(out, options.width);
-    page.title()?;
-    let stage = tokio::select! {
-        stage = Environment::start(options) => stage?,
+    let mut renderer = Renderer::new(out, options.width);
+    renderer.title()?;
+    let environment = tokio::select! {
+        environment = Environment::start(options) => environment?,
         () = ended(&mut signals) => return Err(DemoFault::Interrupted),
     };
-    page.places(&stage.places(options))?;
-    let mut play = Scenario::new(page, stage, options.brief);
+    renderer.endpoints(&environment.endpoints(options))?;
+    let mut play = Scenario::new(renderer, environment, options.brief);
     tokio::select! {
         played = play.all() => played?,
         () = ended(&mut signals) => return Err(DemoFault::Interrupted),
@@ -93,7 +93,7 @@ pub async fn run(options: &Options, out: &mut dyn Write) -> Result<bool, DemoFau
     Ok(good)
 }
 
-/// Waits until a signal asks the demo to end.
+/// Returns when a signal ends the demo.
 async fn ended(signals: &mut ControlMessages) {
     while let Some(ControlMessage::Reload) = signals.recv().await {}
 }

@@ -4,31 +4,22 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use anstyle::{AnsiColor, Style};
-use unicode_width::UnicodeWidthStr;
-
 use super::environment::Endpoints;
 use super::expectations::key_of;
 use super::json;
 use super::ordered::Ordered;
-use crate::counts::counted;
-use crate::counts::milliseconds;
+use crate::counts::{counted, milliseconds};
 use crate::kafka::history::tail::TopicRecord;
-
-pub(super) const BOLD: Style = Style::new().bold();
-pub(super) const DIM: Style = Style::new().dimmed();
-pub(super) const GOOD: Style = AnsiColor::Green.on_default();
-pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
-pub(super) const REFUSED: Style = AnsiColor::Yellow.on_default();
-pub(super) const PLACE: Style = AnsiColor::Blue.on_default();
-const HEADING: Style = AnsiColor::Magenta.on_default().bold();
+use crate::terminal::{
+    BAD, GOOD, HEADING as BOLD, PLACE, PLAIN, QUIET as DIM, SECTION, Style, entry, pieces, styled, width, wrap,
+};
 
 /// Minimum width, in columns, for showing the record's position and the duration on the line of a delivery.
-const ROOMY: usize = 102;
+const MIN_PLACE_AND_TIME_WIDTH: usize = 102;
 /// Maximum number of lines for a value in the compact format.
-const GLANCE: usize = 3;
+const MAX_PREVIEW_LINES: usize = 3;
 /// Minimum width, in columns, for a record's position and type on one line. Lines do not get wider than this.
-const WIDE: usize = 132;
+const MIN_ONE_LINE_WIDTH: usize = 132;
 
 const WHAT_IT_IS: &str = "Alibaba Cloud IDaaS tells one URL, by signed and encrypted HTTP callbacks, what happens to \
     accounts, organizational units and groups. This bridge checks who is speaking, and publishes each event to Kafka as \
@@ -41,7 +32,7 @@ pub(super) struct Renderer<'a> {
 }
 
 /// A delivery and its answer, shown on one line.
-pub(super) struct Said<'a> {
+pub(super) struct DeliveryLine<'a> {
     /// True if the answer was as expected.
     pub(super) good: bool,
     /// The description of the request.
@@ -63,20 +54,10 @@ impl<'a> Renderer<'a> {
         writeln!(self.out, "{text}")
     }
 
-    /// Writes a paragraph, wrapped, with a margin of two columns.
+    /// A paragraph, wrapped, behind a margin of two columns.
     pub(super) fn paragraph(&mut self, style: Style, text: &str) -> io::Result<()> {
-        let mut line = String::new();
-        for word in text.split_whitespace() {
-            if !line.is_empty() && line.width() + 1 + word.width() > self.width.min(100) - 2 {
-                writeln!(self.out, "  {style}{line}{style:#}")?;
-                line.clear();
-            }
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-        writeln!(self.out, "  {style}{line}{style:#}")
+        let lines = wrap(text, self.width.min(100) - 2);
+        lines.iter().try_for_each(|line| writeln!(self.out, "  {}", styled(style, line)))
     }
 
     pub(super) fn title(&mut self) -> io::Result<()> {
@@ -85,37 +66,37 @@ impl<'a> Renderer<'a> {
             self.out,
             "\n  {BOLD}idaas-bridge{BOLD:#} {DIM}{version}{DIM:#}  from Alibaba Cloud IDaaS to Kafka\n"
         )?;
-        self.paragraph(Style::new(), WHAT_IT_IS)?;
+        self.paragraph(PLAIN, WHAT_IT_IS)?;
         self.line("")
     }
 
     pub(super) fn heading(&mut self, number: usize, text: &str) -> io::Result<()> {
-        let rule = "─".repeat(self.width.min(140).saturating_sub(text.width() + 6));
-        writeln!(self.out, "\n{HEADING}{number}  {text}{HEADING:#} {DIM}{rule}{DIM:#}\n")
+        let rule = "─".repeat(self.width.min(140).saturating_sub(width(text) + 6));
+        writeln!(self.out, "\n{SECTION}{number}  {text}{SECTION:#} {DIM}{rule}{DIM:#}\n")
     }
 
     /// Writes a name and its value.
     pub(super) fn entry(&mut self, name: &str, text: &str) -> io::Result<()> {
-        writeln!(self.out, "  {DIM}{name:<14}{DIM:#}{text}")
+        writeln!(self.out, "  {}", entry(DIM, name, 14, text))
     }
 
-    pub(super) fn places(&mut self, places: &Endpoints) -> io::Result<()> {
-        let Endpoints { kafka, partitions, user_topic, callback_url, .. } = places;
+    pub(super) fn endpoints(&mut self, endpoints: &Endpoints) -> io::Result<()> {
+        let Endpoints { kafka, partitions, user_topic, callback_url, .. } = endpoints;
         let partitions = counted(u64::from(partitions.unsigned_abs()), "partition");
         let embedded = format!("embedded in this process, {partitions} per topic");
-        let what = if places.embedded { &embedded } else { "yours; what is published from now on is looked at" };
+        let what = if endpoints.embedded { &embedded } else { "yours; what is published from now on is looked at" };
         self.noted("Kafka", PLACE, kafka, what)?;
         self.noted("bridge", PLACE, callback_url, "the real one, as `serve` runs it")?;
-        self.noted("IDaaS", Style::new(), &places.application_id, "simulated, with fresh keys")?;
+        self.noted("IDaaS", PLAIN, &endpoints.application_id, "simulated, with fresh keys")?;
         let kcat = format!("kcat -b {kafka} -C -t {user_topic} -f '%p@%o %k %s\\n'");
-        let when = if places.stay { "in another terminal" } else { "in another terminal; --stay gives time for it" };
+        let when = if endpoints.stay { "in another terminal" } else { "in another terminal; --stay gives time for it" };
         self.noted("look yourself", BOLD, &kcat, when)
     }
 
     /// Writes an entry with a note, which goes to its own line if there is not enough space.
     fn noted(&mut self, name: &str, style: Style, text: &str, note: &str) -> io::Result<()> {
         let text_painted = format!("{style}{text}{style:#}");
-        if 16 + text.width() + 2 + note.width() <= self.width {
+        if 16 + width(text) + 2 + width(note) <= self.width {
             return self.entry(name, &format!("{text_painted}  {DIM}{note}{DIM:#}"));
         }
         self.entry(name, &text_painted)?;
@@ -124,18 +105,18 @@ impl<'a> Renderer<'a> {
 
     /// Writes the line of one delivery: mark, what was sent, answer, duration, and the record's position if it is
     /// given. The position replaces the duration if there is not enough space for both.
-    pub(super) fn said(&mut self, said: &Said<'_>, place: Option<&str>) -> io::Result<()> {
-        let (mark, paint) = if said.good { ("✓", GOOD) } else { ("✗", BAD) };
-        let took = milliseconds(said.took);
-        let Said { what, answer, style, .. } = said;
-        let columns = if place.is_some() { 35 } else { self.width.min(WIDE).saturating_sub(35) };
+    pub(super) fn delivery(&mut self, line: &DeliveryLine<'_>, place: Option<&str>) -> io::Result<()> {
+        let (mark, paint) = if line.good { ("✓", GOOD) } else { ("✗", BAD) };
+        let took = milliseconds(line.took);
+        let DeliveryLine { what, answer, style, .. } = line;
+        let columns = if place.is_some() { 35 } else { self.width.min(MIN_ONE_LINE_WIDTH).saturating_sub(35) };
         write!(self.out, "  {paint}{mark}{paint:#} {BOLD}{what:<columns$}{BOLD:#}")?;
-        if what.width() >= columns {
+        if width(what) >= columns {
             write!(self.out, "\n{:1$}", "", columns + 4)?;
         }
         match place {
-            Some(place) if self.width < ROOMY => {
-                let fits = columns + 4 + answer.width().max(7) + 1 + place.width() <= self.width;
+            Some(place) if self.width < MIN_PLACE_AND_TIME_WIDTH => {
+                let fits = columns + 4 + width(answer).max(7) + 1 + width(place) <= self.width;
                 let gap = if fits { " ".to_owned() } else { format!("\n{:1$}", "", columns + 12) };
                 writeln!(self.out, "{style}{answer:<7}{style:#}{gap}{PLACE}{place}{PLACE:#}")
             }
@@ -151,11 +132,11 @@ impl<'a> Renderer<'a> {
         let (topic, key) = (&seen.topic, key_of(seen));
         let (kind, at) = (seen.header("ce_type").unwrap_or_default(), at(seen));
         write!(self.out, "    {DIM}→{DIM:#} {PLACE}{topic}{PLACE:#} {at}  {DIM}key{DIM:#} {key}")?;
-        let width = 6 + topic.width() + 1 + at.width() + 6 + key.width() + 10 + kind.width();
-        let gap = if self.width >= WIDE && width <= self.width { "  " } else { "\n      " };
+        let columns = 6 + width(topic) + 1 + width(&at) + 6 + width(key) + 10 + width(kind);
+        let gap = if self.width >= MIN_ONE_LINE_WIDTH && columns <= self.width { "  " } else { "\n      " };
         writeln!(self.out, "{gap}{DIM}ce_type{DIM:#} {kind}")?;
         let known = Ordered::parse(&seen.value).without(&["schemaVersion", "origin"]);
-        for line in json::filled(&known, self.width - 7, GLANCE) {
+        for line in json::filled(&known, self.width - 7, MAX_PREVIEW_LINES) {
             writeln!(self.out, "      {line}")?;
         }
         Ok(())
@@ -168,14 +149,14 @@ impl<'a> Renderer<'a> {
         self.entry("key", key_of(seen))?;
         for (number, (name, value)) in headers.iter().enumerate() {
             let what = if number == 0 { "headers" } else { "" };
-            let value: Vec<char> = String::from_utf8_lossy(value).chars().collect();
-            for (part, value) in value.chunks(self.width.saturating_sub(34).max(1)).enumerate() {
+            let value = String::from_utf8_lossy(value);
+            for (part, value) in pieces(&value, self.width.saturating_sub(34)).iter().enumerate() {
                 let (what, name) = if part == 0 { (what, name.as_str()) } else { ("", "") };
-                self.entry(what, &format!("{DIM}{name:<16}{DIM:#} {}", String::from_iter(value)))?;
+                self.entry(what, &entry(DIM, name, 17, value))?;
             }
         }
         // In narrow output, the value starts on its own line with a smaller margin.
-        if self.width < ROOMY - 2 {
+        if self.width < MIN_PLACE_AND_TIME_WIDTH - 2 {
             self.entry("value", "")?;
             let lines = json::spread(&Ordered::parse(&seen.value), self.width - 5);
             return lines.iter().try_for_each(|line| self.line(&format!("    {line}")));

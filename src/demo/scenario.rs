@@ -3,7 +3,6 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use anstyle::Style;
 use idaas_simulator::answer::List;
 use idaas_simulator::events::Event;
 use idaas_simulator::fault::{Expected, Fault};
@@ -16,28 +15,28 @@ use super::environment::Environment;
 use super::event_script::{EventScript, awaited, passwords};
 use super::expectations::Expectations;
 use super::ordered::Ordered;
-use super::renderer::{BAD, BOLD, DIM, GOOD, PLACE, REFUSED, Renderer, Said, at};
+use super::renderer::{DeliveryLine, Renderer, at};
 use super::{DemoFault, Options, broken, ended};
-use crate::counts::counted;
-use crate::counts::milliseconds;
+use crate::counts::{counted, milliseconds};
 use crate::kafka::history::tail::TopicRecord;
 use crate::service::ControlMessages;
+use crate::terminal::{BAD, GOOD, HEADING as BOLD, PLACE, QUIET as DIM, Style, WARNING};
 
 /// Maximum time until the consumer reads a record. The record has already been confirmed.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running demo.
 pub(super) struct Scenario<'a> {
-    pub(super) page: Renderer<'a>,
-    pub(super) stage: Environment,
-    pub(super) ledger: Expectations,
-    story: EventScript,
+    pub(super) renderer: Renderer<'a>,
+    pub(super) environment: Environment,
+    pub(super) expectations: Expectations,
+    script: EventScript,
     brief: bool,
 }
 
 impl<'a> Scenario<'a> {
-    pub(super) fn new(page: Renderer<'a>, stage: Environment, brief: bool) -> Self {
-        Self { page, stage, ledger: Expectations::default(), story: EventScript::new(), brief }
+    pub(super) fn new(renderer: Renderer<'a>, environment: Environment, brief: bool) -> Self {
+        Self { renderer, environment, expectations: Expectations::default(), script: EventScript::new(), brief }
     }
 
     /// Runs all steps and reads all records.
@@ -51,40 +50,40 @@ impl<'a> Scenario<'a> {
 
     /// Sends one callback and shows it in detail.
     async fn one_callback(&mut self) -> Result<Event, DemoFault> {
-        self.page.heading(1, "One callback, from end to end")?;
-        let event = self.story.event(Kind::UserCreate);
-        let request = self.stage.sender.request(std::slice::from_ref(&event), None).map_err(broken)?;
+        self.renderer.heading(1, "One callback, from end to end")?;
+        let event = self.script.event(Kind::UserCreate);
+        let request = self.environment.sender.request(std::slice::from_ref(&event), None).map_err(broken)?;
         let body = String::from_utf8_lossy(&request.body).into_owned();
         let token: String = body.chars().take(24).collect();
         let size = counted(body.len() as u64, "byte");
-        self.page.entry("IDaaS posts", &format!("{DIM}{token}…{DIM:#}  {size}: RS256 over AES-256-GCM"))?;
-        self.page.entry("and means", &format!("{BOLD}{}{BOLD:#}", event.event_type))?;
-        let delivery = self.stage.sender.post(request, Instant::now()).await;
-        self.ledger.callback(delivery.latency);
+        self.renderer.entry("IDaaS posts", &format!("{DIM}{token}…{DIM:#}  {size}: RS256 over AES-256-GCM"))?;
+        self.renderer.entry("and means", &format!("{BOLD}{}{BOLD:#}", event.event_type))?;
+        let delivery = self.environment.sender.post(request, Instant::now()).await;
+        self.expectations.callback(delivery.latency);
         self.awaits(&event);
         let (good, answer, style) = self.judged(&delivery, &event, &Expected::SUCCESS);
         let mark = if good { "" } else { "not as expected: " };
         let took = milliseconds(delivery.latency);
         let id = &event.event_id;
-        self.page.entry("answer", &format!("{style}{mark}{answer}{style:#} for {id}, after {took}"))?;
+        self.renderer.entry("answer", &format!("{style}{mark}{answer}{style:#} for {id}, after {took}"))?;
         self.arrive(&event.event_id).await;
-        if let Some(seen) = self.ledger.record_of(&event.event_id) {
-            self.page.line("")?;
+        if let Some(seen) = self.expectations.record_of(&event.event_id) {
+            self.renderer.line("")?;
             if self.brief {
-                self.page.record(seen)?;
+                self.renderer.record(seen)?;
             } else {
-                self.page.whole_record(seen)?;
+                self.renderer.whole_record(seen)?;
             }
         }
-        self.page.line("")?;
+        self.renderer.line("")?;
         let hidden = passwords(&event.biz_data).len() == 1
-            && self.ledger.record_of(id).is_some_and(|seen| !Ordered::parse(&seen.value).has_member("password"));
+            && self.expectations.record_of(id).is_some_and(|seen| !Ordered::parse(&seen.value).has_member("password"));
         let text = if hidden {
             "IDaaS sent the new user's password along, in clear text inside the encryption. It is not in the record."
         } else {
             "The record should not hold the user's password, which IDaaS sent along."
         };
-        self.page.paragraph(if hidden { GOOD } else { BAD }, text)?;
+        self.renderer.paragraph(if hidden { GOOD } else { BAD }, text)?;
         Ok(event)
     }
 
@@ -92,14 +91,14 @@ impl<'a> Scenario<'a> {
     async fn every_type(&mut self) -> Result<(), DemoFault> {
         let kinds = Kind::ALL.into_iter().filter(|kind| !matches!(kind, Kind::UserCreate | Kind::Unknown));
         let kinds: Vec<_> = kinds.collect();
-        self.page.heading(2, &format!("The other {} types of event that IDaaS sends", kinds.len()))?;
+        self.renderer.heading(2, &format!("The other {} types of event that IDaaS sends", kinds.len()))?;
         if !self.brief {
             let text = "Of each record the members schemaVersion and origin are left out here; they are as above.";
-            self.page.paragraph(DIM, text)?;
-            self.page.line("")?;
+            self.renderer.paragraph(DIM, text)?;
+            self.renderer.line("")?;
         }
         for kind in kinds {
-            let event = self.story.event(kind);
+            let event = self.script.event(kind);
             let name = event.event_type.strip_prefix(PREFIX).unwrap_or(&event.event_type).to_owned();
             self.one(&name, &event, &Expected::SUCCESS).await?;
         }
@@ -108,14 +107,14 @@ impl<'a> Scenario<'a> {
 
     /// Sends authentic events that are unusual.
     async fn odd_events(&mut self, first: &Event) -> Result<(), DemoFault> {
-        self.page.heading(3, "What else comes from IDaaS: nothing is lost for being odd")?;
-        let unknown = self.story.event(Kind::Unknown);
+        self.renderer.heading(3, "What else comes from IDaaS: nothing is lost for being odd")?;
+        let unknown = self.script.event(Kind::Unknown);
         let name = unknown.event_type.strip_prefix(PREFIX).unwrap_or(&unknown.event_type);
         self.one(&format!("{name}, not known yet"), &unknown, &Expected::SUCCESS).await?;
 
-        let (good, bad) = (self.story.newcomer(), self.story.malformed());
-        let delivery = self.stage.sender.deliver(&[bad.clone(), good.clone()]).await.map_err(broken)?;
-        self.ledger.callback(delivery.latency);
+        let (good, bad) = (self.script.new_user(), self.script.malformed());
+        let delivery = self.environment.sender.deliver(&[bad.clone(), good.clone()]).await.map_err(broken)?;
+        self.expectations.callback(delivery.latency);
         let failed = Expected::Verdict(List::Failed, "malformed_data");
         for (what, event, expected) in [
             ("two events at once: one is broken", &bad, &failed),
@@ -125,35 +124,35 @@ impl<'a> Scenario<'a> {
             self.show(what, &delivery, event, expected).await?;
         }
         self.again("the first ud:user:create again", first, None).await?;
-        let twin = self.story.newcomer();
-        self.awaits(&twin);
-        self.again("ud:user:create twice at once", &twin, Some(Fault::Duplicate)).await
+        let duplicate = self.script.new_user();
+        self.awaits(&duplicate);
+        self.again("ud:user:create twice at once", &duplicate, Some(Fault::Duplicate)).await
     }
 
     /// Sends an event again: the verdict must be the same. A second record would be found at the end.
     async fn again(&mut self, what: &str, event: &Event, fault: Option<Fault>) -> Result<(), DemoFault> {
-        let request = self.stage.sender.request(std::slice::from_ref(event), fault).map_err(broken)?;
-        let delivery = self.stage.sender.post(request, Instant::now()).await;
-        self.ledger.callback(delivery.latency);
+        let request = self.environment.sender.request(std::slice::from_ref(event), fault).map_err(broken)?;
+        let delivery = self.environment.sender.post(request, Instant::now()).await;
+        self.expectations.callback(delivery.latency);
         let (good, answer, style) = self.judged(&delivery, event, &Expected::SUCCESS);
-        self.ledger.duplicates += usize::from(good);
+        self.expectations.duplicates += usize::from(good);
         if fault.is_none() {
             // It was counted when it was sent first.
-            self.ledger.confirmed -= usize::from(good);
+            self.expectations.confirmed -= usize::from(good);
         }
         self.arrive(&event.event_id).await;
-        self.said(&Said { good, what, answer: &answer, style, took: delivery.latency }, &event.event_id)?;
-        if let (Some(seen), false) = (self.ledger.record_of(&event.event_id), self.brief) {
+        self.delivery(&DeliveryLine { good, what, answer: &answer, style, took: delivery.latency }, &event.event_id)?;
+        if let (Some(seen), false) = (self.expectations.record_of(&event.event_id), self.brief) {
             let TopicRecord { topic, .. } = seen;
             let text = format!("    {DIM}→ one record all the same:{DIM:#} {PLACE}{topic}{PLACE:#} {}", at(seen));
-            self.page.line(&text)?;
+            self.renderer.line(&text)?;
         }
         Ok(())
     }
 
     /// Sends forgeries and callbacks that violate the policy.
     async fn forgeries(&mut self) -> Result<(), DemoFault> {
-        self.page.heading(4, "Who is not let in: refused with a code, and nothing is published")?;
+        self.renderer.heading(4, "Who is not let in: refused with a code, and nothing is published")?;
         for (what, fault) in [
             ("forged: signed by a key of their own", Fault::WrongKey),
             ("tampered with: a claim changed", Fault::Tampered),
@@ -161,20 +160,21 @@ impl<'a> Scenario<'a> {
             ("meant for another application", Fault::WrongAudience),
             ("not encrypted, where encryption is required", Fault::NotEncrypted),
         ] {
-            let event = self.story.event(Kind::UserCreate);
-            let request = self.stage.sender.request(std::slice::from_ref(&event), Some(fault)).map_err(broken)?;
-            let delivery = self.stage.sender.post(request, Instant::now()).await;
-            self.ledger.callback(delivery.latency);
+            let event = self.script.event(Kind::UserCreate);
+            let request = self.environment.sender.request(std::slice::from_ref(&event), Some(fault)).map_err(broken)?;
+            let delivery = self.environment.sender.post(request, Instant::now()).await;
+            self.expectations.callback(delivery.latency);
             let (good, answer, style) = self.judged(&delivery, &event, &fault.expected());
-            self.page.said(&Said { good, what, answer: &answer, style, took: delivery.latency }, None)?;
+            self.renderer
+                .delivery(&DeliveryLine { good, what, answer: &answer, style, took: delivery.latency }, None)?;
         }
         Ok(())
     }
 
     /// Sends one event in its own callback, and shows the result.
     async fn one(&mut self, what: &str, event: &Event, expected: &Expected) -> Result<(), DemoFault> {
-        let delivery = self.stage.sender.deliver(std::slice::from_ref(event)).await.map_err(broken)?;
-        self.ledger.callback(delivery.latency);
+        let delivery = self.environment.sender.deliver(std::slice::from_ref(event)).await.map_err(broken)?;
+        self.expectations.callback(delivery.latency);
         self.awaits(event);
         self.show(what, &delivery, event, expected).await
     }
@@ -188,71 +188,71 @@ impl<'a> Scenario<'a> {
     ) -> Result<(), DemoFault> {
         let (good, answer, style) = self.judged(delivery, event, expected);
         self.arrive(&event.event_id).await;
-        self.said(&Said { good, what, answer: &answer, style, took: delivery.latency }, &event.event_id)?;
-        match self.ledger.record_of(&event.event_id) {
+        self.delivery(&DeliveryLine { good, what, answer: &answer, style, took: delivery.latency }, &event.event_id)?;
+        match self.expectations.record_of(&event.event_id) {
             Some(_) if self.brief => {}
-            Some(seen) => self.page.record(seen)?,
-            None => self.page.line(&format!("    {BAD}no record came{BAD:#}"))?,
+            Some(seen) => self.renderer.record(seen)?,
+            None => self.renderer.line(&format!("    {BAD}no record came{BAD:#}"))?,
         }
         Ok(())
     }
 
-    /// Shows a delivery; in brief mode also the record's position.
-    fn said(&mut self, said: &Said<'_>, event_id: &str) -> io::Result<()> {
-        let seen = self.ledger.record_of(event_id).filter(|_| self.brief);
+    /// Shows a delivery; in brief also where the record stands.
+    fn delivery(&mut self, line: &DeliveryLine<'_>, event_id: &str) -> io::Result<()> {
+        let seen = self.expectations.record_of(event_id).filter(|_| self.brief);
         let place = seen.map(|seen| format!("{} {}", seen.topic, at(seen)));
-        self.page.said(said, place.as_deref())
+        self.renderer.delivery(line, place.as_deref())
     }
 
     fn awaits(&mut self, event: &Event) {
-        self.ledger.passwords.extend(passwords(&event.biz_data));
-        self.ledger.await_record(awaited(event));
+        self.expectations.passwords.extend(passwords(&event.biz_data));
+        self.expectations.await_record(awaited(event));
     }
 
-    /// Returns true if the answer is as expected, its text, and its style. Updates the counts.
+    /// Whether the bridge answered as expected, its answer, and the style of it. Counts the answers.
     fn judged(&mut self, delivery: &Delivery, event: &Event, expected: &Expected) -> (bool, String, Style) {
-        let (good, words, style) = match &delivery.reply {
+        let (good, answer, style) = match &delivery.reply {
             Reply::Answered(answer) => {
                 let verdicts: Vec<_> =
                     answer.verdicts.iter().filter(|verdict| verdict.event_id == event.event_id).collect();
                 let [only] = verdicts.as_slice() else {
-                    return self.surprised(event, format!("in {}", counted(verdicts.len() as u64, "list")));
+                    return self.unexpected(event, format!("in {}", counted(verdicts.len() as u64, "list")));
                 };
                 let (list, code) = (only.list, only.code.as_str());
                 self.count(list);
-                let style = if list == List::Success { GOOD } else { REFUSED };
+                let style = if list == List::Success { GOOD } else { WARNING };
                 (matches!(expected, Expected::Verdict(l, c) if *l == list && *c == code), verdict(list, code), style)
             }
             Reply::Refused { status, code } => {
                 let code = code.as_deref().unwrap_or("no code");
-                *self.ledger.refused.entry(code.to_owned()).or_default() += 1;
+                *self.expectations.refused.entry(code.to_owned()).or_default() += 1;
                 let right = matches!(expected, Expected::Refusal { status: s, code: c } if s == status && *c == code);
-                (right, format!("{status} {code}"), REFUSED)
+                (right, format!("{status} {code}"), WARNING)
             }
             Reply::Nothing(reason) => (false, reason.code().to_owned(), BAD),
         };
-        if good { (true, words, style) } else { self.surprised(event, words) }
+        if good { (true, answer, style) } else { self.unexpected(event, answer) }
     }
 
     fn count(&mut self, list: List) {
         match list {
-            List::Success => self.ledger.confirmed += 1,
-            List::Failed => self.ledger.dead_letters += 1,
+            List::Success => self.expectations.confirmed += 1,
+            List::Failed => self.expectations.dead_letters += 1,
             List::Skipped | List::Retried => {}
         }
     }
 
-    fn surprised(&mut self, event: &Event, words: String) -> (bool, String, Style) {
-        self.ledger.findings.push(format!("{} ({}) was answered: {words}", event.event_id, event.event_type));
-        (false, words, BAD)
+    fn unexpected(&mut self, event: &Event, answer: String) -> (bool, String, Style) {
+        self.expectations.findings.push(format!("{} ({}) was answered: {answer}", event.event_id, event.event_type));
+        (false, answer, BAD)
     }
 
     /// Waits for the record of an event.
     async fn arrive(&mut self, event_id: &str) {
         let come = async {
-            while self.ledger.record_of(event_id).is_none() {
-                let Some(seen) = self.stage.records.recv().await else { return };
-                self.ledger.records.push(seen);
+            while self.expectations.record_of(event_id).is_none() {
+                let Some(seen) = self.environment.records.recv().await else { return };
+                self.expectations.records.push(seen);
             }
         };
         // If it does not arrive, the final comparison reports it.
@@ -261,11 +261,11 @@ impl<'a> Scenario<'a> {
 
     /// Waits until all records in the topics have been read, so that surplus records are found too.
     async fn settle(&mut self) -> Result<(), DemoFault> {
-        self.ledger.published = self.stage.published().await?;
+        self.expectations.published = self.environment.published().await?;
         let come = async {
-            while self.ledger.records.len() < self.ledger.published {
-                let Some(seen) = self.stage.records.recv().await else { return };
-                self.ledger.records.push(seen);
+            while self.expectations.records.len() < self.expectations.published {
+                let Some(seen) = self.environment.records.recv().await else { return };
+                self.expectations.records.push(seen);
             }
         };
         let _ = timeout(RECORD_TIMEOUT, come).await;
@@ -274,24 +274,24 @@ impl<'a> Scenario<'a> {
 
     /// Stops everything in order.
     pub(super) async fn end(self) {
-        let Self { stage, .. } = self;
-        stage.end().await;
+        let Self { environment, .. } = self;
+        environment.end().await;
     }
 
-    /// Shows further records until a signal ends the demo.
+    /// Shows further records until a signal.
     pub(super) async fn stay(mut self, options: &Options, signals: &mut ControlMessages) -> Result<(), DemoFault> {
-        let places = self.stage.places(options);
-        self.page.staying(&places, &options.program)?;
+        let endpoints = self.environment.endpoints(options);
+        self.renderer.staying(&endpoints, &options.program)?;
         loop {
             tokio::select! {
-                seen = self.stage.records.recv() => {
+                seen = self.environment.records.recv() => {
                     let Some(seen) = seen else { break };
-                    self.page.record(&seen)?;
+                    self.renderer.record(&seen)?;
                 }
                 () = ended(signals) => break,
             }
         }
-        self.page.line("")?;
+        self.renderer.line("")?;
         self.end().await;
         Ok(())
     }

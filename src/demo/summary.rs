@@ -5,63 +5,73 @@ use std::time::Instant;
 
 use super::environment::Endpoints;
 use super::expectations::Expectations;
-use super::renderer::{BAD, BOLD, DIM, GOOD, PLACE, Renderer};
+use super::renderer::Renderer;
 use super::scenario::Scenario;
 use super::{DemoFault, Options};
-use crate::counts::counted;
-use crate::counts::milliseconds;
+use crate::counts::{counted, milliseconds};
+use crate::terminal::{BAD, GOOD, HEADING as BOLD, PLACE, QUIET as DIM};
 
 impl Scenario<'_> {
     /// Compares the expectations with the records, and shows the summary. Returns true if everything was as expected.
     pub(super) fn summary(&mut self, began: Instant, options: &Options) -> Result<bool, DemoFault> {
-        self.ledger.judge(&options.topic_prefix);
-        self.page.heading(5, "Summary")?;
-        counts(&mut self.page, &self.ledger)?;
+        self.expectations.judge(&options.topic_prefix);
+        self.renderer.heading(5, "Summary")?;
+        counts(&mut self.renderer, &self.expectations)?;
         let took = began.elapsed().as_secs_f64();
-        let good = self.ledger.findings.is_empty();
-        self.page.line("")?;
+        let good = self.expectations.findings.is_empty();
+        self.renderer.line("")?;
         if good {
             let text = format!(
                 "✓ Everything was as it should be: every verdict as expected, every event on its topic exactly once, as a \
                  consumer saw it {took:.1} s after the start."
             );
-            self.page.paragraph(GOOD, &text)?;
+            self.renderer.paragraph(GOOD, &text)?;
         } else {
-            self.page.line(&format!("  {BAD}✗ Not everything was as it should be:{BAD:#}"))?;
-            for finding in &self.ledger.findings {
-                self.page.line(&format!("    {finding}"))?;
+            self.renderer.line(&format!("  {BAD}✗ Not everything was as it should be:{BAD:#}"))?;
+            for finding in &self.expectations.findings {
+                self.renderer.line(&format!("    {finding}"))?;
             }
         }
-        how_to_go_on(&mut self.page, options)?;
+        how_to_go_on(&mut self.renderer, options)?;
         Ok(good)
     }
 }
 
-fn counts(page: &mut Renderer<'_>, ledger: &Expectations) -> io::Result<()> {
-    let row = |page: &mut Renderer<'_>, name: &str, count: usize, text: &str| {
-        page.line(&format!("  {BOLD}{count:>5}{BOLD:#}  {name:<20} {DIM}{text}{DIM:#}"))
+fn counts(renderer: &mut Renderer<'_>, expectations: &Expectations) -> io::Result<()> {
+    let row = |renderer: &mut Renderer<'_>, name: &str, count: usize, text: &str| {
+        renderer.line(&format!("  {BOLD}{count:>5}{BOLD:#}  {name:<20} {DIM}{text}{DIM:#}"))
     };
-    row(page, "callbacks sent", ledger.callbacks, "over HTTP: signed, and encrypted but for one")?;
-    row(page, "events in them", ledger.events, "each once, without those of the forgeries")?;
-    row(page, "confirmed", ledger.confirmed, "answered \"success\" after the broker's confirmation")?;
-    row(page, "dead letters", ledger.dead_letters, "kept with their reason, answered \"failed\"")?;
-    row(page, "duplicates absorbed", ledger.duplicates, "the same verdict again, and no second record")?;
-    row(page, "forgeries rejected", ledger.refused.values().sum(), "each with its code, and nothing was published")?;
-    let found = counted(ledger.leaks as u64, "record");
-    row(page, "passwords sent", ledger.passwords.len(), &format!("found in {found}"))?;
-    row(page, "records read back", ledger.records.len(), &format!("of {} that the topics hold", ledger.published))?;
-    for (topic, count) in ledger.topics() {
-        page.line(&format!("  {BOLD}{count:>5}{BOLD:#}    {PLACE}{topic}{PLACE:#}"))?;
+    row(renderer, "callbacks sent", expectations.callbacks, "over HTTP: signed, and encrypted but for one")?;
+    row(renderer, "events in them", expectations.events, "each once, without those of the forgeries")?;
+    row(renderer, "confirmed", expectations.confirmed, "answered \"success\" after the broker's confirmation")?;
+    row(renderer, "dead letters", expectations.dead_letters, "kept with their reason, answered \"failed\"")?;
+    row(renderer, "duplicates absorbed", expectations.duplicates, "the same verdict again, and no second record")?;
+    row(
+        renderer,
+        "forgeries rejected",
+        expectations.refused.values().sum(),
+        "each with its code, and nothing was published",
+    )?;
+    let found = counted(expectations.leaks as u64, "record");
+    row(renderer, "passwords sent", expectations.passwords.len(), &format!("found in {found}"))?;
+    row(
+        renderer,
+        "records read back",
+        expectations.records.len(),
+        &format!("of {} that the topics hold", expectations.published),
+    )?;
+    for (topic, count) in expectations.topics() {
+        renderer.line(&format!("  {BOLD}{count:>5}{BOLD:#}    {PLACE}{topic}{PLACE:#}"))?;
     }
-    let quantiles = ledger.quantiles();
+    let quantiles = expectations.quantiles();
     let [p50, p90, max] = [quantiles.p50, quantiles.p90, quantiles.max].map(milliseconds);
     let latency = format!("p50 {BOLD}{p50}{BOLD:#}   p90 {BOLD}{p90}{BOLD:#}   max {BOLD}{max}{BOLD:#}");
-    page.line(&format!("  {:>5}  {:<20} {latency}", "", "request to answer"))
+    renderer.line(&format!("  {:>5}  {:<20} {latency}", "", "request to answer"))
 }
 
-fn how_to_go_on(page: &mut Renderer<'_>, options: &Options) -> io::Result<()> {
+fn how_to_go_on(renderer: &mut Renderer<'_>, options: &Options) -> io::Result<()> {
     let program = &options.program;
-    page.line(&format!("\n  {BOLD}How to go on{BOLD:#}"))?;
+    renderer.line(&format!("\n  {BOLD}How to go on{BOLD:#}"))?;
     let steps = [
         ("demo --stay", "this again, and it stays up to be looked at"),
         ("simulate init staging", "keys, and a bridge.toml to put your brokers into"),
@@ -71,16 +81,16 @@ fn how_to_go_on(page: &mut Renderer<'_>, options: &Options) -> io::Result<()> {
     ];
     for (command, text) in steps.into_iter().skip(usize::from(options.stay)) {
         let line = format!("{program} {command}");
-        page.line(&format!("    {line}"))?;
-        page.line(&format!("        {DIM}{text}{DIM:#}"))?;
+        renderer.line(&format!("    {line}"))?;
+        renderer.line(&format!("        {DIM}{text}{DIM:#}"))?;
     }
-    page.line(&format!("    {DIM}README.md tells the rest.{DIM:#}\n"))
+    renderer.line(&format!("    {DIM}README.md tells the rest.{DIM:#}\n"))
 }
 
 impl Renderer<'_> {
-    /// Shows what can be done while everything keeps running.
-    pub(super) fn staying(&mut self, places: &Endpoints, program: &str) -> io::Result<()> {
-        let Endpoints { callback_url, listen, admin_listen, directory, .. } = places;
+    /// Shows what can be done while everything stays up.
+    pub(super) fn staying(&mut self, endpoints: &Endpoints, program: &str) -> io::Result<()> {
+        let Endpoints { callback_url, listen, admin_listen, directory, .. } = endpoints;
         let directory = directory.display();
         self.line(&format!("  {BOLD}Staying up until Ctrl-C{BOLD:#}\n"))?;
         self.entry("callbacks", &format!("{PLACE}{callback_url}{PLACE:#}"))?;

@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use super::summary::ByEntity;
 use crate::kafka::client::settings::Cluster;
+use crate::kafka::history::ReadFault;
 use crate::kafka::history::scan::{Range, scan};
-use crate::kafka::history::tail::FollowFault;
 use idaas_callback::event_type::Entity;
 use idaas_callback::policy::Topics;
 
@@ -26,7 +26,7 @@ pub(super) const ID_PREFIX: &str = "fetch-";
 #[derive(Debug)]
 pub enum KnownFault {
     /// Kafka does not answer, or rejects the settings.
-    Kafka(FollowFault),
+    Kafka(ReadFault),
     /// These topics do not exist.
     Missing(Vec<String>),
     /// A topic was not read to its end.

@@ -237,7 +237,7 @@ impl<'a> Run<'a> {
         }
         let results = self.confirm(&records).await?;
         let mut dead_letters = Vec::new();
-        for ((entity, evidence, fits), result) in of.into_iter().zip(results) {
+        for ((entity, source, fits), result) in of.into_iter().zip(results) {
             if result == Published::Confirmed && fits {
                 self.summary.count(entity, confirmed);
                 continue;
@@ -245,7 +245,7 @@ impl<'a> Run<'a> {
             self.summary.count(entity, |counts| counts.errors += 1);
             if fits {
                 let rules = self.settings.policy.dead_letters();
-                dead_letters.extend(evidence.dead_letter(Reason::RefusedByBroker, &rules, true));
+                dead_letters.extend(source.dead_letter(Reason::RefusedByBroker, &rules, true));
             }
         }
         // The result for these small records does not affect the counts.
@@ -255,9 +255,9 @@ impl<'a> Run<'a> {
     async fn confirm(&mut self, records: &[Record]) -> Result<Vec<Published>, RunFault> {
         let Some(publisher) = &mut self.publisher else { return Ok(vec![Published::Confirmed; records.len()]) };
         let waited = std::sync::atomic::AtomicBool::new(false);
-        let waiting = |words| {
+        let waiting = |reason| {
             waited.store(true, std::sync::atomic::Ordering::Relaxed);
-            (self.notify)(Notice::WaitingForKafka(words));
+            (self.notify)(Notice::WaitingForKafka(reason));
         };
         let results = publisher.publish(records, &waiting).await.map_err(|fault| match fault {
             PublishFault::NotAuthorized => RunFault::NotAuthorized,

@@ -23,7 +23,7 @@ const OPEN: [&str; 3] = ["/metrics", "/livez", "/readyz"];
 pub struct AdminToken(Arc<ArcSwapOption<[u8; 32]>>);
 
 impl AdminToken {
-    /// Replaces or removes the token.
+    /// Replaces the token.
     pub fn set(&self, token: Option<&Secret<String>>) {
         self.0.store(token.map(|token| Arc::new(digest(token.expose()))));
     }

@@ -92,7 +92,7 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// Processes a callback: reads the body, prepares the events, and delivers them. Returns a verdict for each event.
+/// Handles a callback, from its body to the verdicts on its events.
 async fn process(
     request: &HttpRequest,
     payload: Payload,
@@ -148,7 +148,7 @@ async fn quarantine(rejected: Rejected, app_state: &AppState, deadline: Instant)
     if durable { rejected.refusal } else { Refusal::Overloaded }
 }
 
-/// Prepares the records of a body. A large body is prepared on another thread.
+/// Builds the records of a body. A large body is prepared on another thread.
 async fn prepare(
     request: &HttpRequest,
     body: Bytes,

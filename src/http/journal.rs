@@ -4,16 +4,18 @@
 //! header, which a page of another origin cannot set without a CORS permission that is never given. It must also
 //! address this host by `localhost` or an IP address, which excludes DNS rebinding.
 
+mod entry_kind;
+
 use std::net::IpAddr;
 
-use actix_web::http::{StatusCode, header};
+use actix_web::http::header;
 use actix_web::web::{Data, Path, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use crate::app_state::{AppState, Redriven};
-use crate::journal::admin::{Lookup, Retried};
-use crate::journal::summary::{EntrySummary, QuarantinedSummary};
+pub use self::entry_kind::EntryKind;
+use crate::app_state::AppState;
+use crate::journal::admin::Lookup;
 use crate::journal::{JournalAdmin, JournalRejection, QuarantineId};
 use crate::telemetry::log_code::LogCode;
 
@@ -29,91 +31,6 @@ const CALLBACKS: usize = 20;
 
 /// Default number of single entries in a summary.
 const SHOWN: usize = 20;
-
-/// The response to an operation: the entry that an id stands for, and what was done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "result", rename_all = "snake_case", rename_all_fields = "camelCase")]
-pub enum EntryKind {
-    /// An entry. After a removal, the removed one.
-    Entry(EntrySummary),
-    /// An entry whose event is with the producer. Nothing was removed.
-    InFlight(EntrySummary),
-    /// A quarantined callback. After a removal, the removed one.
-    Callback(QuarantinedSummary),
-    /// Entries of several applications have this id.
-    Ambiguous {
-        /// The ids to choose from.
-        ids: Vec<String>,
-    },
-    /// Nothing has this id.
-    NotFound,
-    /// The entry is retried now.
-    Retried(EntrySummary),
-    /// The entry is retried automatically. No action is needed.
-    TriedByItself(EntrySummary),
-    /// The callback was decrypted, and its events are on the broker or in the journal.
-    Published {
-        /// The number of events.
-        events: usize,
-    },
-    /// The callback was decrypted, but its events were not accepted. It stays in quarantine.
-    NoRoom,
-    /// The callback still cannot be read.
-    StillUnreadable {
-        /// The code of the refusal.
-        reason: String,
-    },
-    /// The callback's application is not configured.
-    NotConfigured,
-}
-
-impl From<Lookup> for EntryKind {
-    fn from(found: Lookup) -> Self {
-        match found {
-            Lookup::Event(waiting) => Self::Entry(waiting),
-            Lookup::InFlight(waiting) => Self::InFlight(waiting),
-            Lookup::Callback(held) => Self::Callback(held),
-            Lookup::Several(ids) => Self::Ambiguous { ids },
-            Lookup::Nothing => Self::NotFound,
-        }
-    }
-}
-
-impl From<Retried> for EntryKind {
-    fn from(retried: Retried) -> Self {
-        match retried {
-            Retried::Now(waiting) => Self::Retried(waiting),
-            Retried::BySelf(waiting) => Self::TriedByItself(waiting),
-            Retried::Not(found) => found.into(),
-        }
-    }
-}
-
-impl From<Redriven> for EntryKind {
-    fn from(redriven: Redriven) -> Self {
-        match redriven {
-            Redriven::Published(events) => Self::Published { events },
-            Redriven::NoRoom => Self::NoRoom,
-            Redriven::StillUnreadable(refusal) => Self::StillUnreadable { reason: refusal.code().to_owned() },
-            Redriven::NotConfigured => Self::NotConfigured,
-            Redriven::Missing => Self::NotFound,
-        }
-    }
-}
-
-impl EntryKind {
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::Entry(_) | Self::Callback(_) | Self::Published { .. } => StatusCode::OK,
-            Self::Retried(_) | Self::TriedByItself(_) => StatusCode::ACCEPTED,
-            Self::Ambiguous { .. } | Self::InFlight(_) | Self::StillUnreadable { .. } | Self::NotConfigured => {
-                StatusCode::CONFLICT
-            }
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
-        }
-    }
-}
 
 #[derive(Deserialize)]
 struct SummaryQuery {
@@ -261,9 +178,9 @@ async fn redrive_callback(request: HttpRequest, app_state: Data<AppState>, id: P
 
 fn answer(result: Result<impl Into<EntryKind>, JournalRejection>) -> HttpResponse {
     match result {
-        Ok(meant) => {
-            let meant = meant.into();
-            HttpResponse::build(meant.status()).json(meant)
+        Ok(kind) => {
+            let kind = kind.into();
+            HttpResponse::build(kind.status()).json(kind)
         }
         Err(refusal) => unavailable(refusal),
     }
@@ -303,7 +220,7 @@ mod tests {
     use actix_web::test::{TestRequest, call_service, init_service};
 
     use super::*;
-    use crate::journal::tests::desk_with_entries;
+    use crate::journal::tests::admin_with_entries;
 
     fn asked(method: actix_web::http::Method, path: &str) -> TestRequest {
         TestRequest::with_uri(path).method(method).insert_header(HEADER).insert_header(("host", "127.0.0.1:9090"))
@@ -311,7 +228,7 @@ mod tests {
 
     async fn status(request: TestRequest) -> u16 {
         let directory = tempfile::tempdir().unwrap();
-        let journal_admin = Data::new(desk_with_entries(directory.path()));
+        let journal_admin = Data::new(admin_with_entries(directory.path()));
         let app = init_service(App::new().app_data(journal_admin).configure(routes)).await;
         call_service(&app, request.to_request()).await.status().as_u16()
     }

@@ -47,7 +47,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Limit for closing a connection.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long the shutdown waits for a scrape in progress.
+/// How long the shutdown waits for requests of the metrics.
 const SLOW_READER_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The running callback listener.

@@ -1,8 +1,8 @@
 //! Logs rejected callbacks. The first lines of a kind are written; further ones within the window are counted and
 //! summarized.
 //!
-//! Lines are of the same kind if code, application and network (/24 or /48) are the same. A sender cannot create more
-//! kinds through the code or the application, and the number of networks is bounded.
+//! Lines are of the same kind if code, application and network (/24 or /48) are the same. A sender can choose none of the
+//! first two, and the number of networks that are distinguished is bounded.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -20,7 +20,7 @@ use crate::telemetry::metrics::Metrics;
 const WINDOW: Duration = Duration::from_secs(10);
 /// Maximum number of lines of one kind that are written per window. Further ones are counted.
 const FULL_LINES: u64 = 10;
-/// Maximum number of kinds at a time. Beyond it, lines of all other networks are counted together.
+/// How many kinds are distinguished at a time; beyond that, networks are not.
 const MAX_KINDS: usize = 1024;
 
 /// Code, application and network. No network if the address is unknown or there are too many kinds.

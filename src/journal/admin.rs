@@ -1,5 +1,5 @@
-//! Admin operations on the journal: summary, export, lookup, discard and redrive. Used by the admin listener of a
-//! running service, and by the command line for the directory of a stopped service.
+//! What operators can ask of the journal: a summary, an export, the removal of one thing. The same for a running service,
+//! over its admin listener, and for a directory that no service uses.
 
 mod actions;
 
@@ -19,7 +19,7 @@ use super::store::Store;
 use super::summary::{EntrySummary, QuarantinedSummary, Summary, SummaryBuilder};
 use super::waiting::{LaneHead, WaitingHead, next_step};
 
-/// Number of rows per request. Bounded, so that writes do not wait long for the journal's thread.
+/// How many rows are read at a time, so that writers do not wait long.
 const PAGE_SIZE: usize = 5000;
 
 /// Maximum number of waiting lane heads that are searched for an entry.
@@ -76,7 +76,7 @@ pub enum Retried {
 }
 
 impl JournalAdmin {
-    /// Creates the operations for a journal and the outbox that uses it.
+    /// For a journal, and the owner of its lanes.
     #[must_use]
     pub fn new(journal: Arc<Journal>, discards: Arc<dyn DiscardHook>) -> Self {
         Self { journal, discards }
@@ -241,7 +241,7 @@ pub(super) async fn or_closed<T>(answer: Response<T>) -> Result<T, JournalReject
     answer.await.unwrap_or(Err(JournalRejection::Failed))
 }
 
-/// Ignores results: there is no outbox offline.
+/// Without a service, nothing waits.
 struct NoopEvents;
 
 impl JournalEvents for NoopEvents {

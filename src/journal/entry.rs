@@ -85,7 +85,7 @@ struct WireEntry<'a> {
     #[serde(borrow)]
     credential: Option<WireRecord<'a>>,
     #[serde(borrow)]
-    evidence: WireEvidence<'a>,
+    source: WireDeadLetterSource<'a>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -101,7 +101,7 @@ struct WireRecord<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct WireEvidence<'a> {
+struct WireDeadLetterSource<'a> {
     instance_id: &'a str,
     application_id: &'a str,
     ali_uid: Option<&'a str>,
@@ -127,7 +127,7 @@ impl Entry {
             reason: reason(self.verdict).map(Reason::code),
             record: WireRecord::of(&self.record),
             credential: self.credential.as_ref().map(WireRecord::of),
-            evidence: WireEvidence::of(&original),
+            source: WireDeadLetterSource::of(&original),
         };
         // The original event and the record have nearly the same content. Compression fits two entries into one page of
         // the store, which halves the number of writes.
@@ -140,7 +140,7 @@ impl Entry {
     /// Returns the approximate size in memory, in bytes.
     pub(super) fn weight(&self) -> usize {
         let records = self.record.size() + self.credential.as_ref().map_or(0, Record::size);
-        // The original event is about as large as the record that was built from it.
+        // The source is about as large as the record that was made of it.
         2 * records + 512
     }
 
@@ -171,7 +171,7 @@ impl Entry {
             verdict: verdict(wire.reason)?,
             record: wire.record.restored()?,
             credential: wire.credential.map(WireRecord::restored).transpose()?,
-            dead_letter_source: DeadLetterSource::from_stored(wire.evidence.restored()),
+            dead_letter_source: DeadLetterSource::from_stored(wire.source.restored()),
         })
     }
 }
@@ -203,7 +203,7 @@ impl<'a> WireRecord<'a> {
     }
 }
 
-impl<'a> WireEvidence<'a> {
+impl<'a> WireDeadLetterSource<'a> {
     fn of(original: &'a StoredOriginal) -> Self {
         Self {
             instance_id: &original.instance_id,

@@ -42,7 +42,7 @@ pub trait JournalEvents: Send + Sync {
     fn unread(&self, seqs: Vec<Seq>, refusal: JournalRejection);
 }
 
-/// Counts and sizes of the journal, for metrics and the admin interface.
+/// What is in the journal, for metrics and operators.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Number of entries.
@@ -73,7 +73,7 @@ pub type Response<T> = oneshot::Receiver<Result<T, JournalRejection>>;
 pub struct Journal {
     inbox: Arc<Inbox>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    /// Held during a quarantine replay: two at a time would publish callbacks out of order.
+    /// Held while the quarantine is replayed: two replays at a time would hand callbacks over out of order.
     pub(super) quarantine_replay: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -88,14 +88,14 @@ impl Journal {
         let work = move || {
             let _end = End(writer.inbox());
             writer.run();
-            // Close the file before `_end` reports that the thread has ended.
+            // The file is closed before the end is reported.
             drop(writer);
         };
         let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(work)?;
         Ok(Self { inbox, thread: Mutex::new(Some(thread)), quarantine_replay: Arc::default() })
     }
 
-    /// Queues entries, in the order of acceptance, to be made durable. The results are reported to
+    /// Asks for entries to be made durable, in the order of acceptance. The result is reported to
     /// [`JournalEvents::written`] and [`JournalEvents::rejected`].
     pub fn write(&self, entries: Vec<Entry>) {
         self.ask(|queue| queue.writes.extend(entries));
@@ -178,9 +178,9 @@ impl Journal {
         answer
     }
 
-    /// Replaces the keys, for example at a reload: the first key seals from now on, all keys open. Changes nothing if
-    /// data in the journal is sealed with a key that is not among them. Data sealed with older keys is sealed again
-    /// with the first one while the journal is idle; [`Usage::old_key`] counts down to 0.
+    /// Replaces the keys, as after a reload: the first seals from now on, all open. Refused if something in
+    /// the journal is sealed with a key that is not among them. What older keys have sealed is sealed again with the
+    /// first one while there is nothing else to do; [`Usage::old_key`] counts down to 0.
     pub fn replace_keys(&self, keys: Vec<Arc<ContentKey>>) -> Response<KeyChange> {
         self.query(|reply| Query::Keys(keys, reply))
     }
@@ -257,7 +257,7 @@ impl Drop for Journal {
     }
 }
 
-/// Reports the end of the thread when dropped, also after a panic.
+/// Reports the end of the thread, also after a panic.
 struct End(Arc<Inbox>);
 
 impl Drop for End {

@@ -126,14 +126,14 @@ impl Inbox {
         self.quarantine.lock().0.record(None);
     }
 
-    /// Marks the results of the current commit as reported, and releases the memory budget of its callbacks.
+    /// Records that the results of a commit are reported.
     pub(super) fn committed(&self, keep_bytes: usize) {
         let mut queue = self.queue.lock();
         queue.writing = 0;
         queue.quarantine_bytes = queue.quarantine_bytes.saturating_sub(keep_bytes);
     }
 
-    /// Marks the thread as ended and drops all queued requests, so that their callers get a receive error.
+    /// Records that the thread has ended. Pending requests get no answer.
     pub(super) fn close(&self) {
         let mut queue = self.queue.lock();
         let left = std::mem::take(&mut *queue);

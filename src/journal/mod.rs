@@ -1,7 +1,7 @@
 //! The journal: an encrypted on-disk store for unconfirmed events and quarantined callbacks.
 //!
-//! Events and callbacks are on disk only in encrypted form, and nothing is deleted unless it is requested. Data that is
-//! reported as written survives a crash of the process and of the machine.
+//! Nothing of it is on the disk in the clear, nothing is discarded without a request, and what is
+//! reported as written outlives a crash of the process and of the machine.
 
 pub mod admin;
 pub mod entry;

@@ -1,4 +1,4 @@
-//! Quarantined callbacks: authentic callbacks that no key decrypts or that cannot be read, and their encoding.
+//! Callbacks that are authentic, but cannot be decrypted or read: what is kept of each.
 
 use std::fmt;
 
@@ -87,7 +87,7 @@ pub struct Quarantined {
     pub callback: QuarantinedCallback,
 }
 
-/// A quarantined callback without its content.
+/// A callback in quarantine without its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuarantineRow {
     /// Id of the callback.

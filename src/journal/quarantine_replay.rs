@@ -12,7 +12,7 @@ use super::fault::JournalRejection;
 use super::handle::Journal;
 use super::quarantine::{DeliveryOrder, QuarantineId, Quarantined};
 
-/// Number of rows per request. Bounded, so that writes do not wait long for the journal's thread.
+/// How many lines are read at a time, so that writers do not wait long.
 const PAGE_SIZE: usize = 5000;
 
 /// A quarantined callback that can be read now.

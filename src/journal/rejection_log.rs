@@ -1,5 +1,5 @@
-//! Logs when the journal or the quarantine starts to reject data, and when it accepts data again: one line each,
-//! however many events are affected.
+//! Logs when the journal or the quarantine begins to reject, and when it accepts again: once each, however many
+//! events it is.
 
 use super::fault::JournalRejection;
 use crate::telemetry::log_code::LogCode;
@@ -17,7 +17,7 @@ const SPACE_AGAIN: u64 = 90;
 pub(super) struct RejectionLog(Option<JournalRejection>);
 
 impl RejectionLog {
-    /// Records the result of one commit: the reason if an entry was rejected, and whether an entry was accepted.
+    /// Records the result of one commit: why anything was rejected, and whether anything was accepted.
     pub(super) fn record(&mut self, refused: Option<JournalRejection>, taken: bool) {
         match refused {
             Some(refusal) if self.0 != Some(refusal) => {
@@ -63,7 +63,7 @@ pub(super) struct QuarantineRejectionLog {
 }
 
 impl QuarantineRejectionLog {
-    /// Records the result of one callback: the reason if it was rejected.
+    /// Records the result for one callback: why it was rejected, if it was.
     pub(super) fn record(&mut self, refused: Option<JournalRejection>) {
         match refused {
             Some(refusal) if self.refuses != Some(refusal) => {
@@ -81,7 +81,7 @@ impl QuarantineRejectionLog {
         }
     }
 
-    /// Records the size and the limit of the quarantine, in bytes.
+    /// Records how much of its limit the quarantine uses, in bytes.
     pub(super) fn level(&mut self, bytes: u64, limit: u64) {
         let percent = bytes.saturating_mul(100) / limit.max(1);
         if percent >= FILLING && !self.filling {

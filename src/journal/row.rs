@@ -1,4 +1,4 @@
-//! The index row of an entry: what is known without reading the body, and its encoding.
+//! An entry without its body: its line in the journal's index, and that line's form in bytes.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ const VERSION: u8 = 2;
 /// The older version, without the event's time and its size in memory.
 const VERSION_WITHOUT_TIME: u8 = 1;
 
-/// Assumed ratio of the size in memory to the size of the compressed body, for rows of the older version.
+/// How much larger an entry is in memory than its compressed body, if its size is not recorded.
 const ASSUMED_COMPRESSION: u64 = 8;
 
 /// One index row. Contains ids, but no event content. Has no `Debug` all the same.

@@ -1,8 +1,7 @@
 //! The durable store: sealed entries and quarantined callbacks in one file. The only module that uses `redb`.
 //!
-//! [`Store::commit`] reports data as written only after it is synced. The store deletes only what a [`Batch`] names,
-//! and entries that a failed commit has reported as rejected. After a failure, nothing in memory is trusted: the file
-//! is opened again, read back from the disk and verified before it is used.
+//! What [`Store::commit`] reports as written is synced. Nothing is removed without being named. After a failure nothing that
+//! is in memory is trusted: the file is opened anew, read back from the disk and verified, before it is used again.
 
 mod codec;
 mod database;
@@ -177,7 +176,7 @@ impl Store {
         bytes
     }
 
-    /// Reserves disk space for this many more bytes.
+    /// Reserves space on the disk for so much more.
     fn space_for(&self, bytes: u64) -> Result<(), JournalRejection> {
         let Some(file) = &self.file else { return Err(JournalRejection::Failed) };
         let accepted = file.room().take(bytes + COMMIT_HEADROOM);

@@ -1,5 +1,5 @@
-//! The journal's summary for operators, as the admin listener returns it and `--json` prints it. Contains ids, numbers
-//! and times, but no event content.
+//! The journal as operators see it, over the admin listener and with `--json`. Ids,
+//! numbers and times, and nothing of what events say.
 
 use std::collections::BTreeMap;
 

@@ -18,7 +18,7 @@ pub struct WaitingHead {
     pub since: Option<i64>,
 }
 
-/// Why the head of a lane waits, as shown to operators.
+/// Why the first event of a lane waits, as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WaitState {
@@ -39,7 +39,7 @@ impl WaitState {
     }
 }
 
-/// The waiting head of a lane, as shown to operators.
+/// The first event of a lane, as operators see it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LaneHead {

@@ -16,7 +16,7 @@ const COMMIT_REMOVALS: usize = 20_000;
 /// What the journal's thread handles at once.
 pub(super) struct Work {
     pub(super) writes: Vec<Entry>,
-    /// Entries whose deletion was requested before they were written.
+    /// Entries that are no longer needed, before they were written.
     pub(super) cancelled: Vec<Seq>,
     pub(super) deletes: Vec<Seq>,
     pub(super) reads: Vec<Vec<Seq>>,
@@ -29,7 +29,7 @@ pub(super) struct Work {
 }
 
 impl Work {
-    /// Takes the work of one commit from the queue.
+    /// Removes the work of one commit from the queue.
     pub(super) fn take(queue: &mut Queue) -> Self {
         let forgotten = cancel_unwritten(queue);
         let mut writes = Vec::new();
@@ -71,7 +71,7 @@ impl Work {
     }
 }
 
-/// Drops queued writes whose deletion is queued too; otherwise the delete would run before the write.
+/// Removes entries that are forgotten before they were written: removed first and written after they would stay.
 fn cancel_unwritten(queue: &mut Queue) -> Vec<Seq> {
     if queue.deletes.is_empty() || queue.writes.is_empty() {
         return Vec::new();

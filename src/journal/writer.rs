@@ -101,7 +101,7 @@ impl Writer {
         }
     }
 
-    /// Handles `work` and reports the results. Returns true if all of `work` is done.
+    /// Returns true if nothing is left to do.
     fn work(&mut self, work: Work) -> bool {
         let Work {
             writes,
@@ -133,7 +133,7 @@ impl Writer {
                 let _ = reply.send(if committed.removed { Ok(()) } else { Err(JournalRejection::Failed) });
             }
             let freed = committed.removed && committed.refused.is_empty() && !(deletes.is_empty() && ids.is_empty());
-            self.tell(committed, &callbacks, replies);
+            self.report(committed, &callbacks, replies);
             if freed {
                 let contents = self.store.contents();
                 self.rejection_log.freed(contents.events, contents.bytes, self.store.max_size());
@@ -152,8 +152,8 @@ impl Writer {
         done
     }
 
-    /// Reports the results of a commit.
-    fn tell(&mut self, committed: Committed, callbacks: &[Quarantined], replies: Vec<Reply<QuarantineId>>) {
+    /// Reports the result of a commit.
+    fn report(&mut self, committed: Committed, callbacks: &[Quarantined], replies: Vec<Reply<QuarantineId>>) {
         self.rejection_log.record(committed.refused.first().map(|(_, why)| *why), !committed.written.is_empty());
         if !committed.written.is_empty() {
             self.events.written(committed.written);

@@ -76,7 +76,7 @@ impl Drop for EmbeddedBroker {
 }
 
 /// Runs a broker until `stopped` is disconnected. Sends its address, or a message if it did not start.
-fn retain(topics: &[(String, i32)], tell: &Sender<Result<String, String>>, stopped: &Receiver<Infallible>) {
+fn retain(topics: &[(String, i32)], started: &Sender<Result<String, String>>, stopped: &Receiver<Infallible>) {
     let cluster = mock_cluster(1).and_then(|cluster| {
         topics.iter().try_for_each(|(topic, partitions)| cluster.create_topic(topic, *partitions, 1))?;
         Ok(cluster)
@@ -84,10 +84,10 @@ fn retain(topics: &[(String, i32)], tell: &Sender<Result<String, String>>, stopp
     match cluster {
         Err(error) => {
             // The caller of `start` waits for this.
-            let _ = tell.send(Err(error.to_string()));
+            let _ = started.send(Err(error.to_string()));
         }
         Ok(cluster) => {
-            let _ = tell.send(Ok(cluster.bootstrap_servers()));
+            let _ = started.send(Ok(cluster.bootstrap_servers()));
             let _ = stopped.recv();
         }
     }

@@ -1,4 +1,4 @@
-//! The reasons why keys cannot be fetched, with a remedy for each.
+//! Why keys could not be fetched, as an operator reads it.
 //!
 //! Nothing here may contain a URL or a part of the document, because faults are logged and displayed.
 
@@ -57,7 +57,7 @@ pub enum FetchFault {
     /// The key set contains no key that can verify RS256. Contains the first skipped entry, if there is one.
     #[error("{}", KeySetFault::NoUsableKey(.0.clone()))]
     NoUsableKey(Option<SkippedKey>),
-    /// The document has a content coding that was not requested, or cannot be decoded.
+    /// The document has a content coding that was not requested, or is not in the coding that it claims.
     #[error("the answer has a content coding other than gzip and deflate, or is damaged")]
     Encoding,
     /// The key file cannot be read.
@@ -81,7 +81,7 @@ impl From<HttpFault> for FetchFault {
             HttpFault::Setup => Self::Client,
             HttpFault::Dns => Self::Dns,
             HttpFault::Connect => Self::Connect,
-            HttpFault::Tls(words) => Self::Tls(words),
+            HttpFault::Tls(problem) => Self::Tls(problem),
             HttpFault::Timeout => Self::Timeout,
             HttpFault::Redirect => Self::Redirect,
             HttpFault::Interrupted => Self::Interrupted,

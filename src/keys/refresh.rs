@@ -51,7 +51,7 @@ impl RefreshResult {
     }
 }
 
-/// Observes refreshes, for the metrics. Called from the background task; must not block.
+/// Observes each refresh, for the metrics. Called from the background task; must not block.
 pub trait KeyObserver: Send + Sync {
     /// Called when a refresh has ended. The store already contains its result.
     fn refreshed(&self, application: &str, result: &RefreshResult);
@@ -178,7 +178,7 @@ impl Work {
             self.wait_until_due(&schedule).await;
             // Taken before the fetch, because a request that arrives during the fetch may be for a key that the fetch
             // does not see.
-            let cause = if self.store.take_wishes().unknown_kid { Cause::UnknownKid } else { Cause::Time };
+            let cause = if self.store.take_requests().unknown_kid { Cause::UnknownKid } else { Cause::Time };
             schedule.began(Instant::now(), cause);
             let result = match (self.fetcher)().await {
                 Ok(fetched) => self.accept(fetched).await,
@@ -192,14 +192,14 @@ impl Work {
 
     async fn wait_until_due(&self, schedule: &Schedule) {
         loop {
-            let wishes = self.store.wishes();
-            let due = schedule.due(wishes.unknown_kid);
-            if wishes.demanded || due <= Instant::now() {
+            let requests = self.store.requests();
+            let due = schedule.due(requests.unknown_kid);
+            if requests.demanded || due <= Instant::now() {
                 return;
             }
             tokio::select! {
                 () = sleep_until(due) => {}
-                () = self.store.woken() => {}
+                () = self.store.requested() => {}
             }
         }
     }

@@ -36,7 +36,7 @@ struct Ended {
     demands: u64,
 }
 
-/// The refreshes requested since the last fetch began.
+/// What was requested since the last fetch began.
 pub(super) struct RefreshRequests {
     pub(super) unknown_kid: bool,
     pub(super) demanded: bool,
@@ -59,7 +59,7 @@ impl KeyStore {
         self.keys.load()
     }
 
-    /// Requests a refresh because a token names a key id that is not in the set, or because there is no set.
+    /// Requests a refresh, because a token names a key id that is not in the set, or there is no set.
     ///
     /// Never waits, and can be called for each request: it causes at most one fetch per cool-down
     /// ([`Timing::cool_down`](super::Timing::cool_down)). A request during the cool-down is carried out at its end.
@@ -107,14 +107,14 @@ impl KeyStore {
         self.current().as_ref().map(|keys| keys.fetched_at.elapsed().unwrap_or_default())
     }
 
-    pub(super) fn wishes(&self) -> RefreshRequests {
+    pub(super) fn requests(&self) -> RefreshRequests {
         RefreshRequests {
             unknown_kid: self.unknown_kid.load(Ordering::Acquire),
             demanded: self.demands.load(Ordering::Acquire) > self.taken.load(Ordering::Acquire),
         }
     }
 
-    pub(super) fn take_wishes(&self) -> RefreshRequests {
+    pub(super) fn take_requests(&self) -> RefreshRequests {
         RefreshRequests {
             unknown_kid: self.unknown_kid.swap(false, Ordering::AcqRel),
             demanded: {
@@ -125,7 +125,7 @@ impl KeyStore {
     }
 
     /// Waits for a new request. Can return without one.
-    pub(super) async fn woken(&self) {
+    pub(super) async fn requested(&self) {
         self.wake.notified().await;
     }
 

@@ -1,11 +1,11 @@
-//! Control messages for the running service, and the signals that send them.
+//! The control messages of a running service, and the signals that send them.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::telemetry::log_code::LogCode;
 
-/// A request to the running service.
+/// A control message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ControlMessage {
     /// Reload the configuration.

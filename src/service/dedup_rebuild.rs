@@ -14,15 +14,16 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use super::replicas::Gate;
+use super::replicas::ReplayPermit;
 use super::tail_window::{log, show_last_events, since, window};
 use crate::app_state::AppState;
 use crate::config::Config;
 use crate::kafka::client::settings::Cluster;
+use crate::kafka::history::ReadFault;
 use crate::kafka::history::correlate::Known;
 use crate::kafka::history::follow::Follower;
 use crate::kafka::history::our_topics::{LiveScope, Scope};
-use crate::kafka::history::partition_reader::{FetchProfile, ReadFault};
+use crate::kafka::history::partition_reader::FetchProfile;
 use crate::kafka::history::recent_records::{Backlog, Checkpoint, read_tail};
 use crate::telemetry::log_code::LogCode;
 
@@ -37,7 +38,7 @@ const MAX_HOLD: Duration = Duration::from_secs(10);
 pub(super) struct DedupRebuild {
     cluster: Mutex<Cluster>,
     scope: LiveScope,
-    gate: Arc<Gate>,
+    replay_permit: Arc<ReplayPermit>,
     /// True if the configuration asks to follow other replicas even when none is known.
     always_follows: bool,
     state: Mutex<State>,
@@ -82,11 +83,11 @@ enum Attempt {
 }
 
 impl DedupRebuild {
-    pub(super) fn new(config: &Config, gate: &Arc<Gate>) -> Arc<Self> {
+    pub(super) fn new(config: &Config, replay_permit: &Arc<ReplayPermit>) -> Arc<Self> {
         Arc::new(Self {
             cluster: Mutex::new(super::wiring::cluster(config)),
             scope: LiveScope::new(Scope::of(config)),
-            gate: Arc::clone(gate),
+            replay_permit: Arc::clone(replay_permit),
             always_follows: config.dedupe.follow_replicas,
             state: Mutex::new(State {
                 generation: 0,
@@ -106,7 +107,7 @@ impl DedupRebuild {
         })
     }
 
-    /// Applies changed topics and applications, also to a read in progress. Reads all topics again if some are new.
+    /// Applies changed topics and applications, also to reading in progress. Reads again if some are new.
     pub(super) fn rescope(&self, config: &Config) {
         let scope = Scope::of(config);
         let is_covered = self.scope.load().covers(&scope);
@@ -128,7 +129,7 @@ impl DedupRebuild {
         (state.is_due, state.is_released, state.asked_since) = (true, false, None);
         (state.since, state.resume) = (None, Checkpoint::default());
         // Under the lock, so that no result from the old cluster is recorded afterwards.
-        self.gate.forget_history();
+        self.replay_permit.forget_history();
         app_state.dispatcher.cluster_replaced();
         drop(state);
         drop(self.follower.lock().take());
@@ -155,7 +156,7 @@ impl DedupRebuild {
     /// others.
     pub(super) async fn mark_published(self: Arc<Self>, app_state: &Arc<AppState>) {
         let app_state = Arc::clone(app_state);
-        // The panic hook has already logged a panic. The next attempt continues.
+        // A panic in it has been logged; the next attempt goes on.
         let _ = tokio::task::spawn_blocking(move || self.read(&app_state)).await;
     }
 
@@ -164,12 +165,12 @@ impl DedupRebuild {
         while !app_state.is_draining() {
             let (is_due, is_released) = {
                 let mut state = self.state.lock();
-                if !self.gate.is_available() {
+                if !self.replay_permit.is_available() {
                     state.asked_since = None;
                 }
                 (state.is_due, state.is_released)
             };
-            if is_due && self.gate.is_available() {
+            if is_due && self.replay_permit.is_available() {
                 Arc::clone(&self).mark_published(&app_state).await;
             }
             let rest = if is_released { LATE_RETRY_INTERVAL } else { RETRY_INTERVAL };
@@ -190,9 +191,9 @@ impl DedupRebuild {
             (state.generation, state.revision, window(since), std::mem::take(&mut state.resume))
         };
         let scope = self.scope.load();
-        let tell = |known: &[Known]| self.publish_batch(app_state, generation, known);
+        let observe = |known: &[Known]| self.publish_batch(app_state, generation, known);
         let cluster = self.cluster.lock().clone();
-        let attempt = match read_tail(&cluster, &scope, window, &mut resume, tell) {
+        let attempt = match read_tail(&cluster, &scope, window, &mut resume, observe) {
             Ok(tail) => Attempt::Read(tail),
             Err(ReadFault::Unreachable(_)) => Attempt::Away,
             Err(fault @ (ReadFault::Settings(_) | ReadFault::NotAllowed)) => Attempt::Impossible(fault),
@@ -246,7 +247,7 @@ impl DedupRebuild {
             }
         };
         if may_release && !std::mem::replace(&mut state.is_released, true) {
-            self.gate.history_read(&app_state.dispatcher);
+            self.replay_permit.history_read(&app_state.dispatcher);
         }
     }
 

@@ -121,7 +121,7 @@ async fn flush(dispatcher: &Arc<Dispatcher>, until: Instant) {
     let began = Instant::now();
     loop {
         let waiting = Arc::clone(dispatcher);
-        // In short slices, because a flush cannot be cancelled.
+        // In slices, because a flush cannot be shortened.
         let flush_slice = move || waiting.flush(Duration::from_millis(100)) == 0 || !waiting.is_connected();
         let flushed = tokio::task::spawn_blocking(flush_slice).await.unwrap_or(true);
         let now = Instant::now();

@@ -1,9 +1,9 @@
 //! Detects changed configuration files without a signal.
 //!
-//! Polls the files once a second instead of using inotify. Kubernetes replaces a mounted secret by swapping a symbolic
-//! link two levels above the file, editors and agents rename a new file over the old one, and network file systems send
-//! no notifications. Polling the path detects all of these. A poll costs one `stat` per file; contents are read only if
-//! that differs.
+//! It looks at the files once a second, and does not ask the system for notifications (inotify): Kubernetes replaces a
+//! mounted secret by swapping a symbolic link two levels above the file, editors and agents rename a new file over the
+//! old one, and network file systems send no notification. All of that looks the same here: by what is at the path. A look
+//! costs one `stat` a file; contents are read only when that differs.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -90,13 +90,13 @@ async fn watch(shared: Arc<Shared>) {
             keys = keys.join(" "),
             "files have changed; the configuration is reloaded"
         );
-        // An invalid file is reported once, and tried again after its next change.
+        // A problem with them is reported once; they are tried again when they change again.
         *shared.known.lock() = now;
         shared.changed.notify_one();
     }
 }
 
-/// Runs work that can block on the disk on the blocking thread pool.
+/// Runs blocking file operations on the blocking pool.
 async fn blocking<T: Default + Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.unwrap_or_default()
 }

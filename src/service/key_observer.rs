@@ -18,8 +18,8 @@ const LEAST_OFFSET: Duration = Duration::from_secs(5);
 pub(super) struct Observer {
     metrics: Arc<Metrics>,
     clock_skew: Duration,
-    /// The applications whose endpoint disagrees with this machine's clock. The log names the first one, and the return
-    /// to normal of the last one.
+    /// The applications by whose endpoint this machine's clock is off. Logged when the first comes and the last
+    /// goes.
     off: Mutex<BTreeSet<String>>,
 }
 

@@ -1,6 +1,6 @@
 //! Starts, reloads and shuts down the service.
 //!
-//! Control messages come from a channel, so tests do not need signals.
+//! Control messages come from outside, so that signals are one source of them and not the only one.
 
 mod control;
 mod dedup_rebuild;
@@ -25,7 +25,7 @@ pub use self::control::{ControlMessage, ControlMessages, signals};
 use crate::app_state::AppState;
 use crate::config::Config;
 use crate::console::Console;
-use crate::delivery::dispatcher::{self, Dispatcher};
+use crate::delivery::dispatcher::Dispatcher;
 use crate::diagnosis::Diagnosis;
 use crate::http::{Admin, AdminToken, Callbacks, ListenerCertificate, serve_admin};
 use crate::kafka::availability::cluster_watch::Watch;
@@ -34,35 +34,6 @@ use crate::telemetry::metrics::Metrics;
 
 /// Limit for the producer's warm-up at startup. After it the service continues; the first record then waits for Kafka.
 const WARM_UP: Duration = Duration::from_secs(3);
-
-/// Why the service failed to start.
-pub enum StartFault {
-    /// The configuration is invalid, or does not fit this machine.
-    Configuration(Vec<Diagnosis>),
-    /// Something else failed.
-    Failed(String),
-}
-
-impl From<Diagnosis> for StartFault {
-    fn from(fault: Diagnosis) -> Self {
-        Self::Configuration(vec![fault])
-    }
-}
-
-impl From<std::io::Error> for StartFault {
-    fn from(error: std::io::Error) -> Self {
-        Self::Failed(error.to_string())
-    }
-}
-
-impl From<dispatcher::StartFault> for StartFault {
-    fn from(fault: dispatcher::StartFault) -> Self {
-        match fault {
-            dispatcher::StartFault::Journal(error) => error.into(),
-            dispatcher::StartFault::Producer(fault) => wiring::kafka_fault(fault.to_string()).into(),
-        }
-    }
-}
 
 /// The running service.
 pub struct Service {
@@ -89,15 +60,16 @@ impl Service {
     /// least one application has its keys and the warm-up has ended.
     ///
     /// # Errors
-    /// [`StartFault`]. A listener that was already started can run until the process exits.
-    pub async fn start(path: &Path, config: Config) -> Result<Self, StartFault> {
+    /// A [`Diagnosis`]. Its code is [`LogCode::NotStarted`] if neither the configuration nor the journal is the problem. A
+    /// listener that was already started can run until the process exits.
+    pub async fn start(path: &Path, config: Config) -> Result<Self, Diagnosis> {
         let certificate = wiring::listener_certificate(&config)?;
         let callbacks = listen("server.listen", config.server.listen)?;
         let admin = listen("server.admin_listen", config.server.admin_listen)?;
         wiring::journal_directory(&config)?;
-        let listen = callbacks.local_addr()?;
-        let admin_listen = admin.local_addr()?;
-        let metrics = Metrics::new().map_err(|error| StartFault::Failed(error.to_string()))?;
+        let listen = callbacks.local_addr().map_err(not_started)?;
+        let admin_listen = admin.local_addr().map_err(not_started)?;
+        let metrics = Metrics::new().map_err(not_started)?;
         let cluster = wiring::cluster(&config);
         let opened = wiring::journal(&config)?;
         let dispatcher = Dispatcher::start(&cluster, wiring::events_in_memory(&config), opened, Arc::clone(&metrics))?;
@@ -111,15 +83,17 @@ impl Service {
         app_state.set_cluster(cluster.clone());
         let (dedup_rebuild, replicas) = replicas::start(&config, &app_state.dispatcher, &metrics);
         let watch =
-            wiring::watch(&cluster, &config, &metrics, &app_state.dispatcher, &replicas).map_err(StartFault::Failed)?;
+            wiring::watch(&cluster, &config, &metrics, &app_state.dispatcher, &replicas).map_err(not_started)?;
         watch.begin();
         let drain = config.server.drain_timeout;
-        let callbacks = Callbacks::serve(callbacks, Arc::clone(&app_state), certificate.as_ref(), drain)?;
-        let journal_admin = wiring::journal_admin(&app_state.dispatcher).map_err(StartFault::Failed)?;
+        let callbacks = Callbacks::serve(callbacks, Arc::clone(&app_state), certificate.as_ref(), drain);
+        let callbacks = callbacks.map_err(not_started)?;
+        let journal_admin = wiring::journal_admin(&app_state.dispatcher).map_err(not_started)?;
         let admin_token = AdminToken::default();
         admin_token.set(config.admin_token.as_ref());
         let console = Console::start(Arc::clone(&app_state), &config);
-        let admin = serve_admin(admin, Arc::clone(&app_state), journal_admin, Arc::clone(&console), &admin_token)?;
+        let admin = serve_admin(admin, Arc::clone(&app_state), journal_admin, Arc::clone(&console), &admin_token);
+        let admin = admin.map_err(not_started)?;
         wiring::show_certificate(&config, &metrics);
         wiring::show_kafka_certificate(&config, &metrics);
         let topic_reconciler = topics::TopicReconciler::new(&config, path.to_owned());
@@ -175,8 +149,14 @@ fn log_start(listen: SocketAddr, admin_listen: SocketAddr, applications: usize) 
     tracing::info!(version, %listen, %admin_listen, applications, "idaas-bridge takes callbacks");
 }
 
-fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, StartFault> {
-    wiring::bind(address).map_err(|error| wiring::listen_fault(key, address, &error).into())
+/// A problem of this machine that keeps the service from starting.
+fn not_started(problem: impl std::fmt::Display) -> Diagnosis {
+    let remedy = "start it again; if that does not help, raise the limits of threads and open files";
+    Diagnosis::new(LogCode::NotStarted, problem.to_string(), remedy)
+}
+
+fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, Diagnosis> {
+    wiring::bind(address).map_err(|error| wiring::listen_fault(key, address, &error))
 }
 
 /// Warms up the producer, creates missing topics and rebuilds the dedup cache, in the background. Then starts the tasks

@@ -16,6 +16,7 @@ use crate::diagnosis::{Diagnosis, misconfigured};
 use crate::http::ListenerCertificate;
 use crate::journal::KeyChange;
 use crate::kafka::availability::cluster_watch::Watch;
+use crate::kafka::client::error::rejected_property;
 use crate::kafka::producer::PreparedProducer;
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::logs;
@@ -26,7 +27,7 @@ pub(super) fn watched(config: &Config) -> Vec<NamedFile> {
 }
 
 impl Service {
-    /// Runs until [`ControlMessage::End`], then drains. Returns true if every event is confirmed or durable.
+    /// Runs until the shutdown, then drains. Returns true if everything was confirmed or kept.
     pub async fn run(mut self, mut control_messages: ControlMessages) -> bool {
         loop {
             let order = tokio::select! {
@@ -70,10 +71,7 @@ impl Service {
         }
     }
 
-    /// Reloads the configuration, and logs and counts the result.
-    ///
-    /// If the configuration or a certificate cannot be loaded, a Kafka client cannot be created, or the journal rejects
-    /// its new keys, nothing is replaced.
+    /// Applies a changed configuration, or leaves everything as it is.
     async fn reload(&mut self) {
         let result = self.reloaded().await;
         // Metrics exist for the applications of the current configuration, which is the old one if the reload failed.
@@ -197,7 +195,7 @@ impl Service {
     /// Creates the producer and the watch with the Kafka properties of `config`: changed values, or files that have
     /// changed. They are not in use yet.
     async fn prepare_kafka_clients(&self, config: &Config) -> Result<KafkaClients, Vec<Diagnosis>> {
-        let fault = |problem: &str| vec![wiring::kafka_fault(problem)];
+        let fault = |problem: &str| vec![rejected_property(problem)];
         let (app_state, cluster) = (Arc::clone(&self.app_state), wiring::cluster(config));
         let prepare = move || app_state.dispatcher.prepare_producer(cluster).map_err(|problem| problem.to_string());
         let prepared = tokio::task::spawn_blocking(prepare).await.map_err(|error| fault(&error.to_string()))?;

@@ -30,19 +30,19 @@ pub(super) fn start(
     dispatcher: &Arc<Dispatcher>,
     metrics: &Arc<Metrics>,
 ) -> (Arc<DedupRebuild>, Arc<Replicas>) {
-    let gate = Arc::new(Gate::default());
-    let dedup_rebuild = DedupRebuild::new(config, &gate);
-    let replicas = Replicas::start(config, &gate, &dedup_rebuild, dispatcher, metrics);
+    let replay_permit = Arc::new(ReplayPermit::default());
+    let dedup_rebuild = DedupRebuild::new(config, &replay_permit);
+    let replicas = Replicas::start(config, &replay_permit, &dedup_rebuild, dispatcher, metrics);
     (dedup_rebuild, replicas)
 }
 
-/// The conditions for replay.
+/// Permits the replay of the journal, once its conditions are met.
 #[derive(Default)]
-pub(super) struct Gate {
+pub(super) struct ReplayPermit {
     /// True once the dedup cache is rebuilt, or cannot be.
     is_history_read: AtomicBool,
     /// True once the other replicas know this replica's waiting events, or there are no other replicas.
-    is_open: AtomicBool,
+    is_granted: AtomicBool,
     is_available: AtomicBool,
     /// True if there are no other replicas.
     is_alone: AtomicBool,
@@ -50,11 +50,11 @@ pub(super) struct Gate {
     is_replaced: AtomicBool,
 }
 
-impl Gate {
-    /// Records that the dedup cache is rebuilt or cannot be. Enables replay if the other replicas agree.
+impl ReplayPermit {
+    /// Records that the history is known, or cannot be known.
     pub(super) fn history_read(&self, dispatcher: &Dispatcher) {
         self.is_history_read.store(true, Ordering::SeqCst);
-        if self.is_open.load(Ordering::SeqCst) {
+        if self.is_granted.load(Ordering::SeqCst) {
             dispatcher.enable_replay();
         }
     }
@@ -65,9 +65,9 @@ impl Gate {
         self.is_replaced.store(true, Ordering::SeqCst);
     }
 
-    fn open(&self, dispatcher: &Dispatcher) {
+    fn grant(&self, dispatcher: &Dispatcher) {
         dispatcher.set_connected(true);
-        self.is_open.store(true, Ordering::SeqCst);
+        self.is_granted.store(true, Ordering::SeqCst);
         if self.is_history_read.load(Ordering::SeqCst) {
             dispatcher.enable_replay();
         }
@@ -81,7 +81,7 @@ impl Gate {
 
 /// Handle of the coordination thread.
 pub(super) struct Replicas {
-    gate: Arc<Gate>,
+    replay_permit: Arc<ReplayPermit>,
     dispatcher: Weak<Dispatcher>,
     events: Sender<ReplicaEvent>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -91,13 +91,13 @@ impl Replicas {
     /// Starts the thread. If that fails, the service runs as if it were the only replica.
     fn start(
         config: &Config,
-        gate: &Arc<Gate>,
+        replay_permit: &Arc<ReplayPermit>,
         dedup_rebuild: &Arc<DedupRebuild>,
         dispatcher: &Arc<Dispatcher>,
         metrics: &Arc<Metrics>,
     ) -> Arc<Self> {
         let (events, received) = channel();
-        let runner = Runner::new(config, gate, dedup_rebuild, dispatcher, metrics);
+        let runner = Runner::new(config, replay_permit, dedup_rebuild, dispatcher, metrics);
         let alive = metrics.liveness.watch("replicas");
         let run = move || {
             runner.run(&received);
@@ -108,13 +108,13 @@ impl Replicas {
             Ok(thread) => Some(thread),
             Err(error) => {
                 tracing::error!(code = LogCode::ReplicasNotCoordinated.as_str(), %error, "no thread for the coordination of replicas");
-                gate.is_alone.store(true, Ordering::SeqCst);
-                gate.is_open.store(true, Ordering::SeqCst);
+                replay_permit.is_alone.store(true, Ordering::SeqCst);
+                replay_permit.is_granted.store(true, Ordering::SeqCst);
                 None
             }
         };
         let dispatcher = Arc::downgrade(dispatcher);
-        Arc::new(Self { gate: Arc::clone(gate), dispatcher, events, thread: Mutex::new(thread) })
+        Arc::new(Self { replay_permit: Arc::clone(replay_permit), dispatcher, events, thread: Mutex::new(thread) })
     }
 
     /// Uses other Kafka settings for the coordination topic from now on.
@@ -123,7 +123,7 @@ impl Replicas {
         let _ = self.events.send(ReplicaEvent::Clients(cluster.clone()));
     }
 
-    /// Passes the id of the cluster that answers to the outbox.
+    /// Records the id of the cluster that answers.
     pub(super) fn cluster_seen(&self, id: &str) {
         if let Some(dispatcher) = self.dispatcher.upgrade() {
             dispatcher.cluster_seen(id);
@@ -132,10 +132,10 @@ impl Replicas {
 
     /// Records whether Kafka is available.
     pub(super) fn available(&self, available: bool) {
-        self.gate.is_available.store(available, Ordering::SeqCst);
-        // Publishing stops at once. It starts at once only if there is no other replica to agree with.
+        self.replay_permit.is_available.store(available, Ordering::SeqCst);
+        // Publishing ends at once. It begins at once only if there are no other replicas.
         if let Some(dispatcher) = self.dispatcher.upgrade()
-            && (!available || self.gate.is_alone.load(Ordering::SeqCst))
+            && (!available || self.replay_permit.is_alone.load(Ordering::SeqCst))
         {
             dispatcher.set_connected(available);
         }
@@ -143,11 +143,11 @@ impl Replicas {
         let _ = self.events.send(ReplicaEvent::Available(available));
     }
 
-    /// Tells the other replicas that this one shuts down. Blocks until the thread has ended.
+    /// Announces the shutdown to the other replicas. Blocks for a moment.
     pub(super) fn end(&self) {
         let _ = self.events.send(ReplicaEvent::End);
         if let Some(thread) = self.thread.lock().take() {
-            // The panic hook has already logged a panic.
+            // A panic in it has been logged.
             let _ = thread.join();
         }
     }

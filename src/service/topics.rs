@@ -175,11 +175,11 @@ impl TopicReconciler {
                     "created the topic"
                 ),
                 Creation::WasThere => {}
-                Creation::Refused { problem, remedy, .. } => {
+                Creation::Rejected { diagnosis, .. } => {
                     tracing::error!(
                         code = LogCode::TopicNotCreated.as_str(),
                         topic,
-                        "the topic was not created: {problem}; {remedy}"
+                        "the topic was not created: {diagnosis}"
                     );
                 }
             }

@@ -167,7 +167,7 @@ pub(super) fn watch(
             replicas.available(true);
         }
         WatchEvent::Unavailable { brokers } => {
-            // The producer may have logged it already, with the reason.
+            // The producer may have reported it already, with the reason.
             if metrics.kafka.answers(false) {
                 let advertised = match brokers.as_slice() {
                     [] => String::new(),
@@ -202,10 +202,6 @@ pub(super) fn listener_certificate(config: &Config) -> Result<Option<ListenerCer
 pub(crate) fn tls_fault(fault: &CertificateFault) -> Diagnosis {
     let remedy = "name a PEM certificate with its chain and the PEM private key that belongs to it";
     misconfigured(fault.to_string(), remedy).at("server.tls")
-}
-
-pub(crate) fn kafka_fault(problem: impl Into<String>) -> Diagnosis {
-    misconfigured(problem, "correct or remove the property").at("kafka.properties")
 }
 
 /// Converts the configured log level.
@@ -261,7 +257,7 @@ pub(super) fn journal_admin(dispatcher: &Dispatcher) -> Result<Arc<JournalAdmin>
     dispatcher.journal_admin().map(Arc::new).ok_or_else(|| "the journal is closed".to_owned())
 }
 
-/// Creates the journal's directory, which also holds the cached key sets.
+/// Creates the journal's directory, where the key sets are kept as well.
 pub(super) fn journal_directory(config: &Config) -> Result<(), Diagnosis> {
     let directory = &config.journal.directory;
     std::fs::create_dir_all(directory)

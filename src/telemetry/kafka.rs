@@ -122,20 +122,19 @@ impl KafkaMetrics {
         })
     }
 
-    /// Records whether the cluster answers. Returns true if the availability of Kafka has changed or is now known.
+    /// Records whether the cluster answers. Returns whether Kafka has become available or unavailable by that.
     pub fn answers(&self, answers: bool) -> bool {
         self.answers.store(answers, Ordering::Relaxed);
         self.show_available()
     }
 
-    /// Records whether records can be delivered if the cluster answers. The return value is that of
-    /// [`KafkaMetrics::answers`].
+    /// Records whether records can be delivered, if the cluster answers. Returns the same.
     pub fn deliverable(&self, deliverable: bool) -> bool {
         self.deliverable.store(deliverable, Ordering::Relaxed);
         self.show_available()
     }
 
-    /// Sets the advertised broker addresses that do not answer.
+    /// Records the addresses that brokers advertise and that do not answer.
     pub fn unreachable(&self, addresses: Vec<String>) {
         *self.unreachable.lock() = addresses;
     }

@@ -1,5 +1,5 @@
-//! Detects long-lived threads and tasks that ended in a panic. `/livez` then fails, so that the process is restarted,
-//! because nothing inside it can replace them.
+//! Which long-lived threads and tasks have ended unexpectedly. The process then answers on `/livez` that it
+//! has to be restarted, because nothing inside of it can take their place.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ impl Liveness {
 
 impl Drop for Alive {
     fn drop(&mut self) {
-        // A thread that was not asked to stop can only end by a panic.
+        // A thread that was not stopped ended by a panic.
         if std::thread::panicking() {
             tracing::error!(
                 code = LogCode::ThreadEnded.as_str(),

@@ -72,7 +72,7 @@ pub struct Metrics {
     publish_duration: [Histogram; Entity::ALL.len()],
     event_age: [Histogram; Entity::ALL.len()],
     families: ApplicationFamilies,
-    /// The applications by name. The lock also serializes adding, removing and showing their series.
+    /// The applications that there are, by name. Also the lock for adding, removing and showing their series.
     applications: Mutex<HashMap<String, Arc<ApplicationMetrics>>>,
     /// Requests to unknown applications.
     pub unknown: IntCounter,
@@ -81,7 +81,7 @@ pub struct Metrics {
     process: Option<ProcessMetrics>,
 }
 
-/// The state of an application at the time of a scrape.
+/// An application's metrics at the time of the scrape.
 pub struct ApplicationState<'a> {
     /// The configured name.
     pub name: &'a str,
@@ -244,7 +244,7 @@ impl Total {
 
     pub(super) fn follow(&self, total: u64) {
         let seen = self.seen.swap(total, Ordering::Relaxed);
-        // A smaller total comes from a new instance that started at zero.
+        // A smaller total is that of a replacement, which began at zero.
         self.counter.inc_by(if total >= seen { total - seen } else { total });
     }
 }

@@ -3,8 +3,8 @@
 use std::process::{Command, Output};
 
 use idaas_bridge::demo::{self, Options};
+use idaas_bridge::terminal::{width, without_styles};
 use idaas_simulator::kind::Kind;
-use unicode_width::UnicodeWidthStr;
 
 use crate::support::real_kafka::shared_one_node;
 
@@ -59,8 +59,8 @@ fn on_a_narrow_terminal_no_line_is_longer_than_it() {
         let mut out = Vec::new();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         assert!(runtime.block_on(demo::run(&options, &mut out)).unwrap());
-        let text = anstream::adapter::strip_str(std::str::from_utf8(&out).unwrap()).to_string();
-        let long: Vec<_> = text.lines().filter(|line| line.width() > 80).collect();
+        let text = without_styles(std::str::from_utf8(&out).unwrap());
+        let long: Vec<_> = text.lines().filter(|line| width(line) > 80).collect();
         assert!(long.is_empty(), "{}", long.join("\n"));
     }
 }
@@ -78,8 +78,8 @@ fn every_shell_gets_completions_that_name_the_commands() {
 fn a_cluster_that_does_not_answer_fails_the_demo_in_words() {
     let (output, _) = demo(&["--bootstrap-servers", "127.0.0.1:1"], &[]);
     assert_eq!(output.status.code(), Some(1));
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("Kafka does not answer"), "{told}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("Kafka does not answer"), "{stderr}");
 }
 
 #[test]

@@ -89,8 +89,8 @@ fn verify(store: &KeyStore, key: &SigningKey) -> Verification {
     store.current().as_ref().expect("keys").set.verify(key.key_id(), b"input", &signature)
 }
 
-async fn next(told: &mut UnboundedReceiver<(String, RefreshResult)>) -> RefreshResult {
-    told.recv().await.expect("a refresh").1
+async fn next(results: &mut UnboundedReceiver<(String, RefreshResult)>) -> RefreshResult {
+    results.recv().await.expect("a refresh").1
 }
 
 #[tokio::test]
@@ -285,17 +285,17 @@ async fn redirects_never_go_from_https_to_http() {
 async fn a_rotated_key_is_accepted_after_its_first_use() {
     let (directory, authority) = (tempfile::tempdir().expect("a directory"), Authority::new());
     let endpoint = Endpoint::https(&authority, answer(&OLD));
-    let (settings, mut told) = settings();
+    let (settings, mut results) = settings();
     let ring = KeyRing::start(one(&trusting(endpoint.url(), file(&authority, &directory))), &settings);
     ring.first_attempts().await;
     assert!(ring.any_keys());
-    assert_eq!(next(&mut told).await, RefreshResult::Changed);
+    assert_eq!(next(&mut results).await, RefreshResult::Changed);
     assert_eq!(verify(store(&ring), &OLD), Verification::Good);
 
     endpoint.answers(answer(&NEW));
     assert_eq!(verify(store(&ring), &NEW), Verification::UnknownKey);
     store(&ring).refresh_after_unknown_kid();
-    assert_eq!(next(&mut told).await, RefreshResult::Changed);
+    assert_eq!(next(&mut results).await, RefreshResult::Changed);
     assert_eq!(verify(store(&ring), &NEW), Verification::Good);
     assert_eq!(verify(store(&ring), &OLD), Verification::UnknownKey);
 }
@@ -303,9 +303,9 @@ async fn a_rotated_key_is_accepted_after_its_first_use() {
 #[tokio::test]
 async fn an_outage_garbage_and_floods_of_bytes_leave_the_old_keys() {
     let endpoint = passing(3, answer(&OLD));
-    let (settings, mut told) = settings();
+    let (settings, mut results) = settings();
     let ring = KeyRing::start(one(&url(endpoint.url())), &settings);
-    assert_eq!(next(&mut told).await, RefreshResult::Changed);
+    assert_eq!(next(&mut results).await, RefreshResult::Changed);
     for (answer, code) in [
         (Answer::Status(500), "status"),
         (Answer::Gibberish, "interrupted"),
@@ -314,19 +314,21 @@ async fn an_outage_garbage_and_floods_of_bytes_leave_the_old_keys() {
     ] {
         endpoint.answers(answer);
         store(&ring).refresh_now();
-        let RefreshResult::Failed(fault) = next(&mut told).await else { panic!("a refresh that should fail did not") };
+        let RefreshResult::Failed(fault) = next(&mut results).await else {
+            panic!("a refresh that should fail did not")
+        };
         assert_eq!(fault.code(), code);
         assert_eq!(verify(store(&ring), &OLD), Verification::Good);
     }
     let address = endpoint.address();
     drop(endpoint);
     store(&ring).refresh_now();
-    assert_eq!(next(&mut told).await, RefreshResult::Failed(FetchFault::Connect));
+    assert_eq!(next(&mut results).await, RefreshResult::Failed(FetchFault::Connect));
     assert_eq!(verify(store(&ring), &OLD), Verification::Good);
 
     let back = Endpoint::http_at(address, answer(&NEW));
     store(&ring).refresh_now();
-    assert_eq!(next(&mut told).await, RefreshResult::Changed);
+    assert_eq!(next(&mut results).await, RefreshResult::Changed);
     assert_eq!((verify(store(&ring), &NEW), back.requests()), (Verification::Good, 1));
 }
 
@@ -334,17 +336,17 @@ async fn an_outage_garbage_and_floods_of_bytes_leave_the_old_keys() {
 async fn a_restart_during_an_outage_starts_with_the_keys_on_disk() {
     let directory = tempfile::tempdir().expect("a directory");
     let endpoint = passing(4, answer(&OLD));
-    let (mut settings, mut told) = settings();
+    let (mut settings, mut results) = settings();
     settings.directory = Some(directory.path().to_owned());
     let source = url(endpoint.url());
     let before = KeyRing::start(one(&source), &settings);
     before.first_attempts().await;
-    assert_eq!(next(&mut told).await, RefreshResult::Changed);
+    assert_eq!(next(&mut results).await, RefreshResult::Changed);
     drop((before, endpoint));
 
     let after = KeyRing::start(one(&source), &settings);
     assert_eq!(verify(store(&after), &OLD), Verification::Good);
-    assert_eq!(next(&mut told).await, RefreshResult::Failed(FetchFault::Connect));
+    assert_eq!(next(&mut results).await, RefreshResult::Failed(FetchFault::Connect));
     assert_eq!(verify(store(&after), &OLD), Verification::Good);
     assert!(store(&after).current().as_ref().expect("keys").fetched_at < SystemTime::now());
 
@@ -355,11 +357,11 @@ async fn a_restart_during_an_outage_starts_with_the_keys_on_disk() {
 #[tokio::test]
 async fn a_flood_of_unknown_keys_causes_one_fetch() {
     let endpoint = Endpoint::http(answer(&OLD));
-    let (settings, mut told) = settings();
+    let (settings, mut results) = settings();
     let ring = KeyRing::start(one(&url(endpoint.url())), &settings);
-    assert_eq!(next(&mut told).await, RefreshResult::Changed);
+    assert_eq!(next(&mut results).await, RefreshResult::Changed);
     store(&ring).refresh_after_unknown_kid();
-    assert_eq!(next(&mut told).await, RefreshResult::Unchanged);
+    assert_eq!(next(&mut results).await, RefreshResult::Unchanged);
     for _ in 0..1000 {
         store(&ring).refresh_after_unknown_kid();
         tokio::task::yield_now().await;
@@ -372,20 +374,20 @@ async fn a_file_is_read_at_start_and_on_reload() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("jwks.json");
     std::fs::write(&path, document(&OLD)).expect("written");
-    let (mut settings, mut told) = settings();
+    let (mut settings, mut results) = settings();
     let journal = tempfile::tempdir().expect("a directory");
     settings.directory = Some(journal.path().to_owned());
     let source = Source::File(path.clone());
     let ring = KeyRing::start(one(&source), &settings);
-    assert_eq!(next(&mut told).await, RefreshResult::Changed);
+    assert_eq!(next(&mut results).await, RefreshResult::Changed);
     assert_eq!(verify(store(&ring), &OLD), Verification::Good);
     std::fs::write(&path, document(&NEW)).expect("written");
     let ring = ring.reload(one(&source), &settings);
-    assert_eq!(next(&mut told).await, RefreshResult::Changed);
+    assert_eq!(next(&mut results).await, RefreshResult::Changed);
     assert_eq!(verify(store(&ring), &NEW), Verification::Good);
     std::fs::remove_file(&path).expect("removed");
     store(&ring).refresh_now();
-    assert_eq!(next(&mut told).await, RefreshResult::Failed(FetchFault::File(io::ErrorKind::NotFound)));
+    assert_eq!(next(&mut results).await, RefreshResult::Failed(FetchFault::File(io::ErrorKind::NotFound)));
     assert_eq!(verify(store(&ring), &NEW), Verification::Good);
     assert_eq!(std::fs::read_dir(journal.path()).expect("a list").count(), 0);
 }
@@ -433,13 +435,13 @@ async fn key_failures_and_changes_are_logged_once_without_secrets() {
     // the first time, for all threads. That thread can be another test's, which has none: the line is then lost here too.
     let _another = tracing::Dispatch::new(tracing_subscriber::registry());
     let endpoint = Endpoint::http(Answer::Status(500));
-    let (settings, mut told) = settings();
+    let (settings, mut results) = settings();
     let with_secrets = endpoint.url().replace("http://", "http://user:hunter2@") + "?token=hunter3";
     let ring = KeyRing::start(one(&url(with_secrets)), &settings);
-    assert_eq!(next(&mut told).await, RefreshResult::Failed(FetchFault::Status(500)));
+    assert_eq!(next(&mut results).await, RefreshResult::Failed(FetchFault::Status(500)));
     endpoint.answers(answer(&OLD));
     store(&ring).refresh_now();
-    assert_eq!(next(&mut told).await, RefreshResult::Changed);
+    assert_eq!(next(&mut results).await, RefreshResult::Changed);
     let text = String::from_utf8(lines.0.lock().clone()).expect("text");
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines.len(), 2, "{text}");

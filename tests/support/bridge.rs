@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 
 use idaas_bridge::config::Config;
 use idaas_bridge::kafka::embedded::mock_cluster;
-use idaas_bridge::service::{ControlMessage, Service, StartFault};
+use idaas_bridge::service::{ControlMessage, Service};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use tokio::sync::mpsc::UnboundedSender;
@@ -285,8 +285,7 @@ impl Running {
                 let config = Config::load(&path).unwrap_or_else(|faults| panic!("{}", listed(&faults)));
                 let service = match Service::start(&path, config).await {
                     Ok(service) => service,
-                    Err(StartFault::Configuration(faults)) => panic!("{}", listed(&faults)),
-                    Err(StartFault::Failed(why)) => panic!("{why}"),
+                    Err(fault) => panic!("{fault}"),
                 };
                 tell.send((service.listen(), service.admin_listen())).unwrap();
                 service.run(taken).await

@@ -31,7 +31,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval_at};
 
 use self::events::Subject;
-use self::ledger::{Books, End, Ledger, Said};
+use self::ledger::{End, EventAnswer, Ledger, LedgerSnapshot};
 
 /// When a delivery that was not settled comes again.
 const AGAIN: [u64; 5] = [1, 5, 10, 10, 10];
@@ -131,7 +131,7 @@ impl Load {
     }
 
     /// Sends nothing new, waits until each event is settled or has come as often as it does, and returns the ledger.
-    pub(crate) fn finish(mut self) -> Arc<Books> {
+    pub(crate) fn finish(mut self) -> Arc<LedgerSnapshot> {
         self.shared.ends.store(true, Ordering::Relaxed);
         self.thread.take().unwrap().join().expect("the sender ends");
         Arc::new(self.shared.ledger.take())
@@ -265,10 +265,10 @@ impl Shared {
         let end = delivery::deliver(self.to, &self.path, &body, &ids).await;
         let unsettled = match &end {
             End::Answered(said) => {
-                let comes_again = |said: &Said| match said {
-                    Said::Success | Said::Skipped | Said::Failed(_) => false,
-                    Said::NotConfirmed => !callback.left,
-                    Said::Overloaded | Said::Retried(_) | Said::Nonsense => true,
+                let comes_again = |said: &EventAnswer| match said {
+                    EventAnswer::Success | EventAnswer::Skipped | EventAnswer::Failed(_) => false,
+                    EventAnswer::NotConfirmed => !callback.left,
+                    EventAnswer::Overloaded | EventAnswer::Retried(_) | EventAnswer::Nonsense => true,
                 };
                 open.iter().zip(said).filter(|(_, said)| comes_again(said)).map(|(place, _)| *place).collect()
             }

@@ -14,7 +14,7 @@ use idaas_simulator::signing::SigningKey;
 use idaas_simulator::tenant_keys::{Identity, TenantKeys};
 
 use super::bridge::ENTITIES;
-use super::fault_load::ledger::Books;
+use super::fault_load::ledger::LedgerSnapshot;
 use super::fault_load::published::{Follower, Published};
 use super::fault_load::verify::{Report, settle, verify};
 use super::fault_load::{Load, Plan};
@@ -69,9 +69,9 @@ impl Stage {
 
     /// Ends the load, waits for what is still on its way, and judges.
     pub(crate) fn judge(&self, name: &str, load: Load) -> Report {
-        let books = load.finish();
-        let waited = settle(&books, &self.follower, SETTLED);
-        let mut report = self.judge_books(name, &books);
+        let snapshot = load.finish();
+        let waited = settle(&snapshot, &self.follower, SETTLED);
+        let mut report = self.judge_snapshot(name, &snapshot);
         if waited > Duration::from_secs(1) {
             report.remarks.push(format!("{:.0} s until all was there", waited.as_secs_f64()));
         }
@@ -98,9 +98,9 @@ impl Stage {
         false
     }
 
-    fn judge_books(&self, name: &str, books: &Arc<Books>) -> Report {
+    fn judge_snapshot(&self, name: &str, snapshot: &Arc<LedgerSnapshot>) -> Report {
         let published = Published::read(self.kafka.bootstrap_servers(), &self.topics);
-        verify(name, books, &published, &self.follower.published())
+        verify(name, snapshot, &published, &self.follower.published())
     }
 
     /// A broker is lost and comes back: SIGKILL to the leader of a partition, and its start as soon as the others do

@@ -4,7 +4,8 @@
 //! is `unclassified`, which is not an error.
 
 /// The subject of a record. Each entity has its own topic and schema.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Entity {
     /// A user account.
     User,
@@ -36,16 +37,8 @@ impl Entity {
 
     /// Returns the stable name, used in topics, `ce_type`, schema ids and metric labels.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::OrganizationalUnit => "organizational-unit",
-            Self::Group => "group",
-            Self::Connectivity => "connectivity",
-            Self::Unclassified => "unclassified",
-            Self::DeadLetter => "dead-letter",
-            Self::Credential => "credential",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// Returns this entity's element of a table that is in the order of [`Entity::ALL`].
@@ -65,7 +58,8 @@ impl Entity {
 }
 
 /// The change that an event reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Action {
     /// The entity was created.
     Created,
@@ -127,24 +121,8 @@ impl Action {
 
     /// Returns the stable name, used in records, `ce_type` and metric labels.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Deleted => "deleted",
-            Self::Updated => "updated",
-            Self::PasswordChanged => "password_changed",
-            Self::Enabled => "enabled",
-            Self::Disabled => "disabled",
-            Self::Locked => "locked",
-            Self::Unlocked => "unlocked",
-            Self::Moved => "moved",
-            Self::Snapshot => "snapshot",
-            Self::MemberAdded => "member_added",
-            Self::MemberRemoved => "member_removed",
-            Self::Tested => "tested",
-            Self::Unknown => "unknown",
-            Self::Refused => "refused",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 

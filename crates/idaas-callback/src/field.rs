@@ -54,8 +54,7 @@ impl<T: Serialize> Serialize for Field<T> {
     }
 }
 
-/// Counts the fields of a record that deviate from the documentation, because a change of IDaaS's schema must be
-/// noticed.
+/// How far a record's fields were from what is documented. Counted, so that operators notice a change of the schema.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Drift {
     /// Fields with an unknown name.

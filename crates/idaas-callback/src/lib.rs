@@ -56,7 +56,8 @@ pub fn prepare_without_observer(
 }
 
 /// A stage of [`prepare`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Stage {
     /// Checking the signature and the claims of the token.
     Authenticate,
@@ -71,13 +72,8 @@ pub enum Stage {
 impl Stage {
     /// Returns the stage's stable name.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Authenticate => "authenticate",
-            Self::Decrypt => "decrypt",
-            Self::Decode => "decode",
-            Self::Normalize => "normalize",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -38,8 +38,8 @@ impl QuarantinedCallback {
     }
 }
 
-/// Returns what to store of a callback that [`super::prepare`] rejected as undecryptable or unreadable. Authenticates
-/// it a second time, because this is rare and saves carrying the content through every other case.
+/// The part to keep of a callback that [`super::prepare`] refused as undecryptable or unreadable. Authenticates it once
+/// more: it is rare, and so everything else need not carry along what only this needs.
 #[must_use]
 pub fn to_quarantine(
     body: &[u8],
@@ -52,7 +52,7 @@ pub fn to_quarantine(
     let content = match content {
         Content::Plain(text) => QuarantinedContent::Plain(text),
         Content::Encrypted(compact) => match decrypt(verify()?, policy) {
-            // The key that decrypted it may have been removed by the time that it becomes readable.
+            // The key that opened it may be gone when it can be read.
             Ok(plaintext) => QuarantinedContent::Plain(plaintext.text),
             Err(_) => QuarantinedContent::Encrypted(compact),
         },

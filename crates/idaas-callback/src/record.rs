@@ -90,7 +90,7 @@ pub fn header_name(name: &str) -> Option<&'static str> {
     HEADERS.into_iter().find(|known| *known == name)
 }
 
-/// Creates the record of a value.
+/// Builds the record of a value, for a topic.
 pub(super) fn build(attributes: &Attributes<'_>, value: &Value<'_>, topic: &Arc<str>, mode: EventMode) -> Record {
     let Attributes { entity, .. } = *attributes;
     let mut json = Vec::with_capacity(HEADER_CAPACITY);

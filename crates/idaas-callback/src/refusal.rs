@@ -3,8 +3,9 @@
 //! A refusal never contains text of the sender, so that nothing of a forged or private callback reaches a log or an
 //! answer.
 
-/// The reason why a callback is rejected. [`Refusal::code`] is stable: it is used in alerts and sent to the sender.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// Why a callback is refused. [`Refusal::code`] is stable: operators alert on it, and the answer contains it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Refusal {
     /// The body is not a JSON object with a compact JWS as `event`, or a member occurs twice.
     Malformed,
@@ -79,7 +80,7 @@ impl Refusal {
         Self::Draining,
     ];
 
-    /// Returns true if the callback is authentic and is kept until it can be read.
+    /// Whether a callback that is refused so is authentic, and is kept until it can be read.
     #[must_use]
     pub const fn is_quarantined(self) -> bool {
         matches!(self, Self::Undecryptable | Self::Unreadable)
@@ -87,31 +88,8 @@ impl Refusal {
 
     /// Returns the stable code: the answer's `error`, the log line's `code`, and the metric's label.
     #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed",
-            Self::RequestTimeout => "request_timeout",
-            Self::TooLarge => "too_large",
-            Self::BadSignature => "bad_signature",
-            Self::UnknownKey => "unknown_key",
-            Self::BadAlgorithm => "bad_algorithm",
-            Self::UnsupportedHeader => "unsupported_header",
-            Self::Expired => "expired",
-            Self::NotYetValid => "not_yet_valid",
-            Self::WrongIssuer => "wrong_issuer",
-            Self::WrongAudience => "wrong_audience",
-            Self::WrongInstance => "wrong_instance",
-            Self::NotEncrypted => "not_encrypted",
-            Self::AddressNotAllowed => "address_not_allowed",
-            Self::NotFound => "not_found",
-            Self::MethodNotAllowed => "method_not_allowed",
-            Self::UnsupportedEncoding => "unsupported_encoding",
-            Self::Undecryptable => "undecryptable",
-            Self::Unreadable => "unreadable",
-            Self::KeysUnavailable => "keys_unavailable",
-            Self::Overloaded => "overloaded",
-            Self::Draining => "draining",
-        }
+    pub fn code(self) -> &'static str {
+        self.into()
     }
 
     /// Returns the HTTP status (RFC 9110 §15).

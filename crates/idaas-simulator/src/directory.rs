@@ -251,7 +251,7 @@ impl Directory {
         Value::Object(group)
     }
 
-    /// Returns the `bizData` of an unknown event type, with a password in an unexpected place.
+    /// `bizData` of an unknown type, with a password in an unexpected place.
     pub(super) fn unknown_event(self, number: u64) -> Value {
         json!({
             "deviceId": self.device_id(number), "registerTime": self.now.to_string(), "trusted": true,

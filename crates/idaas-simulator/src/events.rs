@@ -22,13 +22,13 @@ pub struct Event {
     pub event_time: i64,
     /// The kind for which it was generated. `None` if it was not generated here.
     pub kind: Option<Kind>,
-    /// An element of `eventData` to send unchanged, if the event was not generated.
+    /// The element of `eventData` to send as it is, if it was given.
     pub given: Option<Value>,
 }
 
 impl Event {
-    /// Creates an event from an element of `eventData`, which is sent unchanged. Its readable members are used to
-    /// check the answer.
+    /// A given event, as an element of `eventData`. It is sent as it is; what can be read of it
+    /// serves to judge the answer.
     #[must_use]
     pub fn given(item: Value) -> Self {
         let text = |name: &str| item.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -44,7 +44,7 @@ impl Event {
     }
 }
 
-/// Generates events. Two generators with the same seed generate the same events.
+/// Generates events. The same seed generates the same events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Generator {
     seed: u64,
@@ -72,7 +72,7 @@ impl Generator {
         let mut random = directory::random(self.seed, "event", index);
         let event_id = format!("evnt_{}", directory::identifier(&mut random, 30));
         let directory = Directory { seed: self.seed, now: event_time };
-        // A creation is about a new entity; all other events are about an entity that may exist.
+        // A creation has a new user; all other events can be about a known one.
         let creations = [Kind::UserCreate, Kind::UnitCreate, Kind::GroupCreate];
         let number = if creations.contains(&kind) { index } else { random.u64(0..=index) };
         let biz_data = match kind.subject() {

@@ -1,7 +1,7 @@
 //! The directory that `simulate init` writes and `simulate send` reads: the keys of a simulated instance, and a
 //! configuration of a bridge that trusts it.
 //!
-//! Never overwrites a file, so that repeating the command does not destroy keys that are in use.
+//! Never overwrites, so that repeating a command cannot destroy a key that is in use.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -243,84 +243,5 @@ fn key_id(document: &[u8]) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::test_bridge::material;
-
-    fn written() -> (tempfile::TempDir, std::sync::Arc<TenantKeys>) {
-        let directory = tempfile::tempdir().unwrap();
-        let material = material();
-        init(directory.path(), &material, 1).unwrap();
-        (directory, material)
-    }
-
-    #[test]
-    fn what_was_written_is_read_back() {
-        let (directory, material) = written();
-        let read = load(directory.path(), Some("workforce")).unwrap();
-        assert_eq!(read.identity, material.identity);
-        assert_eq!(read.jwks(), material.jwks());
-        assert_eq!(read.encryption_key(), material.encryption_key());
-    }
-
-    #[test]
-    fn nothing_is_overwritten_and_the_file_in_the_way_is_named() {
-        let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join(KEY_SET), "mine").unwrap();
-        let fault = init(directory.path(), &material(), 1).unwrap_err();
-        assert!(fault.to_string().contains(KEY_SET), "{fault}");
-        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
-        assert_eq!(std::fs::read_to_string(directory.path().join(KEY_SET)).unwrap(), "mine");
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn private_keys_are_for_their_owner_alone() {
-        use std::os::unix::fs::PermissionsExt;
-        let (directory, _) = written();
-        for name in [SIGNING_KEY, ENCRYPTION_KEY, JOURNAL_KEY] {
-            let mode = directory.path().join(name).metadata().unwrap().permissions().mode();
-            assert_eq!(mode & 0o777, 0o600, "{name}");
-        }
-    }
-
-    #[test]
-    fn the_configuration_names_the_instance_and_the_files_beside_it() {
-        let identity = Identity::generate();
-        let document: toml::Table = toml::from_str(&configuration(std::slice::from_ref(&identity))).unwrap();
-        let application = &document["application"][0];
-        assert_eq!(application["id"].as_str(), Some(identity.application_id.as_str()));
-        assert_eq!(application["instance_id"].as_str(), Some(identity.instance_id.as_str()));
-        assert_eq!(application["jwks"]["file"].as_str(), Some(KEY_SET));
-        assert_eq!(application["decryption_keys"][0]["file"].as_str(), Some(ENCRYPTION_KEY));
-        assert_eq!(document["journal"]["keys"][0]["file"].as_str(), Some(JOURNAL_KEY));
-    }
-
-    #[test]
-    fn a_missing_application_lists_the_configured_ones() {
-        let (directory, _) = written();
-        let path = directory.path().join(CONFIGURATION);
-        let more = "[[application]]\nname = \"b\"\nid = \"app_b\"\nskip = [\"urn:x\"]\n";
-        std::fs::write(&path, std::fs::read_to_string(&path).unwrap() + more).unwrap();
-        let read = load(directory.path(), Some("b")).unwrap();
-        assert_eq!((read.identity.application_id.as_str(), read.skip.as_slice()), ("app_b", &["urn:x".to_owned()][..]));
-        let fault = load(directory.path(), Some("c")).err().unwrap().to_string();
-        assert!(fault.contains("workforce, b"), "{fault}");
-    }
-
-    #[test]
-    fn several_applications_of_one_instance_share_its_keys() {
-        let directory = tempfile::tempdir().unwrap();
-        init(directory.path(), &material(), 3).unwrap();
-        let [first, third] = [None, Some("application-3")].map(|name| load(directory.path(), name).unwrap().identity);
-        assert_eq!(first.instance_id, third.instance_id);
-        assert_ne!(first.application_id, third.application_id);
-    }
-
-    #[test]
-    fn a_directory_without_keys_says_which_command_writes_them() {
-        let directory = tempfile::tempdir().unwrap();
-        let fault = load(directory.path(), None).err().unwrap().to_string();
-        assert!(fault.contains(CONFIGURATION) && fault.contains("simulate init"), "{fault}");
-    }
-}
+#[path = "tests/key_files.rs"]
+mod tests;

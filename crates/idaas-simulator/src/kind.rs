@@ -1,4 +1,4 @@
-//! The event types that the simulator can send: all known ones of IDaaS, and an unknown one.
+//! The event types that the simulator can send: all that IDaaS is known to send, and an unknown one.
 //!
 //! The bridge has its own list. Neither may be derived from the other, because a mistake would then go unnoticed.
 

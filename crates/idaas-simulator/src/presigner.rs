@@ -1,4 +1,4 @@
-//! Creates callbacks before they are sent, on separate threads.
+//! Prepares callbacks before they are sent, on separate threads.
 //!
 //! Signing costs more than everything else that the sender does. If it were done while sending, it would count as the
 //! bridge's latency, and would slow down a run with a fixed rate.
@@ -32,7 +32,7 @@ impl PresignedQueue {
     }
 }
 
-/// Starts creating the callbacks of `plan`. The threads end when all are created, or when the queue is dropped.
+/// Starts to make the callbacks of `plan`. The threads end when all are made, or when the receiver is dropped.
 pub(super) fn open(sender: &Arc<Sender>, plan: &Arc<RunSettings>) -> PresignedQueue {
     let total = plan.callbacks();
     let capacity = plan.stock().min(usize::try_from(total).unwrap_or(usize::MAX)).max(1);

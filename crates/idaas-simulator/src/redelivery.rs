@@ -83,7 +83,7 @@ pub struct Outcome {
     /// Its type.
     pub event_type: String,
     /// The bridge's last answer.
-    pub last_word: FinalOutcome,
+    pub final_outcome: FinalOutcome,
     /// The expected answer.
     pub expected: Expected,
     /// True if both agree, and no answer was faulty for this event.
@@ -94,7 +94,7 @@ pub struct Outcome {
     pub latency: Duration,
 }
 
-/// An event of a delivery, for display and statistics.
+/// What happens during a run, to be shown or counted.
 #[derive(Debug, Clone)]
 pub enum DeliveryEvent {
     /// A callback was posted, with or without an answer. Contains the latency.
@@ -116,8 +116,8 @@ pub enum DeliveryEvent {
     Late(Duration),
 }
 
-/// Sends `batch` until each event has a final outcome. `first` is its first request; its latency counts from
-/// `started`. The outcomes are sent as [`DeliveryEvent::Settled`].
+/// Sends `batch` until it is settled. `first` is its request, made before; `started` is the moment from which its
+/// latency counts. An event is reported as [`DeliveryEvent::Settled`] when its outcome is final.
 ///
 /// # Errors
 /// [`SigningFault`] if a token for a re-delivery cannot be signed.
@@ -137,11 +137,11 @@ pub async fn deliver(
         // Both lists are in the order of their outcomes, so events are matched by id.
         for outcome in &mut outcomes {
             let again = second.iter().find(|again| again.event_id == outcome.event_id);
-            let same = again.is_some_and(|again| again.good && again.last_word == outcome.last_word);
+            let same = again.is_some_and(|again| again.good && again.final_outcome == outcome.final_outcome);
             outcome.good = outcome.good && same;
             if let Some(again) = again {
                 (outcome.deliveries, outcome.latency) = (outcome.deliveries + again.deliveries, again.latency);
-                outcome.last_word.clone_from(&again.last_word);
+                outcome.final_outcome.clone_from(&again.final_outcome);
             }
         }
     }
@@ -182,43 +182,43 @@ impl Round<'_> {
         after: Option<Duration>,
         outcomes: &mut Vec<Outcome>,
     ) -> Vec<Event> {
-        self.tell(DeliveryEvent::Delivered(delivery.latency));
+        self.notify(DeliveryEvent::Delivered(delivery.latency));
         let skip = &self.sender.material().skip;
         let expected: Vec<_> = pending.iter().map(|event| Expected::of(event, self.batch.fault, skip)).collect();
         let answered = pending.iter().zip(&expected).filter(|(_, expected)| **expected != Expected::NoVerdict);
         let faults = delivery.faults(answered.map(|(event, _)| event.event_id.as_str()));
-        let words = final_outcomes(delivery);
+        let outcome_of = final_outcomes(delivery);
         let (mut again, mut because) = (Vec::new(), None);
         for (event, expected) in pending.into_iter().zip(expected) {
-            let last_word = words(&event.event_id);
-            let good = last_word.is(&expected) && !faults.iter().any(|fault| concerns(fault, &event.event_id));
-            if after.is_some() && !good && comes_again(&last_word) {
+            let final_outcome = outcome_of(&event.event_id);
+            let good = final_outcome.is(&expected) && !faults.iter().any(|fault| concerns(fault, &event.event_id));
+            if after.is_some() && !good && comes_again(&final_outcome) {
                 again.push(event);
-                because = Some(last_word);
+                because = Some(final_outcome);
                 continue;
             }
             let Event { event_id, event_type, .. } = event;
             let latency = delivery.latency;
-            outcomes.push(Outcome { event_id, event_type, last_word, expected, good, deliveries, latency });
+            outcomes.push(Outcome { event_id, event_type, final_outcome, expected, good, deliveries, latency });
         }
         if let (Some(because), Some(after)) = (because, after) {
-            self.tell(DeliveryEvent::Again { events: again.len(), because, after });
+            self.notify(DeliveryEvent::Again { events: again.len(), because, after });
         }
         for fault in faults {
-            self.tell(DeliveryEvent::Wrong(fault));
+            self.notify(DeliveryEvent::Wrong(fault));
         }
         again
     }
 
-    fn tell(&self, event: DeliveryEvent) {
+    fn notify(&self, event: DeliveryEvent) {
         // The receiver may have been dropped; sending continues nevertheless.
         let _ = self.event_sender.send(event);
     }
 }
 
 /// Returns true if IDaaS would send the event again.
-const fn comes_again(last_word: &FinalOutcome) -> bool {
-    match last_word {
+const fn comes_again(final_outcome: &FinalOutcome) -> bool {
+    match final_outcome {
         FinalOutcome::Verdict(List::Retried, _) | FinalOutcome::Refusal(..) | FinalOutcome::NoAnswer(_) => true,
         FinalOutcome::Verdict(List::Success | List::Skipped | List::Failed, _) | FinalOutcome::NoVerdict => false,
     }
@@ -245,111 +245,5 @@ fn final_outcomes(delivery: &Delivery) -> impl Fn(&str) -> FinalOutcome + '_ {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::events::Generator;
-    use crate::test_bridge::{TestBridge, answer, refusal};
-
-    /// Sends one event of each type to `bridge`. Returns their outcomes.
-    async fn settled(bridge: &TestBridge, fault: Option<Fault>, again: u64) -> (Vec<Outcome>, Vec<DeliveryEvent>) {
-        let batch = Batch { events: Generator::new(1).one_of_each(1_753_000_000_000), fault };
-        let (sending, mut receiving) = tokio::sync::mpsc::unbounded_channel();
-        let request = bridge.sender.request(&batch.events, fault).unwrap();
-        let schedule = Schedule::after(vec![Duration::from_millis(1); again as usize]);
-        deliver(&bridge.sender, &batch, request, Instant::now(), &schedule, &sending).await.unwrap();
-        drop(sending);
-        let (mut outcomes, mut events) = (Vec::new(), Vec::new());
-        while let Some(next) = receiving.recv().await {
-            if let DeliveryEvent::Settled(settled) = next {
-                outcomes.extend(settled);
-            } else {
-                events.push(next);
-            }
-        }
-        (outcomes, events)
-    }
-
-    #[tokio::test]
-    async fn retried_events_are_sent_again_with_a_new_token() {
-        let bridge = TestBridge::start(|number, ids| {
-            let retried = if number == 0 { &ids[..2] } else { &[] };
-            (200, answer(&ids[retried.len()..], retried))
-        })
-        .await;
-        let (outcomes, _) = settled(&bridge, None, 5).await;
-        assert!(outcomes.iter().all(|outcome| outcome.good));
-        assert_eq!(outcomes.iter().filter(|outcome| outcome.deliveries == 2).count(), 2);
-        let requests = bridge.requests();
-        assert_eq!(requests.len(), 2);
-        assert_eq!(requests[1].event_ids, requests[0].event_ids[..2]);
-        assert_ne!(requests[1].token_id, requests[0].token_id);
-    }
-
-    #[tokio::test]
-    async fn a_refused_callback_is_sent_again_until_the_schedule_ends() {
-        let bridge = TestBridge::start(|_, _| (401, refusal("expired"))).await;
-        let (outcomes, _) = settled(&bridge, None, 5).await;
-        assert_eq!(bridge.requests().len(), 6);
-        assert!(bridge.requests().iter().all(|request| request.event_ids.len() == outcomes.len()));
-        let last_word = FinalOutcome::Refusal(401, Some("expired".into()));
-        assert!(outcomes.iter().all(|outcome| outcome.last_word == last_word && !outcome.good));
-    }
-
-    #[tokio::test]
-    async fn only_the_expected_refusal_settles_a_fault() {
-        let bridge = TestBridge::start(|number, _| match number {
-            0 => (503, refusal("keys_unavailable")),
-            _ => (401, refusal("expired")),
-        })
-        .await;
-        let (outcomes, _) = settled(&bridge, Some(Fault::Expired), 5).await;
-        assert!(outcomes.iter().all(|outcome| outcome.good && outcome.deliveries == 2));
-    }
-
-    #[tokio::test]
-    async fn a_redelivery_must_meet_the_same_verdict() {
-        let steady = TestBridge::start(|_, ids| (200, answer(ids, &[]))).await;
-        let (outcomes, _) = settled(&steady, Some(Fault::Redelivery), 0).await;
-        assert!(outcomes.iter().all(|outcome| outcome.good && outcome.deliveries == 2));
-        let fickle = TestBridge::start(
-            |number, ids| {
-                if number == 0 { (200, answer(ids, &[])) } else { (200, answer(&[], ids)) }
-            },
-        )
-        .await;
-        let (outcomes, _) = settled(&fickle, Some(Fault::Redelivery), 0).await;
-        assert!(outcomes.iter().all(|outcome| !outcome.good));
-    }
-
-    #[tokio::test]
-    async fn an_event_missing_from_the_answer_is_reported() {
-        let bridge = TestBridge::start(|_, ids| (200, answer(&ids[1..], &[]))).await;
-        let (outcomes, events) = settled(&bridge, None, 5).await;
-        assert_eq!(outcomes.iter().filter(|outcome| !outcome.good).count(), 1);
-        assert!(events.iter().any(|event| matches!(event, DeliveryEvent::Wrong(AnswerFault::Missing(_)))));
-    }
-
-    #[tokio::test]
-    async fn events_without_ids_are_expected_in_no_list() {
-        let bridge = TestBridge::start(|_, ids| (200, answer(ids, &[]))).await;
-        let (outcomes, events) = settled(&bridge, Some(Fault::MissingEventId), 0).await;
-        assert!(outcomes.iter().all(|outcome| outcome.good && outcome.last_word == FinalOutcome::NoVerdict));
-        assert!(!events.iter().any(|event| matches!(event, DeliveryEvent::Wrong(_))));
-    }
-
-    #[tokio::test]
-    async fn an_event_twice_in_a_callback_must_stand_once_in_its_answer() {
-        let bridge = TestBridge::start(|_, ids| (200, answer(&ids[..ids.len() / 2], &[]))).await;
-        assert!(settled(&bridge, Some(Fault::Duplicate), 0).await.0.iter().all(|outcome| outcome.good));
-        let bridge = TestBridge::start(|_, ids| (200, answer(ids, &[]))).await;
-        assert!(settled(&bridge, Some(Fault::Duplicate), 0).await.0.iter().all(|outcome| !outcome.good));
-    }
-
-    #[tokio::test]
-    async fn where_nobody_listens_there_is_no_answer() {
-        let bridge = TestBridge::start(|_, _| (500, String::new())).await.stopped().await;
-        let (outcomes, _) = settled(&bridge, None, 1).await;
-        let no_answer = FinalOutcome::NoAnswer(NoAnswer::NotConnected);
-        assert!(outcomes.iter().all(|outcome| outcome.last_word == no_answer && outcome.deliveries == 2));
-    }
-}
+#[path = "tests/redelivery.rs"]
+mod tests;

@@ -18,7 +18,7 @@ use super::redelivery::{Batch, DeliveryEvent, Schedule, deliver};
 use super::sender::{Sender, now_ms};
 use super::signing::SigningFault;
 
-/// A callback that is sent with more delay than this is reported as [`DeliveryEvent::Late`].
+/// A callback that leaves this much too late is reported as [`DeliveryEvent::Late`].
 const LATE: Duration = Duration::from_millis(5);
 
 /// The settings of a run.
@@ -47,12 +47,12 @@ pub enum Source {
     Generated {
         /// The types. Must not be empty.
         types: Vec<EventType>,
-        /// The generator.
+        /// Generates them.
         generator: Generator,
-        /// Replaces the generated `bizData`, if set.
+        /// Replaces their `bizData`, if it is given.
         biz_data: Option<Value>,
     },
-    /// Events that are sent unchanged.
+    /// Given events, sent as they are.
     Given(Vec<Event>),
 }
 
@@ -119,7 +119,7 @@ pub async fn send(sender: Arc<Sender>, settings: Arc<RunSettings>, event_sender:
         None => send_in_turn(stock, &sender, &settings, &event_sender).await,
         Some(rate) => {
             let interval = Duration::from_secs_f64(settings.events_per_callback as f64 / rate.max(0.001));
-            send_at_pace(stock, interval, &sender, &settings, &event_sender).await;
+            send_at_rate(stock, interval, &sender, &settings, &event_sender).await;
         }
     }
 }
@@ -147,7 +147,7 @@ async fn send_in_turn(
     while connections.join_next().await.is_some() {}
 }
 
-async fn send_at_pace(
+async fn send_at_rate(
     mut stock: PresignedQueue,
     interval: Duration,
     sender: &Arc<Sender>,
@@ -192,7 +192,7 @@ mod tests {
 
     use super::*;
     use crate::kind::Kind;
-    use crate::stats::Tally;
+    use crate::stats::RunStats;
     use crate::test_bridge::{TestBridge, answer};
 
     fn settings(count: u64, events_per_callback: u64, rate: Option<f64>) -> RunSettings {
@@ -209,11 +209,11 @@ mod tests {
         }
     }
 
-    async fn sent(settings: RunSettings) -> (TestBridge, Tally) {
+    async fn sent(settings: RunSettings) -> (TestBridge, RunStats) {
         let bridge = TestBridge::start(|_, ids| (200, answer(ids, &[]))).await;
         let (sending, mut receiving) = mpsc::unbounded_channel();
         send(Arc::clone(&bridge.sender), Arc::new(settings), sending).await;
-        let mut tally = Tally::default();
+        let mut tally = RunStats::default();
         while let Some(event) = receiving.recv().await {
             tally.count(&event);
         }

@@ -11,16 +11,16 @@ const KEPT: usize = 20;
 
 /// The statistics of a run.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct RunStats {
     /// The number of events by final outcome.
-    pub words: BTreeMap<String, u64>,
+    pub outcomes: BTreeMap<String, u64>,
     /// The number of events with a final outcome.
     pub settled: u64,
     /// The number of unexpected outcomes.
     pub unexpected: u64,
     /// The first unexpected outcomes.
     pub surprises: Vec<Outcome>,
-    /// The first answer faults, as text.
+    /// Descriptions of the first wrong answers.
     pub wrong: Vec<String>,
     /// The number of callbacks that were sent later than planned.
     pub late: u64,
@@ -40,7 +40,7 @@ pub struct Quantiles {
     pub max: Duration,
 }
 
-impl Tally {
+impl RunStats {
     /// Counts a delivery event.
     pub fn count(&mut self, event: &DeliveryEvent) {
         match event {
@@ -57,7 +57,7 @@ impl Tally {
     }
 
     fn settle(&mut self, outcome: &Outcome) {
-        *self.words.entry(words(&outcome.last_word)).or_default() += 1;
+        *self.outcomes.entry(describe(&outcome.final_outcome)).or_default() += 1;
         self.settled += 1;
         if !outcome.good {
             self.unexpected += 1;
@@ -93,16 +93,16 @@ impl Tally {
     }
 }
 
-/// Formats a verdict: the list, and the code unless it is the same.
+/// Describes a verdict: the list, and the code unless it is the same.
 #[must_use]
 pub fn verdict(list: List, code: &str) -> String {
     if code.eq_ignore_ascii_case(list.code()) { list.code().to_owned() } else { format!("{} {code}", list.code()) }
 }
 
-/// Formats an outcome: the list or the status, and the code.
+/// Describes an outcome: the list or the status, and the code.
 #[must_use]
-pub fn words(last_word: &FinalOutcome) -> String {
-    match last_word {
+pub fn describe(final_outcome: &FinalOutcome) -> String {
+    match final_outcome {
         FinalOutcome::Verdict(list, code) => verdict(*list, code),
         FinalOutcome::NoVerdict => "no verdict".to_owned(),
         FinalOutcome::Refusal(status, code) => format!("{status} {}", code.as_deref().unwrap_or("without a code")),
@@ -116,13 +116,13 @@ mod tests {
 
     #[test]
     fn quantiles_are_latencies_that_occurred() {
-        let mut tally = Tally::default();
+        let mut tally = RunStats::default();
         for milliseconds in 1..=200 {
             tally.count(&DeliveryEvent::Delivered(Duration::from_millis(milliseconds)));
         }
         let [p50, p90, p99, max] = [100, 180, 198, 200].map(Duration::from_millis);
         assert_eq!(tally.quantiles(), Quantiles { p50, p90, p99, max });
-        assert_eq!(Tally::default().quantiles(), Quantiles::default());
+        assert_eq!(RunStats::default().quantiles(), Quantiles::default());
     }
 
     #[test]
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_run_whose_events_are_not_all_settled_is_not_good() {
-        assert!(!Tally::default().all_good(1));
-        assert!(Tally::default().all_good(0));
+        assert!(!RunStats::default().all_good(1));
+        assert!(RunStats::default().all_good(0));
     }
 }

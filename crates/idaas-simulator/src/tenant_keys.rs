@@ -48,7 +48,7 @@ pub struct TenantKeys {
     pub skip: Vec<String>,
     pub(super) signing: SigningKey,
     pub(super) content: ContentKey,
-    stranger: OnceLock<Option<SigningKey>>,
+    unrelated: OnceLock<Option<SigningKey>>,
 }
 
 /// A key cannot be used. Contains nothing of the keys.
@@ -78,7 +78,7 @@ impl TenantKeys {
     /// [`TenantKeysError`] if `encryption_key` is not hexadecimal of a supported length.
     pub fn new(identity: Identity, signing: SigningKey, encryption_key: &str) -> Result<Self, TenantKeysError> {
         let content = ContentKey::from_hex(encryption_key).map_err(TenantKeysError::Encryption)?;
-        Ok(Self { identity, skip: Vec::new(), signing, content, stranger: OnceLock::new() })
+        Ok(Self { identity, skip: Vec::new(), signing, content, unrelated: OnceLock::new() })
     }
 
     /// Creates an instance with new keys and invented ids.
@@ -104,9 +104,9 @@ impl TenantKeys {
         self.content.to_hex()
     }
 
-    /// Returns an unpublished key with the id of the real one. Generated on first use.
+    /// An unpublished key under the id of the real one, generated at its first use.
     pub(super) fn unrelated_key(&self) -> Result<&SigningKey, SigningFault> {
         let make = || SigningKey::generate(self.signing.key_id()).ok();
-        self.stranger.get_or_init(make).as_ref().ok_or(SigningFault)
+        self.unrelated.get_or_init(make).as_ref().ok_or(SigningFault)
     }
 }

@@ -4,7 +4,8 @@
 use super::{EventKey, Millis, Seq};
 
 /// Why an attempt to publish a record failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum FailureCode {
     /// The producer's queue is full.
     QueueFull,
@@ -60,24 +61,8 @@ impl FailureCode {
 
     /// Returns the stable code.
     #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::QueueFull => "queue_full",
-            Self::TimedOut => "timed_out",
-            Self::NotAuthorized => "not_authorized",
-            Self::UnknownTopic => "unknown_topic",
-            Self::NotEnoughReplicas => "not_enough_replicas",
-            Self::PartitionUnavailable => "partition_unavailable",
-            Self::RecordTooLarge => "record_too_large",
-            Self::InvalidRecord => "invalid_record",
-            Self::InvalidTimestamp => "invalid_timestamp",
-            Self::PolicyViolation => "policy_violation",
-            Self::ProducerReplaced => "producer_replaced",
-            Self::ClusterReplaced => "cluster_replaced",
-            Self::ProducerFailed => "producer_failed",
-            Self::JournalUnreadable => "journal_unreadable",
-            Self::Other => "other",
-        }
+    pub fn code(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -97,7 +82,7 @@ pub enum WaitReason {
 impl WaitReason {
     /// Returns the stable code.
     #[must_use]
-    pub const fn code(self) -> &'static str {
+    pub fn code(self) -> &'static str {
         match self {
             Self::KafkaUnavailable => "kafka_unavailable",
             Self::ReplayPending => "replay_pending",

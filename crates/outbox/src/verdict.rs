@@ -3,7 +3,8 @@
 use idaas_callback::Reason;
 
 /// The lists of the answer to IDaaS. Only events in [`List::Retried`] are sent again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum List {
     /// Accepted.
     Success,
@@ -21,13 +22,8 @@ impl List {
 
     /// Returns the stable name, used as a metric label.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Skipped => "skipped",
-            Self::Failed => "failed",
-            Self::Retried => "retried",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -74,7 +70,7 @@ impl Verdict {
 
     /// Returns the stable code: the answer's `eventCode` and the metric's label.
     #[must_use]
-    pub const fn code(self) -> &'static str {
+    pub fn code(self) -> &'static str {
         match self {
             Self::Confirmed => "SUCCESS",
             Self::NotSubscribed => "not_subscribed",

@@ -1,7 +1,8 @@
 //! The kinds of entities that have a state.
 
 /// A kind of entity. Each has an event topic and a state topic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Entity {
     /// A person's account.
     User,
@@ -17,12 +18,8 @@ impl Entity {
 
     /// The name in topics, `ce_type`, schema ids and metric labels.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::OrganizationalUnit => "organizational-unit",
-            Self::Group => "group",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// The member of a record's value that holds the entity.

@@ -22,7 +22,7 @@ impl Found {
         Self { name, names, newest: BTreeMap::new() }
     }
 
-    /// Adds a record if it matches.
+    /// Adds a record.
     pub(super) fn add(&mut self, record: TopicRecord) {
         let Some((id, data)) = record.event() else { return };
         let is_qualified = self.name.rsplit_once('/').is_some_and(|(_, rest)| rest == id);

@@ -16,6 +16,7 @@ use crate::kafka::admin::permissions::{self, Idempotence};
 use crate::kafka::admin::remedy::Right;
 use crate::kafka::admin::topics::{State, TopicSettings, coordination_topic};
 use crate::kafka::client::connection_error::{Cause, ConnectionError, Unreachable};
+use crate::kafka::client::error::rejected_property;
 use crate::kafka::client::settings::Cluster;
 use crate::service::wiring;
 
@@ -30,48 +31,48 @@ const USER: &str = "kafka.properties";
 /// Checks whether librdkafka accepts the properties. Connects to nothing.
 pub(super) fn settings(config: &Config) -> Finding {
     match permissions::settings_fault(&wiring::cluster(config)) {
-        Some(problem) => Finding::prevents_start(Code::KafkaProperties, wiring::kafka_fault(problem)),
+        Some(problem) => Finding::prevents_start(Code::KafkaProperties, rejected_property(problem)),
         None => Finding::ok(Code::KafkaProperties, "kafka.properties", "librdkafka accepts them"),
     }
 }
 
 /// Runs every check that needs the brokers, and reports each finding at once.
-pub(super) fn examine(config: &Config, path: &Path, tell: &mut dyn FnMut(Finding)) {
+pub(super) fn examine(config: &Config, path: &Path, emit: &mut dyn FnMut(Finding)) {
     let (cluster, plan) = (wiring::cluster(config), TopicSettings::with_states(config));
     let administrator = match Administrator::new(&cluster) {
         Ok(administrator) => administrator,
         Err(fault) => {
-            return tell(Finding::prevents_start(Code::KafkaProperties, wiring::kafka_fault(fault.to_string())));
+            return emit(Finding::prevents_start(Code::KafkaProperties, fault.into()));
         }
     };
     let brokers = match reach(&administrator) {
         Ok(brokers) => brokers,
         Err(away) if administrator.has_answered() => {
-            tell(silent_brokers(config, &away));
-            return tell(topics_unknown());
+            emit(silent_brokers(config, &away));
+            return emit(topics_unknown());
         }
-        Err(away) => return unanswered(config, &away, tell),
+        Err(away) => return unanswered(config, &away, emit),
     };
     let count = brokers.list.len();
     let servers = config.kafka.bootstrap_servers.join(", ");
     let brokers_shown = plural(count, "broker");
-    tell(Finding::ok(Code::Kafka, SERVERS, &format!("{servers} answers; the cluster has {brokers_shown}")));
+    emit(Finding::ok(Code::Kafka, SERVERS, &format!("{servers} answers; the cluster has {brokers_shown}")));
     let replicas = config.topics.replication_factor;
     if usize::try_from(replicas).is_ok_and(|replicas| replicas > count) {
         let problem = format!("is {replicas}, and the cluster has {brokers_shown}: no topic could be created");
         let remedy = "start the other brokers, or lower it";
-        tell(Finding::warning(Code::ReplicationFactor, "topics.replication_factor", &problem, remedy));
+        emit(Finding::warning(Code::ReplicationFactor, "topics.replication_factor", &problem, remedy));
     }
     let states = administrator.observe(&plan, REQUEST_TIMEOUT);
-    let reached = advertised(&cluster, &brokers, states.as_deref().unwrap_or_default(), tell);
+    let reached = advertised(&cluster, &brokers, states.as_deref().unwrap_or_default(), emit);
     let states = match states {
         Ok(states) => states,
-        Err(away) if reached.len() == count => return unanswered(config, &away, tell),
+        Err(away) if reached.len() == count => return unanswered(config, &away, emit),
         // The cause is the brokers that do not respond at their advertised addresses.
-        Err(_) => return tell(topics_unknown()),
+        Err(_) => return emit(topics_unknown()),
     };
-    idempotence(&cluster, &plan, tell);
-    tell(coordination(&administrator, config));
+    idempotence(&cluster, &plan, emit);
+    emit(coordination(&administrator, config));
     topics::Examination {
         config,
         cluster: &cluster,
@@ -81,13 +82,13 @@ pub(super) fn examine(config: &Config, path: &Path, tell: &mut dyn FnMut(Finding
         reached: &reached,
         path: &path.display().to_string(),
     }
-    .run(tell);
+    .run(emit);
 }
 
 /// Requests the list of brokers. Tries once more if a bootstrap server has responded or no error is known.
 fn reach(administrator: &Administrator) -> Result<Brokers, Unreachable> {
     administrator.reach(REQUEST_TIMEOUT).or_else(|away| {
-        let again = administrator.has_answered() || away.troubles.is_empty();
+        let again = administrator.has_answered() || away.errors.is_empty();
         if again { administrator.reach(REQUEST_TIMEOUT) } else { Err(away) }
     })
 }
@@ -95,17 +96,17 @@ fn reach(administrator: &Administrator) -> Result<Brokers, Unreachable> {
 /// The finding if a bootstrap server responds, but no broker responds at its advertised address.
 fn silent_brokers(config: &Config, away: &Unreachable) -> Finding {
     let servers = config.kafka.bootstrap_servers.join(", ");
-    let words = away.troubles.iter().map(|trouble| format!("; {}", trouble.words)).collect::<Vec<_>>().concat();
-    let problem = format!("{servers} answers, and no broker answers at the address that it advertises{words}");
+    let text = away.errors.iter().map(|error| format!("; {}", error.text)).collect::<Vec<_>>().concat();
+    let problem = format!("{servers} answers, and no broker answers at the address that it advertises{text}");
     let remedy = "correct advertised.listeners of the brokers so that it names addresses that lead from here to them, or open \
                   the way there (DNS, routes, firewalls)";
     Finding::fault(Code::BrokerUnreachable, "advertised.listeners", &problem, remedy)
 }
 
 /// Reports that the cluster does not respond, so that nothing is known about the topics.
-fn unanswered(config: &Config, away: &Unreachable, tell: &mut dyn FnMut(Finding)) {
-    unreachable(config, away, tell);
-    tell(topics_unknown());
+fn unanswered(config: &Config, away: &Unreachable, emit: &mut dyn FnMut(Finding)) {
+    unreachable(config, away, emit);
+    emit(topics_unknown());
 }
 
 fn topics_unknown() -> Finding {
@@ -113,34 +114,34 @@ fn topics_unknown() -> Finding {
     Finding::undecided(Code::Topic, "topics", "whether they exist, and whether this user may write to them", remedy)
 }
 
-fn unreachable(config: &Config, away: &Unreachable, tell: &mut dyn FnMut(Finding)) {
-    if away.troubles.is_empty() {
+fn unreachable(config: &Config, away: &Unreachable, emit: &mut dyn FnMut(Finding)) {
+    if away.errors.is_empty() {
         let problem =
             format!("{} does not answer, and librdkafka does not say why", config.kafka.bootstrap_servers.join(", "));
         let remedy = "correct address and port, and let the connection through firewalls";
-        tell(Finding::fault(Code::KafkaUnreachable, SERVERS, &problem, remedy));
+        emit(Finding::fault(Code::KafkaUnreachable, SERVERS, &problem, remedy));
     }
-    for trouble in &away.troubles {
-        let problem = format!("Kafka does not answer ({}): {}", trouble.cause.code(), trouble.words);
-        tell(Finding::fault(Code::KafkaUnreachable, SERVERS, &problem, trouble.cause.remedy()));
+    for error in &away.errors {
+        let problem = format!("Kafka does not answer ({}): {}", error.cause.code(), error.text);
+        emit(Finding::fault(Code::KafkaUnreachable, SERVERS, &problem, error.cause.remedy()));
     }
 }
 
 /// Contacts every broker at its advertised address. Returns the ids of those that respond.
-fn advertised(cluster: &Cluster, brokers: &Brokers, states: &[State], tell: &mut dyn FnMut(Finding)) -> BTreeSet<i32> {
+fn advertised(cluster: &Cluster, brokers: &Brokers, states: &[State], emit: &mut dyn FnMut(Finding)) -> BTreeSet<i32> {
     let list: Vec<&Broker> = brokers.list.iter().collect();
     let unreachable = brokers::unreachable(cluster, &list, BROKER_TIMEOUT);
     let mut reached: BTreeSet<i32> = list.iter().map(|broker| broker.id).collect();
-    for (broker, trouble) in &unreachable {
+    for (broker, error) in &unreachable {
         reached.remove(&broker.id);
-        tell(unreachable_broker(broker, trouble, states));
+        emit(unreachable_broker(broker, error, states));
     }
     if unreachable.is_empty() {
         let text = match list.as_slice() {
             [broker] => format!("the broker answers at the address that it advertises: {}", broker.address()),
             _ => format!("all {} answer at the addresses that they advertise", plural(list.len(), "broker")),
         };
-        tell(Finding::ok(Code::BrokerUnreachable, "advertised.listeners", &text));
+        emit(Finding::ok(Code::BrokerUnreachable, "advertised.listeners", &text));
     }
     reached
 }
@@ -163,7 +164,7 @@ fn coordination(administrator: &Administrator, config: &Config) -> Finding {
     Finding::ok(code, &key, text)
 }
 
-fn unreachable_broker(broker: &Broker, trouble: &ConnectionError, states: &[State]) -> Finding {
+fn unreachable_broker(broker: &Broker, error: &ConnectionError, states: &[State]) -> Finding {
     let (id, address) = (broker.id, broker.address());
     let mut topics = 0;
     let mut partitions = 0;
@@ -173,9 +174,9 @@ fn unreachable_broker(broker: &Broker, trouble: &ConnectionError, states: &[Stat
         partitions += led;
         topics += usize::from(led > 0);
     }
-    let words = trouble.words.strip_prefix(&format!("{address}: ")).unwrap_or(&trouble.words);
+    let text = error.text.strip_prefix(&format!("{address}: ")).unwrap_or(&error.text);
     let mut problem =
-        format!("broker {id} advertises {address}, and does not answer there ({}): {words}", trouble.cause.code());
+        format!("broker {id} advertises {address}, and does not answer there ({}): {text}", error.cause.code());
     if !states.is_empty() {
         let (partitions, topics) = (plural(partitions, "partition"), plural(topics, "topic"));
         problem = format!("{problem}; it leads {partitions} of {topics}");
@@ -184,9 +185,9 @@ fn unreachable_broker(broker: &Broker, trouble: &ConnectionError, states: &[Stat
         "correct advertised.listeners of broker {id} so that it names an address that leads from here to the broker, \
          or open the way there (DNS, routes, firewalls)"
     );
-    let remedy = match trouble.cause {
-        Cause::Tls | Cause::Authentication => trouble.cause.remedy().to_owned(),
-        Cause::Disconnected => format!("{advertised}; {}", trouble.cause.remedy()),
+    let remedy = match error.cause {
+        Cause::Tls | Cause::Authentication => error.cause.remedy().to_owned(),
+        Cause::Disconnected => format!("{advertised}; {}", error.cause.remedy()),
         Cause::Dns | Cause::Refused | Cause::Timeout | Cause::Other => advertised,
     };
     let (code, key) = (Code::BrokerUnreachable, "advertised.listeners");
@@ -200,15 +201,15 @@ fn unreachable_broker(broker: &Broker, trouble: &ConnectionError, states: &[Stat
 }
 
 /// Checks the permission for idempotent writes, which the producer needs before its first record.
-fn idempotence(cluster: &Cluster, plan: &TopicSettings, tell: &mut dyn FnMut(Finding)) {
+fn idempotence(cluster: &Cluster, plan: &TopicSettings, emit: &mut dyn FnMut(Finding)) {
     let code = Code::IdempotentWrite;
     let topics: Vec<_> = plan.topics.iter().map(|wanted| wanted.name.as_str()).collect();
-    tell(match permissions::idempotence(cluster, REQUEST_TIMEOUT) {
+    emit(match permissions::idempotence(cluster, REQUEST_TIMEOUT) {
         Ok(Idempotence::Allowed) => Finding::ok(code, USER, "the user may produce idempotently"),
-        Ok(Idempotence::NotAllowed(words)) => {
+        Ok(Idempotence::NotAllowed(text)) => {
             let problem = format!(
                 "the user may not produce idempotently, because it has the right to WRITE on no topic (before Kafka 3.0: \
-                 because it does not have IDEMPOTENT_WRITE on the cluster): {words}"
+                 because it does not have IDEMPOTENT_WRITE on the cluster): {text}"
             );
             Finding::fault(code, USER, &problem, Remedy::grant(&[Right::Write], &topics))
         }
@@ -218,6 +219,6 @@ fn idempotence(cluster: &Cluster, plan: &TopicSettings, tell: &mut dyn FnMut(Fin
             "whether the user may produce idempotently: no answer in time",
             "see the findings about brokers, and run check again",
         ),
-        Err(words) => Finding::undecided(code, USER, &words, "correct [kafka.properties]"),
+        Err(text) => Finding::undecided(code, USER, &text, "correct [kafka.properties]"),
     });
 }

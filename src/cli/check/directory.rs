@@ -86,7 +86,7 @@ fn scope_finding(key: &str, units: usize, groups: usize) -> Finding {
     Finding::ok(Code::DirectoryScope, key, &format!("the synchronization scope has {units} and {groups}"))
 }
 
-/// Makes one request for each permission that the scope needs.
+/// Sends one request for each permission that the scope needs.
 async fn permissions(key: &str, client: &mut Client, unit: Option<&String>, group: Option<&String>) -> Vec<Finding> {
     let of_unit = unit.map(|unit| [Call::Unit(unit.clone()), Call::Users { unit: unit.clone(), page: 1 }]);
     let of_group = group.map(|_| Call::Groups { token: None });

@@ -56,7 +56,7 @@ impl Finding {
         Self::new(Level::NotTested, code, key, why, remedy)
     }
 
-    /// Creates a finding about something that was not tested and is decisive.
+    /// Something decisive was not tested, so it is unknown whether the service works.
     pub(super) fn undecided(code: Code, key: &str, why: &str, remedy: impl Into<Remedy>) -> Self {
         Self { decisive: true, ..Self::not_tested(code, key, why, remedy) }
     }

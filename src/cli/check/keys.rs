@@ -68,7 +68,7 @@ fn examine_file(application: &Application) -> Vec<Finding> {
     }
 }
 
-/// Returns one warning for each entry that cannot be used. It can be intended for other software, so it is not a fault.
+/// One warning for each entry that cannot be used. It can be intended for another receiver, so it is not a fault.
 fn skipped(key: &str, source: &Source, set: &KeySet) -> Vec<Finding> {
     let finding = |skipped: &SkippedKey| {
         let id = skipped.key_id.as_ref().map(|id| format!(" (kid {id:?})")).unwrap_or_default();

@@ -1,25 +1,19 @@
-//! Checks this machine: listeners, certificate, files with secrets, and the journal's directory.
+//! Checks of this machine: listeners, certificate, and who can read the secrets. Makes and changes nothing.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::{Access, access, statvfs};
-use tokio::runtime::Runtime;
-
 use super::code::Code;
 use super::finding::Finding;
+use super::journal;
 use super::report::plural;
-use crate::cli::journal::source::Source;
 use crate::cli::output::shell_word;
-use crate::config::{Config, Journal, SecretFile, Tls};
-use crate::counts::counted;
-use crate::diagnosis::{Diagnosis, Remedy};
+use crate::config::{Config, SecretFile, Tls};
+use crate::diagnosis::Remedy;
 use crate::http::ListenerCertificate;
-use crate::journal::OpenFault;
-use crate::journal::store::Store;
 use crate::service::wiring;
 
 /// A certificate that expires within fewer days gets a warning.
@@ -27,7 +21,7 @@ const DAYS: i32 = 14;
 /// Permission bits of users who are neither the owner nor in the group. Access for the group is fine: Kubernetes gives
 /// secret volumes to the pod's group.
 const EVERYBODY: u32 = 0o007;
-/// Timeout of connecting to the admin listener's address, and of reading from it.
+/// Timeout for an answer from the process that uses the admin listener's address.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) fn examine(config: &Config) -> Vec<Finding> {
@@ -35,21 +29,20 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
     let mut findings =
         vec![listener("server.listen", config.server.listen, admin), listener("server.admin_listen", admin, admin)];
     findings.extend(config.server.tls.as_ref().map(certificate));
-    findings.extend(journal(&config.journal.directory, config.journal.max_size));
-    findings.extend(contents(&config.journal, admin));
+    findings.extend(journal::examine(&config.journal, admin));
     findings
 }
 
 /// Reports the files with secrets that every user of this machine can open, each once.
 pub(super) fn secret_files(files: &[SecretFile]) -> Vec<Finding> {
     let code = Code::SecretFile;
-    let mut told: Vec<&Path> = Vec::new();
+    let mut checked: Vec<&Path> = Vec::new();
     let mut findings = Vec::new();
     for file in files {
-        if told.contains(&file.path.as_path()) {
+        if checked.contains(&file.path.as_path()) {
             continue;
         }
-        told.push(&file.path);
+        checked.push(&file.path);
         let shown = file.path.display();
         // Follows links, because the permissions of the target count.
         match std::fs::metadata(&file.path) {
@@ -68,8 +61,8 @@ pub(super) fn secret_files(files: &[SecretFile]) -> Vec<Finding> {
             }
         }
     }
-    if findings.is_empty() && !told.is_empty() {
-        let text = format!("{}, closed to other users", plural(told.len(), "file"));
+    if findings.is_empty() && !checked.is_empty() {
+        let text = format!("{}, closed to other users", plural(checked.len(), "file"));
         findings.push(Finding::ok(code, "secrets", &text));
     }
     findings
@@ -78,7 +71,7 @@ pub(super) fn secret_files(files: &[SecretFile]) -> Vec<Finding> {
 fn listener(key: &str, address: SocketAddr, admin: SocketAddr) -> Finding {
     match wiring::bind(address) {
         Ok(_) => Finding::ok(Code::Listener, key, &format!("{address} is free")),
-        // If the service is running on this machine, it is not a fault that the address is in use.
+        // On a machine where the service runs, its own listeners are not a fault.
         Err(error) if error.kind() == ErrorKind::AddrInUse && bridge_runs(admin) => {
             Finding::ok(Code::Listener, key, &format!("{address} is held by the idaas-bridge that is running"))
         }
@@ -87,7 +80,7 @@ fn listener(key: &str, address: SocketAddr, admin: SocketAddr) -> Finding {
 }
 
 /// Returns true if an idaas-bridge responds on the admin listener.
-fn bridge_runs(admin: SocketAddr) -> bool {
+pub(super) fn bridge_runs(admin: SocketAddr) -> bool {
     let ask = || -> io::Result<bool> {
         let address = match admin.ip() {
             ip if ip.is_unspecified() && ip.is_ipv4() => SocketAddr::from((Ipv4Addr::LOCALHOST, admin.port())),
@@ -132,141 +125,10 @@ fn certificate(tls: &Tls) -> Finding {
     }
 }
 
-fn journal(directory: &Path, max_size: u64) -> Vec<Finding> {
-    let key = wiring::JOURNAL_DIRECTORY;
-    // A missing directory is created at the start, below the nearest existing directory.
-    // The last ancestor of a relative path is empty, and means the current directory.
-    let here = |path: &'_ Path| if path.as_os_str().is_empty() { Path::new(".").to_owned() } else { path.to_owned() };
-    let Some(existing) = directory.ancestors().map(here).find(|path| path.exists()) else {
-        let problem = format!("{} cannot be made", directory.display());
-        return vec![Finding::prevents_start(Code::JournalDirectory, wiring::directory_fault(problem))];
-    };
-    let shown = directory.display();
-    if !existing.is_dir() {
-        return vec![Finding::prevents_start(
-            Code::JournalDirectory,
-            wiring::directory_fault(format!("{} is not a directory", existing.display())),
-        )];
-    }
-    if let Err(error) = access(&existing, Access::WRITE_OK | Access::EXEC_OK) {
-        let problem = format!("{} cannot be written to ({})", existing.display(), io::Error::from(error).kind());
-        return vec![Finding::prevents_start(Code::JournalDirectory, wiring::directory_fault(problem))];
-    }
-    let text = if existing == directory { "can be written to" } else { "is not there yet, and can be made" };
-    let mut findings = vec![Finding::ok(Code::JournalDirectory, key, &format!("{shown} {text}"))];
-    findings.push(room(&existing, max_size));
-    findings
-}
-
-/// Hint for the case that something waits.
-const WHY_WAITING: &str = "; `idaas-bridge journal` shows why they wait";
-
-/// Reports what waits in the running service, if one responds.
-pub(super) fn waiting(config: &Config, runtime: &Runtime) -> Option<Finding> {
-    let summary = runtime.block_on(async { Source::running(config).await?.summary(0).await.ok() })?;
-    let (events, callbacks) = (counted(summary.events, "event"), counted(summary.quarantine_callbacks, "callback"));
-    let text = format!("the running service has {events} in the journal and {callbacks} in quarantine");
-    Some(match (summary.events, summary.quarantine_callbacks) {
-        (0, 0) => Finding::ok(Code::Journal, "journal", &text),
-        (_, 0) => Finding::ok(Code::Journal, "journal", &format!("{text}{WHY_WAITING}")),
-        (_, 1..) => Finding::warning(Code::Journal, "journal", &text, "see what they need: idaas-bridge journal"),
-    })
-}
-
-/// Checks an existing journal: the service starts only if all of its keys are configured and it is intact.
-fn contents(journal: &Journal, admin: SocketAddr) -> Option<Finding> {
-    let key = "journal.keys";
-    if !Store::is_in(&journal.directory) {
-        return None;
-    }
-    Some(match Store::open(&journal.directory, &journal.keys, journal.max_size) {
-        Ok(opened) => {
-            let events = plural(opened.inventory.len(), "event");
-            let callbacks = plural(usize::try_from(opened.quarantined).unwrap_or_default(), "callback");
-            let see = if opened.inventory.is_empty() && opened.quarantined == 0 { "" } else { WHY_WAITING };
-            Finding::ok(Code::Journal, key, &format!("they open the journal: {events}, {callbacks} in quarantine{see}"))
-        }
-        Err(OpenFault::Locked(..)) if bridge_runs(admin) => {
-            Finding::ok(Code::Journal, key, "the journal is open in the idaas-bridge that is running")
-        }
-        Err(fault) => Finding::prevents_start(Code::Journal, Diagnosis::from(&fault).at(wiring::JOURNAL_DIRECTORY)),
-    })
-}
-
-fn room(directory: &Path, max_size: u64) -> Finding {
-    let (code, key) = (Code::JournalRoom, "journal.max_size");
-    let Ok(disk) = statvfs(directory) else {
-        let remedy = "compare it with journal.max_size by hand: df";
-        return Finding::not_tested(code, key, "whether the disk has room: its free room cannot be read", remedy);
-    };
-    // The space that the file already uses does not have to be free.
-    let taken = std::fs::metadata(directory.join(Store::FILE)).map_or(0, |file| file.blocks() * 512);
-    let room = disk.f_bavail.saturating_mul(disk.f_frsize).saturating_add(taken);
-    let needed = Store::disk_need(max_size);
-    let (room_shown, wanted) = (mebibytes(room), mebibytes(needed));
-    let grows = format!("the journal's file can become {wanted}, because journal.max_size is {}", mebibytes(max_size));
-    if room < needed {
-        let problem = format!("{grows}, and the disk of {} has {room_shown} for it", directory.display());
-        Finding::warning(code, key, &problem, "make room, or lower journal.max_size")
-    } else {
-        Finding::ok(code, key, &format!("{grows}; the disk has {room_shown} for it"))
-    }
-}
-
-fn mebibytes(bytes: u64) -> String {
-    format!("{} MiB", bytes >> 20)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::finding::Level;
     use super::*;
-
-    #[test]
-    fn a_journal_below_a_file_keeps_the_service_from_starting() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("file");
-        std::fs::write(&file, "").unwrap();
-        let findings = journal(&file.join("journal"), 1);
-        assert!(findings.iter().any(|finding| finding.prevents_start), "{findings:?}");
-    }
-
-    #[test]
-    fn a_journal_that_can_be_made_is_good_and_not_made() {
-        let directory = tempfile::tempdir().unwrap();
-        let journal_directory = directory.path().join("a/b");
-        let findings = journal(&journal_directory, 1);
-        assert!(findings.iter().all(|finding| finding.level == Level::Ok), "{findings:?}");
-        assert!(!journal_directory.exists());
-        let findings = journal(directory.path(), u64::MAX);
-        assert_eq!(findings.last().unwrap().level, Level::Warning);
-    }
-
-    #[test]
-    fn a_missing_journal_key_prevents_the_start() {
-        let directory = tempfile::tempdir().unwrap();
-        let section = |key: &str| Journal {
-            directory: directory.path().to_owned(),
-            max_size: 64 << 20,
-            keys: vec![std::sync::Arc::new(idaas_callback::jose::jwe::ContentKey::from_hex(key).unwrap())],
-        };
-        use crate::journal::store::Batch;
-        let (here, gone) = ("00".repeat(32), "11".repeat(32));
-        let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        assert!(contents(&section(&here), nobody).is_none(), "there is no journal yet");
-        let mut opened = Store::open(directory.path(), &section(&gone).keys, 64 << 20).unwrap();
-        let entry = crate::journal::tests::entry_of(1, 10);
-        opened.store.commit(&Batch { puts: &[entry], ..Batch::default() });
-        drop(opened);
-        assert_eq!(contents(&section(&gone), nobody).unwrap().level, Level::Ok);
-        assert!(contents(&section(&here), nobody).unwrap().prevents_start);
-    }
-
-    #[test]
-    fn a_relative_directory_is_made_where_the_command_is_run() {
-        let findings = journal(Path::new("there-is-no-such-directory/journal"), 1);
-        assert!(findings.iter().all(|finding| finding.level == Level::Ok), "{findings:?}");
-    }
 
     #[test]
     fn an_address_that_is_taken_keeps_the_service_from_starting() {
@@ -295,53 +157,8 @@ mod tests {
         let keys: Vec<_> = findings.iter().map(|finding| (finding.diagnosis.key.as_str(), finding.level)).collect();
         assert_eq!(keys, [("open", Level::Warning), ("writable", Level::Warning)], "{findings:?}");
         assert!(findings[0].diagnosis.problem.contains("(mode 0644)"), "{findings:?}");
-        assert!(findings[0].diagnosis.remedy.as_ref().unwrap().command_lines(200)[0].starts_with("chmod o= "));
+        assert!(findings[0].diagnosis.remedy.as_ref().unwrap().to_string().contains(": chmod o= "));
         let fine = secret_files(&[linked, files[3].clone()]);
         assert_eq!(fine.iter().map(|finding| finding.level).collect::<Vec<_>>(), [Level::Ok]);
-    }
-
-    /// Fills the journal with entries of one size, and replaces some of them several times. Returns the file's size, in
-    /// bytes.
-    fn file_of_a_full_journal(size: usize, max_size: u64) -> u64 {
-        use crate::journal::store::Batch;
-        let directory = tempfile::tempdir().unwrap();
-        let key = idaas_callback::jose::jwe::ContentKey::from_hex(&"00".repeat(32)).unwrap();
-        let mut store = Store::open(directory.path(), &[std::sync::Arc::new(key)], max_size).unwrap().store;
-        let (mut next, mut held) = (0, Vec::<outbox::Seq>::new());
-        for round in 0..4 {
-            // Every second entry is deleted, then every third.
-            let step = 2 + round % 2;
-            let (gone, left): (Vec<_>, Vec<_>) = held.iter().enumerate().partition(|(at, _)| at % step == 0);
-            let gone: Vec<_> = gone.into_iter().map(|(_, seq)| *seq).collect();
-            held = left.into_iter().map(|(_, seq)| *seq).collect();
-            for removes in gone.chunks(500) {
-                store.commit(&Batch { removes, ..Batch::default() });
-            }
-            loop {
-                let count = ((1 << 20) / size as u64).clamp(1, 512);
-                let puts: Vec<_> = (next..next + count).map(|seq| crate::journal::tests::entry_of(seq, size)).collect();
-                next += count;
-                let committed = store.commit(&Batch { puts: &puts, ..Batch::default() });
-                held.extend(&committed.written);
-                if !committed.refused.is_empty() {
-                    break;
-                }
-            }
-        }
-        store.size_on_disk()
-    }
-
-    #[test]
-    fn the_file_of_a_full_journal_is_as_large_as_announced() {
-        let max_size = 16 << 20;
-        // The store rounds a value up to a power of two of pages, so the worst sizes are those just above one.
-        let sizes = [1_500, 4_200, 33_000, 270_000];
-        let files: Vec<_> = sizes.iter().map(|size| (*size, file_of_a_full_journal(*size, max_size))).collect();
-        let shown: Vec<_> =
-            files.iter().map(|(size, file)| format!("{size}: {:.2}", *file as f64 / max_size as f64)).collect();
-        let largest = files.iter().map(|(_, file)| *file).max().unwrap();
-        assert!(largest <= Store::disk_need(max_size), "{shown:?}");
-        // The estimate must not be much too high either, because a volume costs money.
-        assert!(largest > Store::disk_need(max_size) / 2, "{shown:?}");
     }
 }

@@ -6,8 +6,9 @@ use std::path::Path;
 use super::code::Section;
 use super::finding::{Finding, Level};
 use crate::cli::Exit;
-use crate::cli::output::{BAD, GOOD, HEADING, QUIET, WARNING, WIDTH, fix_line_at, styled, wrapped};
+use crate::cli::output::fix_line_at;
 use crate::counts::counted;
+use crate::terminal::{BAD, GOOD, HEADING, QUIET, TEXT_WIDTH, WARNING, entry, styled, wrap};
 
 /// Column at which the text of a finding starts.
 const INDENT: usize = 14;
@@ -79,14 +80,14 @@ impl<W: Write> Report<W> {
             Level::NotTested => QUIET,
         };
         let code = if *level == Level::Ok { String::new() } else { format!(" [{}]", diagnosis.code) };
-        let mut lines = wrapped(&format!("{}{code}", diagnosis.headline()), WIDTH - INDENT).into_iter();
+        let mut lines = wrap(&format!("{}{code}", diagnosis.headline()), TEXT_WIDTH - INDENT).into_iter();
         let first = lines.next().unwrap_or_default();
         let first = match first.strip_prefix(&diagnosis.key) {
             Some(rest) => format!("{}{rest}", styled(HEADING, &diagnosis.key)),
             None => first,
         };
         let level: &str = level.into();
-        writeln!(self.out, "  {}  {first}", styled(style, format!("{level:<10}")))?;
+        writeln!(self.out, "  {}", entry(style, level, INDENT - 2, first))?;
         for line in lines {
             writeln!(self.out, "{:INDENT$}{line}", "")?;
         }
@@ -147,13 +148,14 @@ mod tests {
     use super::*;
     use crate::diagnosis::Remedy;
     use crate::kafka::admin::remedy::Right;
+    use crate::terminal::without_styles;
 
     fn report(findings: Vec<Finding>) -> (Exit, String) {
         let mut bytes = Vec::new();
-        let mut report = Report::new(anstream::StripStream::new(&mut bytes));
+        let mut report = Report::new(&mut bytes);
         report.all(findings);
         let exit = report.end(Path::new("bridge.toml"));
-        (exit, String::from_utf8(bytes).unwrap())
+        (exit, without_styles(&String::from_utf8(bytes).unwrap()))
     }
 
     fn ok() -> Finding {

@@ -7,7 +7,7 @@ use super::code::Code;
 use super::finding::Finding;
 use super::report::plural;
 use crate::config::Config;
-use crate::diagnosis::Remedy;
+use crate::diagnosis::{Diagnosis, Remedy};
 use crate::kafka::admin::administrator::{Administrator, Creation};
 use crate::kafka::admin::permissions::{self, Reading, Writing, WritingQuestion};
 use crate::kafka::admin::remedy::Right;
@@ -40,16 +40,16 @@ struct Existing<'a> {
 }
 
 impl<'a> Examination<'a> {
-    pub(super) fn run(&self, tell: &mut dyn FnMut(Finding)) {
+    pub(super) fn run(&self, emit: &mut dyn FnMut(Finding)) {
         for group in grouped(self.plan, self.states) {
             if group.difference == Difference::Missing && self.config.topics.create {
-                self.creation(tell);
+                self.creation(emit);
                 continue;
             }
             let problem = self.sentence(&group.topics, &group.difference.to_string());
             let remedy = group.difference.remedy(&group.topics, self.path);
             let (code, key) = (Code::Difference(group.difference.code()), self.key(&group.topics));
-            tell(match group.difference.severity() {
+            emit(match group.difference.severity() {
                 Severity::Wrong => Finding::fault(code, &key, &problem, remedy),
                 Severity::Notable => Finding::warning(code, &key, &problem, remedy),
             });
@@ -61,12 +61,12 @@ impl<'a> Examination<'a> {
             State::Present(_) | State::Missing | State::Hidden | State::Unreadable(_) => None,
         });
         for (description, topics) in by_value(fine) {
-            tell(Finding::ok(Code::Topic, &self.key(&topics), &self.sentence(&topics, &description)));
+            emit(Finding::ok(Code::Topic, &self.key(&topics), &self.sentence(&topics, &description)));
         }
         let existing = self.existing();
-        self.settings(&existing, tell);
-        self.writing(&existing, tell);
-        self.reading(&existing, tell);
+        self.settings(&existing, emit);
+        self.writing(&existing, emit);
+        self.reading(&existing, emit);
     }
 
     fn existing(&self) -> Vec<Existing<'a>> {
@@ -81,7 +81,7 @@ impl<'a> Examination<'a> {
     }
 
     /// Checks whether the cluster would let `serve` create the missing topics at its start.
-    fn creation(&self, tell: &mut dyn FnMut(Finding)) {
+    fn creation(&self, emit: &mut dyn FnMut(Finding)) {
         let pairs = self.plan.topics.iter().zip(self.states);
         let missing: Vec<&WantedTopic> =
             pairs.filter(|(_, state)| **state == State::Missing).map(|(wanted, _)| wanted).collect();
@@ -92,7 +92,7 @@ impl<'a> Examination<'a> {
             Err(away) => {
                 let why = format!("whether the user may create them: {away}");
                 let remedy = "run check again once Kafka answers";
-                return tell(Finding::undecided(code, &self.key(&names), &why, remedy));
+                return emit(Finding::undecided(code, &self.key(&names), &why, remedy));
             }
         };
         for (creation, topics) in by_value(names.into_iter().zip(creations)) {
@@ -100,22 +100,22 @@ impl<'a> Examination<'a> {
             match creation {
                 Creation::Created | Creation::WasThere => {
                     let text = "is missing, will be created by serve, and this user may create it";
-                    tell(Finding::ok(code, &key, &self.sentence(&topics, text)));
+                    emit(Finding::ok(code, &key, &self.sentence(&topics, text)));
                     let why = "whether this user may write and read: the topic has to exist first";
                     let remedy = "start serve or run topics --create, then run check again";
-                    tell(Finding::not_tested(Code::TopicWrite, &key, why, remedy));
+                    emit(Finding::not_tested(Code::TopicWrite, &key, why, remedy));
                 }
-                Creation::Refused { problem, remedy, forbidden } => {
+                Creation::Rejected { diagnosis: Diagnosis { problem, remedy, .. }, forbidden } => {
                     let problem = format!("is missing, and cannot be created by serve: {problem}");
                     let remedy =
-                        if forbidden { Remedy::grant(&[Right::Create], &topics) } else { Remedy::from(remedy) };
-                    tell(Finding::fault(code, &key, &self.sentence(&topics, &problem), remedy));
+                        if forbidden { Remedy::grant(&[Right::Create], &topics) } else { remedy.unwrap_or_default() };
+                    emit(Finding::fault(code, &key, &self.sentence(&topics, &problem), remedy));
                 }
             }
         }
     }
 
-    fn settings(&self, existing: &[Existing<'_>], tell: &mut dyn FnMut(Finding)) {
+    fn settings(&self, existing: &[Existing<'_>], emit: &mut dyn FnMut(Finding)) {
         let unknown = existing.iter().filter_map(|topic| Some((topic.name, topic.present.settings.as_ref().err()?)));
         for (why, topics) in by_value(unknown) {
             let text = format!(
@@ -127,20 +127,20 @@ impl<'a> Examination<'a> {
                     Remedy::from("compare them with the table of `idaas-bridge topics` by hand")
                 }
             };
-            tell(Finding::not_tested(Code::TopicSettings, &self.key(&topics), &text, remedy));
+            emit(Finding::not_tested(Code::TopicSettings, &self.key(&topics), &text, remedy));
         }
     }
 
-    fn writing(&self, existing: &[Existing<'_>], tell: &mut dyn FnMut(Finding)) {
+    fn writing(&self, existing: &[Existing<'_>], emit: &mut dyn FnMut(Finding)) {
         let code = Code::TopicWrite;
         let questions: Vec<_> = existing.iter().filter_map(question).collect();
         let answers = match permissions::writing(self.cluster, &questions, REQUEST_TIMEOUT) {
             Ok(answers) => answers,
-            Err(words) => questions.iter().map(|_| Writing::Unknown(words.clone())).collect(),
+            Err(problem) => questions.iter().map(|_| Writing::Unknown(problem.clone())).collect(),
         };
         for (writing, topics) in by_value(questions.iter().map(|question| question.topic).zip(answers)) {
             let key = self.key(&topics);
-            tell(match writing {
+            emit(match writing {
                 Writing::Allowed => Finding::ok(code, &key, "the user may write"),
                 Writing::NotAllowed => {
                     let problem = "the user of [kafka.properties] does not have the right to WRITE";
@@ -165,18 +165,18 @@ impl<'a> Examination<'a> {
         for (why, topics) in by_value(untested) {
             let remedy = "see the other findings; or publish a record to another topic as this user";
             let why = format!("whether the user may write: {why}");
-            tell(Finding::undecided(code, &self.key(&topics), &why, remedy));
+            emit(Finding::undecided(code, &self.key(&topics), &why, remedy));
         }
     }
 
     /// Checks whether the service can read, at its start, what was published before.
-    fn reading(&self, existing: &[Existing<'_>], tell: &mut dyn FnMut(Finding)) {
+    fn reading(&self, existing: &[Existing<'_>], emit: &mut dyn FnMut(Finding)) {
         let code = Code::TopicRead;
         let asked: Vec<_> = existing.iter().filter_map(|topic| Some((topic.name, topic.partition?))).collect();
         let answers = permissions::reading(self.cluster, &asked, REQUEST_TIMEOUT);
         for (reading, topics) in by_value(asked.iter().map(|(name, _)| *name).zip(answers)) {
             let key = self.key(&topics);
-            tell(match reading {
+            emit(match reading {
                 Reading::Allowed => Finding::ok(code, &key, "the user may read"),
                 Reading::NotAllowed => Finding::warning(
                     code,

@@ -7,9 +7,10 @@ use serde_json::json;
 
 use crate::app_state::DeadLetterOutcome;
 use crate::cli::journal::source::{Source, Unanswered};
-use crate::cli::output::{BAD, Call, GOOD, WARNING, end, fail, fix_line, shell_word, stdout, styled};
+use crate::cli::output::{Call, end, fail, fix_line, shell_word};
 use crate::cli::{Exit, runtime};
 use crate::config::Config;
+use crate::terminal::{BAD, GOOD, WARNING, stdout, styled};
 
 /// Redrives each id in turn. Stops only if the service cannot be asked, or the output cannot be written.
 pub(super) fn redrive(config: &Config, path: &Path, ids: &[String], json: bool) -> Exit {

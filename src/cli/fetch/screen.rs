@@ -2,13 +2,12 @@
 
 use std::io::{self, Write};
 
-use indicatif::{ProgressBar, ProgressStyle};
-
-use super::super::output::{HEADING, note, stdout, styled};
+use super::super::output::note;
 use crate::counts::{counted, grouped};
 use crate::fetch::Notice;
 use crate::fetch::run::RunSettings;
 use crate::fetch::summary::{ByEntity, Counts, Summary};
+use crate::terminal::{ProgressBar, Table, progress_bar, stdout};
 use idaas_callback::event_type::Entity;
 
 /// The progress bar. Hides itself if stderr is not a terminal.
@@ -24,14 +23,7 @@ impl Screen {
             settings.application,
             super::super::output::shell_word(&settings.run)
         ));
-        let bar = ProgressBar::new(0);
-        // The template is a constant. If it were invalid, the default template would be used.
-        if let Ok(style) =
-            ProgressStyle::with_template("{elapsed:>4} {bar:30} {human_pos}/{human_len} units {wide_msg}")
-        {
-            bar.set_style(style);
-        }
-        Self { bar }
+        Self { bar: progress_bar(0, "units") }
     }
 
     pub(super) fn progress(&self, summary: &Summary, (done, all): (usize, usize)) {
@@ -52,7 +44,7 @@ impl Screen {
         let text = match notice {
             Notice::Throttled(wait) => format!("IDaaS asks for fewer requests; waiting {:.1} s", wait.as_secs_f64()),
             Notice::Retrying(wait, cause) => format!("{cause}; trying again in {:.1} s", wait.as_secs_f64()),
-            Notice::WaitingForKafka(words) => format!("waiting for Kafka to confirm records: {words}"),
+            Notice::WaitingForKafka(reason) => format!("waiting for Kafka to confirm records: {reason}"),
             Notice::KafkaConfirms => "Kafka confirms records again".to_owned(),
         };
         self.bar.suspend(|| note(text));
@@ -71,26 +63,16 @@ pub(super) fn show(summary: &Summary, json: bool) -> io::Result<()> {
         writeln!(out, "{line}")?;
         return out.flush();
     }
-    let published = if summary.dry_run { "to publish" } else { "published" };
-    let heading = format!(
-        "{:<21}{:>9}{published:>12}{:>11}{:>9}{:>9}{:>8}",
-        "", "read", "unchanged", "missing", "deleted", "errors"
-    );
-    writeln!(out, "{}", styled(HEADING, heading))?;
+    let published = if summary.dry_run { ">to publish" } else { ">published" };
+    let mut table = Table::new(["", ">read", published, ">unchanged", ">missing", ">deleted", ">errors"]);
     for entity in ByEntity::<Counts>::ENTITIES {
         let Some(counts) = summary.entities.get(entity) else { continue };
         let unchanged = if summary.compared { grouped(counts.unchanged) } else { "-".to_owned() };
-        writeln!(
-            out,
-            "{:<21}{:>9}{:>12}{unchanged:>11}{:>9}{:>9}{:>8}",
-            name(entity),
-            grouped(counts.read),
-            grouped(counts.published),
-            grouped(counts.missing),
-            grouped(counts.deleted),
-            grouped(counts.errors)
-        )?;
+        let [read, published, missing, deleted, errors] =
+            [counts.read, counts.published, counts.missing, counts.deleted, counts.errors].map(grouped);
+        table.row([name(entity).to_owned(), read, published, unchanged, missing, deleted, errors]);
     }
+    write!(out, "{table}")?;
     notes(summary, &mut out)?;
     out.flush()
 }

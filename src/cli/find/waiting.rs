@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use super::{FindArguments, Places, names};
 use crate::cli::journal::source::Source;
 use crate::cli::journal::{content, reason};
-use crate::cli::output::{QUIET, WARNING, note, stdout, styled};
+use crate::cli::output::note;
 use crate::config::Config;
 use crate::counts::counted;
 use crate::journal::QuarantineId;
+use crate::terminal::{QUIET, WARNING, stdout, styled};
 use idaas_callback::jose::jwe::Sealed;
 use idaas_callback::timestamp::rfc3339;
 
@@ -40,7 +41,7 @@ pub(super) async fn search(
     quarantine(config, source, arguments, places).await
 }
 
-/// Searches the quarantine. Prints how many callbacks could not be searched because no configured key opens them.
+/// Goes through the quarantine. Prints how many callbacks no configured key opens, because they cannot be searched.
 async fn quarantine(
     config: &Config,
     source: &Source,

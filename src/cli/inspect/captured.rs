@@ -34,7 +34,7 @@ fn bare_token(capture: &[u8]) -> Option<&str> {
 }
 
 impl Captured {
-    /// Reads a capture: the body, or only the token of its member `event`. Returns the body too.
+    /// Parses a capture: the body, or only its token, as in the member `event`. Returns the body with it.
     pub(super) fn of(capture: Vec<u8>) -> (Self, Vec<u8>) {
         match bare_token(&capture) {
             Some(token) => {

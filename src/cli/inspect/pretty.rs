@@ -3,7 +3,7 @@
 
 use idaas_callback::json::{self, Members, Raw};
 
-/// Maximum nesting depth. Deeper values are omitted, because nobody reads them.
+/// Deeper nesting than this is left out.
 const MAX_DEPTH: usize = 40;
 
 const MASK: &str = "\"***\"";

@@ -11,10 +11,11 @@ use super::{InspectArguments, choose};
 use crate::cli::Exit;
 use crate::cli::journal::NO_LONGER_QUARANTINED;
 use crate::cli::journal::source::Source;
-use crate::cli::output::{Call, complain, end, fail, next, report, stdout};
+use crate::cli::output::{Call, end, fail, next, print_error, report};
 use crate::config::Config;
 use crate::journal::QuarantineId;
 use crate::service::wiring;
+use crate::terminal::stdout;
 use idaas_callback::Refusal;
 use idaas_callback::jose::jwe::Sealed;
 use idaas_callback::timestamp::parsed;
@@ -38,7 +39,7 @@ pub(super) async fn show(config: &Config, id: &str, arguments: &InspectArguments
             next(NO_LONGER_QUARANTINED);
             return failed;
         }
-        Err(why) => return complain(why),
+        Err(why) => return print_error(why),
     };
     let text = |name: &str| line.get(name).and_then(Value::as_str).unwrap_or_default();
     let Some(content) = opened(text("content"), config) else {

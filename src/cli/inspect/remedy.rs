@@ -1,4 +1,4 @@
-//! What an operator can do about each refusal. The sender is told less.
+//! What the operator can do about each refusal. The sender gets less information.
 
 use idaas_callback::Refusal;
 

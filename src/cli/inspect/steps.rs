@@ -16,11 +16,12 @@ use super::captured::Captured;
 use super::pretty::{Strings, pretty};
 use super::remedy::{Step, diagnosis, step};
 use crate::cli::Exit;
-use crate::cli::output::{BAD, GOOD, HEADING, QUIET, WARNING, fix_line, program, styled};
+use crate::cli::output::{fix_line, program};
 use crate::config::Application;
 use crate::counts::counted;
 use crate::diagnosis::Diagnosis;
 use crate::keys::Source;
+use crate::terminal::{BAD, GOOD, HEADING, QUIET, WARNING, entry, styled};
 
 /// Column at which the values of a step start.
 const MARGIN: usize = 16;
@@ -37,7 +38,7 @@ pub(super) struct Screen<'a> {
 }
 
 impl Screen<'_> {
-    /// Shows all stages of the body, up to the first failure.
+    /// Runs the body through all stages, as far as it gets.
     pub(super) fn show(
         &mut self,
         body: &[u8],
@@ -54,12 +55,12 @@ impl Screen<'_> {
         self.content(verified, captured.encryption())
     }
 
-    /// Shows the decryption and decoding of a verified callback. `header` is the header of its encryption.
+    /// Decrypts and decodes the content of a verified callback. `header` is that of its encryption.
     pub(super) fn content(&mut self, verified: Verified, header: Option<Value>) -> io::Result<Exit> {
         let plaintext = match decrypt(verified, self.policy) {
             Ok(plaintext) => plaintext,
             Err(refusal) => {
-                let words = match (header, self.policy.decryption_keys.len()) {
+                let text = match (header, self.policy.decryption_keys.len()) {
                     (None, _) => "cipherData is not a compact JWE".to_owned(),
                     (Some(header), 1) => {
                         format!("the one key in decryption_keys does not open it; its header: {header}")
@@ -68,15 +69,15 @@ impl Screen<'_> {
                         format!("none of the {keys} keys in decryption_keys opens it; its header: {header}")
                     }
                 };
-                self.step("decryption", Some(refusal), &words)?;
+                self.step("decryption", Some(refusal), &text)?;
                 return self.refused(refusal);
             }
         };
         self.opened(&plaintext)?;
         let shown = pretty(plaintext.text(), Strings::Unfolded, MARGIN);
         let size = plaintext.text().len();
-        let moment = RequestContext { received_at: self.at, traceparent: None };
-        let items = decode(plaintext, self.policy).and_then(|callback| normalize(&callback, self.policy, moment));
+        let context = RequestContext { received_at: self.at, traceparent: None };
+        let items = decode(plaintext, self.policy).and_then(|callback| normalize(&callback, self.policy, context));
         match items {
             Ok(items) => {
                 self.value("payload", &shown.unwrap_or_default())?;
@@ -120,11 +121,11 @@ impl Screen<'_> {
         }
         if failed.is_none_or(|refusal| step(refusal) >= Step::Signature) {
             let known: Vec<_> = keys.key_ids().collect();
-            let words = match at(Step::Signature) {
+            let text = match at(Step::Signature) {
                 Some(_) => format!("the keys of {source} are {}", known.join(", ")),
                 None => format!("holds, by key {}", captured.key_id().unwrap_or_default()),
             };
-            self.step("signature", at(Step::Signature), &words)?;
+            self.step("signature", at(Step::Signature), &text)?;
         }
         let Some(claims) = &captured.claims else { return Ok(()) };
         let trusted = failed.is_none_or(|refusal| step(refusal) >= Step::Claims);
@@ -147,7 +148,7 @@ impl Screen<'_> {
                 ("plainData", value) => format!("{} of JSON", counted(value.to_string().len() as u64, "byte")),
                 (_, value) => value.to_string(),
             };
-            writeln!(self.out, "{:MARGIN$}{} {shown}", "", styled(QUIET, format_args!("{name:<13}")))?;
+            writeln!(self.out, "{:MARGIN$}{}", "", entry(QUIET, name, 14, shown))?;
         }
         Ok(())
     }
@@ -161,14 +162,14 @@ impl Screen<'_> {
     }
 
     fn opened(&mut self, plaintext: &Plaintext) -> io::Result<()> {
-        let words = match plaintext.key() {
+        let text = match plaintext.key() {
             Some(position) => {
                 let id = self.policy.decryption_keys.get(position).map_or("", |key| key.id());
                 format!("decryption_keys[{position}] (SHA-256 {id}…) opened it")
             }
             None => "not encrypted, which require_encryption = false permits".to_owned(),
         };
-        self.step("decryption", None, &words)
+        self.step("decryption", None, &text)
     }
 
     fn items(&mut self, items: &[PreparedEvent]) -> io::Result<()> {
@@ -192,8 +193,8 @@ impl Screen<'_> {
                 }
                 Disposition::DeadLetter { reason, record } => {
                     dead += 1;
-                    let words = format!("would be a dead letter: {}", reason.code());
-                    writeln!(self.out, " {}", styled(WARNING, words))?;
+                    let text = format!("would be a dead letter: {}", reason.code());
+                    writeln!(self.out, " {}", styled(WARNING, text))?;
                     self.record(record)?;
                 }
             }
@@ -231,17 +232,16 @@ impl Screen<'_> {
         Ok(Exit::Failed)
     }
 
-    fn step(&mut self, name: &str, failed: Option<Refusal>, words: &str) -> io::Result<()> {
+    fn step(&mut self, name: &str, failed: Option<Refusal>, text: &str) -> io::Result<()> {
         let mark = match failed {
             Some(refusal) => styled(BAD, format_args!("{} ", refusal.code())),
             None => String::new(),
         };
-        self.value(name, &format!("{mark}{words}"))
+        self.value(name, &format!("{mark}{text}"))
     }
 
     pub(super) fn value(&mut self, name: &str, value: &str) -> io::Result<()> {
-        let name = styled(HEADING, format_args!("{name:<15}"));
-        writeln!(self.out, "{}", format!("{name} {value}").trim_end())
+        writeln!(self.out, "{}", entry(HEADING, name, MARGIN, value).trim_end())
     }
 }
 

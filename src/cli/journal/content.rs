@@ -1,5 +1,4 @@
-//! Shows one entry or callback with its content opened. Personal data is masked unless requested; passwords are never
-//! shown.
+//! One entry or one callback with its content opened: personal data hidden unless it is requested, passwords never shown.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -10,20 +9,23 @@ use serde_json::{Map, Value};
 
 use super::show::reason;
 use crate::cli::inspect::pretty::{Strings, pretty};
-use crate::cli::output::{BAD, HEADING, QUIET, styled};
 use crate::counts::counted;
 use crate::journal::waiting::WaitState;
+use crate::terminal::{BAD, HEADING, QUIET, entry, styled};
 
 /// Column at which values start.
 const MARGIN: usize = 12;
 
-/// Replacement for personal data.
-const VEIL: &str = "•••";
+/// Printed below content whose personal data is hidden.
+pub(in crate::cli) const HIDDEN: &str = "Personal data is hidden; --reveal shows it. Passwords are never shown.";
+
+/// Replaces personal data.
+const MASK: &str = "•••";
 
 /// Members of a line with sealed content.
 const SEALED: [&str; 3] = ["value", "credential", "content"];
 
-/// Label of the verdict's code. Without it, "SUCCESS" reads as if the event were published already.
+/// The name under which the answer's code is shown: "SUCCESS" alone reads as if the event were published.
 const VERDICT: &str = "verdict";
 
 /// Members that are never personal, including everything in them: what happened, when, and the ids concerned.
@@ -73,10 +75,10 @@ pub(super) fn show(line: &Value, keys: &[Arc<ContentKey>], reveal: bool, out: &m
                 pretty(&other.to_string(), Strings::Folded, MARGIN).unwrap_or_default()
             }
         };
-        writeln!(out, "{}{shown}", styled(HEADING, format!("{name:<MARGIN$}")))?;
+        writeln!(out, "{}", entry(HEADING, name, MARGIN, shown))?;
     }
     if !reveal {
-        writeln!(out, "{}", styled(QUIET, "Personal data is veiled; --reveal shows it. Passwords are never shown."))?;
+        writeln!(out, "{}", styled(QUIET, HIDDEN))?;
     }
     out.flush()
 }
@@ -100,7 +102,7 @@ fn content(sealed: &str, keys: &[Arc<ContentKey>], reveal: bool) -> String {
         return styled(BAD, "sealed with a key that is not in journal.keys");
     };
     match serde_json::from_str::<Value>(&text) {
-        Ok(value) if !reveal => pretty(&veiled(value).to_string(), Strings::Folded, MARGIN).unwrap_or_default(),
+        Ok(value) if !reveal => pretty(&masked(value).to_string(), Strings::Folded, MARGIN).unwrap_or_default(),
         Ok(_) => pretty(&text, Strings::Folded, MARGIN).unwrap_or_default(),
         // A callback that no key decrypts, as IDaaS has encrypted it.
         Err(_) if Sealed::parse(text.clone()).is_some() => format!("{}, encrypted by IDaaS", characters(&text)),
@@ -118,7 +120,7 @@ pub(in crate::cli) fn member(name: &str, value: &Value, keys: &[Arc<ContentKey>]
     if let Value::String(text) = value {
         return if Sealed::parse(text.clone()).is_some() { content(text, keys, reveal) } else { printable(text) };
     }
-    let shown = if reveal || CLEAR.contains(&name) { value.clone() } else { veiled(value.clone()) };
+    let shown = if reveal || CLEAR.contains(&name) { value.clone() } else { masked(value.clone()) };
     pretty(&shown.to_string(), Strings::Unfolded, MARGIN).unwrap_or_default()
 }
 
@@ -128,17 +130,17 @@ pub(in crate::cli) fn unsealed(sealed: &str, keys: &[Arc<ContentKey>]) -> Option
 }
 
 /// Replaces all values that can be personal data.
-fn veiled(value: Value) -> Value {
+fn masked(value: Value) -> Value {
     match value {
         Value::Object(members) => {
-            let veil = |(name, value): (String, Value)| {
-                let value = if CLEAR.contains(&name.as_str()) { value } else { veiled(value) };
+            let mask = |(name, value): (String, Value)| {
+                let value = if CLEAR.contains(&name.as_str()) { value } else { masked(value) };
                 (name, value)
             };
-            Value::Object(members.into_iter().map(veil).collect::<Map<_, _>>())
+            Value::Object(members.into_iter().map(mask).collect::<Map<_, _>>())
         }
-        Value::Array(elements) => Value::Array(elements.into_iter().map(veiled).collect()),
-        Value::String(_) | Value::Number(_) => VEIL.into(),
+        Value::Array(elements) => Value::Array(elements.into_iter().map(masked).collect()),
+        Value::String(_) | Value::Number(_) => MASK.into(),
         Value::Null | Value::Bool(_) => value,
     }
 }
@@ -151,6 +153,7 @@ pub(in crate::cli) fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::terminal::without_styles;
 
     fn key() -> Arc<ContentKey> {
         Arc::new(ContentKey::from_hex(&"ab".repeat(32)).unwrap())
@@ -164,16 +167,16 @@ mod tests {
     fn shown(reveal: bool) -> String {
         let mut out = Vec::new();
         show(&line(), &[key()], reveal, &mut out).unwrap();
-        anstream::adapter::strip_str(&String::from_utf8(out).unwrap()).to_string()
+        without_styles(&String::from_utf8(out).unwrap())
     }
 
     #[test]
-    fn personal_data_is_veiled_unless_it_is_asked_for() {
-        let veiled = shown(false);
-        for part in ["idaas.user.v1", "created", "user_1", "evnt_1", VEIL] {
-            assert!(veiled.contains(part), "{part}: {veiled}");
+    fn personal_data_is_hidden_unless_requested() {
+        let masked = shown(false);
+        for part in ["idaas.user.v1", "created", "user_1", "evnt_1", MASK] {
+            assert!(masked.contains(part), "{part}: {masked}");
         }
-        assert!(!veiled.contains("zhangsan"), "{veiled}");
+        assert!(!masked.contains("zhangsan"), "{masked}");
         assert!(shown(true).contains("zhangsan"));
     }
 
@@ -192,20 +195,20 @@ mod tests {
         line["waiting"] = serde_json::json!({"reason": "not_authorized", "attempts": 1, "nextStep": "grant it"});
         let mut out = Vec::new();
         show(&line, &[key()], false, &mut out).unwrap();
-        let shown = anstream::adapter::strip_str(&String::from_utf8(out).unwrap()).to_string();
+        let shown = without_styles(&String::from_utf8(out).unwrap());
         assert!(shown.contains("verdict     SUCCESS (once it is published)"), "{shown}");
         assert!(shown.contains("waiting     not_authorized, 1 attempt failed"), "{shown}");
     }
 
     #[test]
-    fn sizes_times_and_ids_of_a_dead_letter_are_not_veiled() {
+    fn sizes_times_and_ids_of_a_dead_letter_are_not_hidden() {
         let origin =
             serde_json::json!({"eventTime": "2026-01-15T08:00:00.000Z", "bizId": "user_1", "instanceId": "idaas_x"});
         let shown = member("origin", &origin, &[], false) + &member("originalSize", &1_234_567.into(), &[], false);
         for part in ["2026-01-15T08:00:00.000Z", "user_1", "idaas_x", "1234567"] {
             assert!(shown.contains(part), "{part}: {shown}");
         }
-        assert!(member("original", &serde_json::json!({"name": "zhangsan"}), &[], false).contains(VEIL));
+        assert!(member("original", &serde_json::json!({"name": "zhangsan"}), &[], false).contains(MASK));
     }
 
     #[test]

@@ -1,18 +1,12 @@
 //! Prints the journal as text: how much waits, since when, for which topics, and what to do.
 
 use std::io::{self, Write};
-use std::time::Duration;
 
-use crate::cli::output::{BAD, Call, GOOD, HEADING, QUIET, WARNING, fix_line, styled};
-use crate::counts::{counted, grouped};
-use crate::http::journal::EntryKind;
-use crate::journal::QuarantineId;
+use crate::cli::output::{Call, fix_line};
+use crate::counts::{age, counted, grouped, size};
 use crate::journal::summary::{EntrySummary, Group, OldKey, QuarantinedGroup, QuarantinedSummary, Summary};
 use crate::journal::waiting::{LaneHead, WaitState};
-
-/// Hint about a callback that is no longer in quarantine.
-pub(in crate::cli) const NO_LONGER_QUARANTINED: &str = "if it was in the quarantine of this replica, it was published or \
-    discarded; the log has `quarantine_opened` or `quarantine_discarded` with this id";
+use crate::terminal::{BAD, GOOD, HEADING, QUIET, Table, WARNING, styled};
 
 /// Prints the summary, as of `now` (milliseconds since 1970).
 pub(super) fn summary(
@@ -64,14 +58,13 @@ fn waiting(summary: &Summary, now: i64, out: &mut dyn Write) -> io::Result<()> {
     if summary.waiting.is_empty() {
         return Ok(());
     }
-    let width = column("why events wait", summary.waiting.iter().map(|head| head.reason.as_str()));
-    let titles = format!("{:<width$}  {:>5}  {:>6}  first event of its entity", "why events wait", "tries", "since");
-    writeln!(out, "\n{}", styled(HEADING, titles))?;
+    let mut table = Table::new(["why events wait", ">tries", ">since", "first event of its entity"]);
     for head in &summary.waiting {
         let LaneHead { event_id, application, reason, attempts, since, .. } = head;
-        let (reason, since) = (styled(BAD, format!("{reason:<width$}")), age(*since, now));
-        writeln!(out, "{reason}  {attempts:>5}  {since:>6}  {application}/{event_id}")?;
+        let event = format!("{application}/{event_id}");
+        table.row([styled(BAD, reason), attempts.to_string(), age(*since, now), event]);
     }
+    write!(out, "\n{table}")?;
     writeln!(out, "Later events of the same entities wait behind these.")?;
     let mut steps: Vec<_> = summary.waiting.iter().map(|head| (&head.reason, &head.next_step)).collect();
     steps.sort_unstable();
@@ -86,18 +79,13 @@ fn groups(summary: &Summary, now: i64, out: &mut dyn Write) -> io::Result<()> {
     if summary.groups.is_empty() {
         return Ok(());
     }
-    let applications = column("application", summary.groups.iter().map(|group| group.application.as_str()));
-    let topics = column("topic", summary.groups.iter().map(|group| group.topic.as_str()));
-    let titles = format!(
-        "{:<applications$}  {:<topics$}  {:>9}  {:>10}  {:>6}",
-        "application", "topic", "events", "size", "oldest"
-    );
-    writeln!(out, "\n{}", styled(HEADING, titles))?;
+    let mut table = Table::new(["application", "topic", ">events", ">size", ">oldest"]);
     for group in &summary.groups {
         let Group { application, topic, events, bytes, oldest_accepted_at, .. } = group;
         let (events, bytes, oldest) = (grouped(*events), size(*bytes), age(*oldest_accepted_at, now));
-        writeln!(out, "{application:<applications$}  {topic:<topics$}  {events:>9}  {bytes:>10}  {oldest:>6}")?;
+        table.row([application.clone(), topic.clone(), events, bytes, oldest]);
     }
+    write!(out, "\n{table}")?;
     let when =
         if summary.waiting.is_empty() { "when Kafka confirms records again" } else { "when the reason is removed" };
     writeln!(out, "They are published automatically, in order, {when}.")
@@ -120,15 +108,13 @@ fn quarantine(summary: &Summary, now: i64, call: &Call<'_>, out: &mut dyn Write)
         return Ok(());
     }
     let groups = &summary.quarantine_groups;
-    let width = column("application", groups.iter().map(|group| group.application.as_str()));
-    let titles =
-        format!("{:<width$}  {:<13}  {:>9}  {:>10}  {:>6}", "application", "reason", "callbacks", "size", "oldest");
-    writeln!(out, "\n{}", styled(HEADING, titles))?;
+    let mut table = Table::new(["application", "reason", ">callbacks", ">size", ">oldest"]);
     for group in groups {
         let QuarantinedGroup { application, reason, callbacks, bytes, oldest_received_at } = group;
         let (callbacks, bytes, oldest) = (grouped(*callbacks), size(*bytes), age(*oldest_received_at, now));
-        writeln!(out, "{application:<width$}  {reason:<13}  {callbacks:>9}  {bytes:>10}  {oldest:>6}")?;
+        table.row([application.clone(), reason.clone(), callbacks, bytes, oldest]);
     }
+    write!(out, "\n{table}")?;
     let of = if (summary.quarantine.len() as u64) < summary.quarantine_callbacks { "the oldest in" } else { "in" };
     writeln!(out, "\n{}", styled(HEADING, format!("{:>6}  {of} quarantine", "age")))?;
     for held in &summary.quarantine {
@@ -149,158 +135,34 @@ fn quarantine(summary: &Summary, now: i64, call: &Call<'_>, out: &mut dyn Write)
     Ok(())
 }
 
-/// Returns the width of a column: that of its title or of its widest cell.
-fn column<'a>(title: &str, cells: impl Iterator<Item = &'a str>) -> usize {
-    cells.map(|cell| cell.chars().count()).max().unwrap_or_default().max(title.len())
-}
-
-/// Describes what has this id, and what was or would be removed.
-pub(super) fn meant(meant: &EntryKind, id: &str, done: bool, now: i64, call: &Call<'_>) -> String {
-    let (line, what) = match meant {
-        EntryKind::Entry(waiting) => (entry(waiting, now), "event"),
-        EntryKind::Callback(held) => (callback(held, now), "callback"),
-        EntryKind::InFlight(waiting) => {
-            let step = "repeat this in two minutes; what is published by then is not in the journal any more";
-            let entry = entry(waiting, now);
-            return format!(
-                "{entry}\nis with the producer at this moment; nothing was removed.\n{}",
-                fix_line("next", step)
-            );
-        }
-        EntryKind::Ambiguous { ids } => {
-            let step = format!("name one of them: {}", ids.join(", "));
-            return format!("{id} is the id of several events\n{}", fix_line("fix", step));
-        }
-        EntryKind::NotFound
-        | EntryKind::Retried(_)
-        | EntryKind::TriedByItself(_)
-        | EntryKind::Published { .. }
-        | EntryKind::NoRoom
-        | EntryKind::StillUnreadable { .. }
-        | EntryKind::NotConfigured => {
-            if QuarantineId::parse(id).is_some() {
-                return format!("{id} is not in quarantine\n{}", fix_line("next", NO_LONGER_QUARANTINED));
-            }
-            let step = format!("look for it on the topics as well: {} {id}", call.of("find"));
-            return format!("{id} is neither in the journal nor in quarantine\n{}", fix_line("next", step));
-        }
-    };
-    if done {
-        let step = "the entity is as consumers know it; press Synchronize in the IDaaS console to send it as it is now";
-        let removed = styled(BAD, format!("removed; this {what} is not published"));
-        return format!("{line}\n{removed}\n{}", fix_line("next", step));
-    }
-    format!(
-        "{line}\nWould remove this {what} for good, unpublished. Nothing was done.\n{}",
-        fix_line("next", format!("remove it: {} discard {id} --yes", call.of("journal")))
-    )
-}
-
-/// Describes the result of a redrive.
-pub(super) fn redriven(outcome: &EntryKind, id: &str, now: i64, call: &Call<'_>) -> String {
-    let (text, label, step) = match outcome {
-        EntryKind::Published { events } => (
-            styled(GOOD, format!("{id}: opened; {} on the broker or in the journal", counted(*events as u64, "event"))),
-            "next",
-            format!("what waits: {}", call.of("journal")),
-        ),
-        EntryKind::Retried(waiting) => (
-            format!("{}\nis tried again now.", entry(waiting, now)),
-            "next",
-            format!("where it is: {} {id}", call.of("find")),
-        ),
-        EntryKind::TriedByItself(waiting) => match &waiting.waiting {
-            Some(state) => (
-                format!("{}\nwaits ({}), and is tried again automatically.", entry(waiting, now), reason(state)),
-                "fix",
-                state.next_step.clone(),
-            ),
-            None => (
-                format!(
-                    "{}\nis with the producer, or waits behind an earlier event of its entity, and is tried automatically.",
-                    entry(waiting, now)
-                ),
-                "next",
-                format!("why events wait: {}", call.of("journal")),
-            ),
-        },
-        EntryKind::NoRoom => (
-            format!("{id}: opened, but there was no room for its events. It stays in quarantine."),
-            "fix",
-            format!("repeat this in a minute; what fills the service: {}", call.of("journal")),
-        ),
-        EntryKind::StillUnreadable { reason } => (
-            format!("{id}: {}. It stays in quarantine.", styled(BAD, reason)),
-            "fix",
-            format!(
-                "add the missing key to the application's decryption_keys and reload (SIGHUP); each step: {} --quarantine {id}",
-                call.of("inspect")
-            ),
-        ),
-        EntryKind::NotConfigured => (
-            format!("{id}: its application is not configured. It stays in quarantine."),
-            "fix",
-            "configure the application again and reload (SIGHUP)".to_owned(),
-        ),
-        EntryKind::Entry(_)
-        | EntryKind::InFlight(_)
-        | EntryKind::Callback(_)
-        | EntryKind::Ambiguous { .. }
-        | EntryKind::NotFound => {
-            return meant(outcome, id, false, now, call);
-        }
-    };
-    format!("{text}\n{}", fix_line(label, step))
-}
-
 /// Describes why an event waits, and how many attempts have failed.
 pub(in crate::cli) fn reason(state: &WaitState) -> String {
     format!("{}, {} failed", state.reason, counted(state.attempts.into(), "attempt"))
 }
 
-fn entry(waiting: &EntrySummary, now: i64) -> String {
+pub(super) fn entry(waiting: &EntrySummary, now: i64) -> String {
     let reason = waiting.reason.as_deref().map_or_else(String::new, |reason| format!("  {}", styled(BAD, reason)));
     let EntrySummary { application, event_id, topic, accepted_at, .. } = waiting;
     format!("{:>6}  {application}/{event_id}  {}{reason}", age(*accepted_at, now), styled(QUIET, topic))
 }
 
-fn callback(held: &QuarantinedSummary, now: i64) -> String {
+pub(super) fn callback(held: &QuarantinedSummary, now: i64) -> String {
     let QuarantinedSummary { id, application, reason, received_at, bytes, .. } = held;
     format!("{:>6}  {application}  {id}  {}  {}", age(*received_at, now), styled(BAD, reason), size(*bytes))
-}
-
-/// Formats the time since `at`: to the second below 10 minutes, to the minute below 10 hours, otherwise to the hour.
-pub(in crate::cli) fn age(at: i64, now: i64) -> String {
-    let seconds = u64::try_from(now.saturating_sub(at)).unwrap_or_default() / 1000;
-    let whole = match seconds {
-        0..600 => seconds,
-        600..36_000 => seconds / 60 * 60,
-        _ => seconds / 3600 * 3600,
-    };
-    humantime::format_duration(Duration::from_secs(whole)).to_string()
-}
-
-fn size(bytes: u64) -> String {
-    let value = bytes as f64;
-    match bytes {
-        0..1024 => format!("{bytes} B"),
-        1024..1_048_576 => format!("{:.1} KiB", value / 1024.0),
-        1_048_576..1_073_741_824 => format!("{:.1} MiB", value / 1_048_576.0),
-        _ => format!("{:.2} GiB", value / 1_073_741_824.0),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::journal::summary::Group;
+    use crate::terminal::without_styles;
 
     const CALL: Call<'_> = Call { config: None };
 
     fn shown(summary: &Summary) -> String {
         let mut bytes = Vec::new();
         super::summary(summary, "the service at 127.0.0.1:9090", 10_000_000, &CALL, &mut bytes).unwrap();
-        anstream::adapter::strip_str(&String::from_utf8(bytes).unwrap()).to_string()
+        without_styles(&String::from_utf8(bytes).unwrap())
     }
 
     fn full() -> Summary {
@@ -393,46 +255,6 @@ mod tests {
         let shown = shown(&Summary { limit_bytes: 1 << 30, ..Summary::default() });
         assert!(shown.contains("0 events; 0 B of 1.00 GiB (0.0 %)"), "{shown}");
         assert_eq!(shown.lines().count(), 3, "{shown}");
-    }
-
-    #[test]
-    fn a_removal_without_consent_says_that_nothing_was_done() {
-        let waiting = full().oldest.remove(0);
-        assert!(
-            meant(&EntryKind::Entry(waiting.clone()), "evnt_7", false, 10_000_000, &CALL).contains("Nothing was done")
-        );
-        assert!(meant(&EntryKind::Entry(waiting), "evnt_7", true, 10_000_000, &CALL).contains("is not published"));
-        assert!(
-            meant(&EntryKind::Ambiguous { ids: vec!["a/x".to_owned(), "b/x".to_owned()] }, "x", true, 0, &CALL)
-                .contains("a/x, b/x")
-        );
-    }
-
-    #[test]
-    fn a_quarantine_id_that_is_gone_points_to_the_log() {
-        for id in ["ab".repeat(16), "evnt_7".to_owned()] {
-            let shown = meant(&EntryKind::NotFound, &id, false, 0, &CALL);
-            assert_eq!(shown.contains("quarantine_opened"), id.starts_with("ab"), "{shown}");
-            assert_eq!(shown.contains("neither in the journal"), !id.starts_with("ab"), "{shown}");
-        }
-    }
-
-    #[test]
-    fn a_redrive_of_a_waiting_entry_shows_its_reason_and_the_fix() {
-        let mut entry = full().oldest.remove(0);
-        let shown = redriven(&EntryKind::TriedByItself(entry.clone()), "evnt_7", 10_000_000, &CALL);
-        assert!(shown.contains("waits behind an earlier event"), "{shown}");
-        let head = crate::journal::waiting::WaitingHead {
-            seq: outbox::Seq(7),
-            reason: "not_authorized",
-            attempts: 4,
-            since: None,
-        };
-        entry.waiting = Some(WaitState::of(&head, "idaas.user.v1", &[]));
-        let shown = redriven(&EntryKind::TriedByItself(entry), "evnt_7", 10_000_000, &CALL);
-        for part in ["not_authorized, 4 attempts failed", "fix:", "denies WRITE on idaas.user.v1"] {
-            assert!(shown.contains(part), "{part}: {shown}");
-        }
     }
 
     #[test]

@@ -144,7 +144,7 @@ impl Source {
     }
 
     /// Looks up an id.
-    pub(super) async fn find_thing(&self, id: &str) -> Result<EntryKind, String> {
+    pub(super) async fn find_entry(&self, id: &str) -> Result<EntryKind, String> {
         match self {
             Self::Service { .. } => match self.line(id).await? {
                 Ok(line) if line.get("eventId").is_some() => {

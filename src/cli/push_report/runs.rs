@@ -65,7 +65,7 @@ impl Folder {
         Self { pairs, known: HashMap::new(), snapshots: BTreeMap::new(), current: HashMap::new() }
     }
 
-    /// Adds a record of an event topic. Records must be added in the order of their partition.
+    /// Adds a record of an event topic, in the order of its partition.
     pub(super) fn event(&mut self, seen: &TopicRecord) {
         let Some(index) = self.pairs.iter().position(|pair| pair.events == seen.topic) else { return };
         let Some(pair) = self.pairs.get(index) else { return };
@@ -89,7 +89,7 @@ impl Folder {
         self.known.extend(entry.map(|entry| (key, Known { entry, first })));
     }
 
-    /// Adds a record of a state topic. Records must be added in the order of their partition.
+    /// Adds a record of a state topic, in the order of its partition.
     pub(super) fn state(&mut self, seen: &TopicRecord) {
         let Some(index) = self.pairs.iter().position(|pair| pair.states == seen.topic) else { return };
         let Some(id) = seen.key.clone().and_then(|key| String::from_utf8(key).ok()) else { return };

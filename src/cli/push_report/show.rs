@@ -6,8 +6,8 @@ use idaas_state::Entity;
 use serde_json::{Map, Value, json};
 
 use super::runs::{Kind, Run};
-use crate::cli::output::{HEADING, QUIET, styled};
 use crate::config::Config;
+use crate::terminal::{HEADING, QUIET, Table, styled};
 use idaas_callback::timestamp::rfc3339;
 
 /// Prints all runs.
@@ -56,13 +56,14 @@ fn table(run: &Run, name: Option<&str>, list: bool, out: &mut dyn Write) -> io::
     let application = name.map_or_else(|| run.application.clone(), |name| format!("{name} ({})", run.application));
     writeln!(out, "{}", styled(HEADING, format!("Full push of {application}")))?;
     writeln!(out, "{} to {}, snapshots: {}", time(run.begin), time(run.end), run.snapshots)?;
-    writeln!(out, "{:<22}{:>8}{:>9}{:>11}{:>15}", "", "new", "changed", "unchanged", "not mentioned")?;
+    let mut table = Table::new(["", ">new", ">changed", ">unchanged", ">not mentioned"]);
     for entity in Entity::ALL {
         let [new, changed, unchanged] =
-            [Kind::New, Kind::Changed, Kind::Unchanged].map(|kind| count(run, entity, kind));
+            [Kind::New, Kind::Changed, Kind::Unchanged].map(|kind| count(run, entity, kind).to_string());
         let absent = unmentioned(run, entity).map_or_else(|| "?".to_owned(), |ids| ids.len().to_string());
-        writeln!(out, "{:<22}{new:>8}{changed:>9}{unchanged:>11}{absent:>15}", plural(entity))?;
+        table.row([plural(entity).to_owned(), new, changed, unchanged, absent]);
     }
+    write!(out, "{table}")?;
     if run.unmentioned.is_none() {
         writeln!(
             out,

@@ -85,7 +85,7 @@ pub(super) fn run(arguments: &DirectoryArguments, out: &mut dyn Write) -> Result
     let server = Server::start(listener, Simulator::new(options))
         .map_err(|error| format!("the server cannot be started: {error}"))?;
     let shown = if arguments.json { write_json(&server, &file, out) } else { write_text(&server, &file, out) };
-    // If nobody reads the output, the server is of no use.
+    // If the output cannot be written, nobody knows the server's address.
     if shown.and_then(|()| out.flush()).is_err() {
         return Ok(false);
     }

@@ -3,52 +3,27 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use anstyle::{AnsiColor, Style};
 use idaas_simulator::answer::List;
 use idaas_simulator::fault::Expected;
 use idaas_simulator::kind::PREFIX;
 use idaas_simulator::redelivery::{FinalOutcome, Outcome};
 use idaas_simulator::sender::NoAnswer;
-use idaas_simulator::stats::{Quantiles, Tally, verdict, words};
+use idaas_simulator::stats::{Quantiles, RunStats, describe, verdict};
 use serde_json::json;
 
 use crate::counts::{counted, grouped, in_milliseconds, milliseconds};
-
-/// Selects coloured or plain output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Colour {
-    /// For a terminal.
-    On,
-    /// For everything else.
-    Off,
-}
-
-impl Colour {
-    fn paint(self, colour: AnsiColor, text: &str) -> String {
-        let style = Style::new().fg_color(Some(colour.into()));
-        match self {
-            Self::On => format!("{style}{text}{style:#}"),
-            Self::Off => text.to_owned(),
-        }
-    }
-}
+use crate::terminal::{BAD, GOOD, NEUTRAL, Style, WARNING, entry, styled};
 
 /// Writes the line of one event: result, verdict, time, id and type.
 ///
 /// # Errors
 /// The error of `out` if it cannot be written.
-pub fn line(out: &mut dyn Write, outcome: &Outcome, colour: Colour) -> io::Result<()> {
-    let (mark, of_mark) = if outcome.good { ("ok", AnsiColor::Green) } else { ("!!", AnsiColor::Red) };
-    let word = format!("{:<26}", words(&outcome.last_word));
+pub fn line(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
+    let mark = if outcome.good { styled(GOOD, "ok") } else { styled(BAD, "!!") };
+    let verdict = entry(style(&outcome.final_outcome), describe(&outcome.final_outcome), 26, "");
     let took = milliseconds(outcome.latency);
     let event_type = outcome.event_type.strip_prefix(PREFIX).unwrap_or(&outcome.event_type);
-    write!(
-        out,
-        "{} {} {took:>9}  {}  {event_type}",
-        colour.paint(of_mark, mark),
-        colour.paint(colour_of(&outcome.last_word), &word),
-        outcome.event_id
-    )?;
+    write!(out, "{mark} {verdict} {took:>9}  {}  {event_type}", outcome.event_id)?;
     if outcome.deliveries > 1 {
         write!(out, "  (sent {})", counted(u64::from(outcome.deliveries), "time"))?;
     }
@@ -58,16 +33,16 @@ pub fn line(out: &mut dyn Write, outcome: &Outcome, colour: Colour) -> io::Resul
     writeln!(out)
 }
 
-const fn colour_of(last_word: &FinalOutcome) -> AnsiColor {
-    match last_word {
-        FinalOutcome::Verdict(List::Success, _) => AnsiColor::Green,
-        FinalOutcome::Verdict(List::Skipped, _) | FinalOutcome::NoVerdict => AnsiColor::Cyan,
-        FinalOutcome::Verdict(List::Failed, _) | FinalOutcome::Refusal(..) => AnsiColor::Yellow,
-        FinalOutcome::Verdict(List::Retried, _) | FinalOutcome::NoAnswer(_) => AnsiColor::Red,
+const fn style(outcome: &FinalOutcome) -> Style {
+    match outcome {
+        FinalOutcome::Verdict(List::Success, _) => GOOD,
+        FinalOutcome::Verdict(List::Skipped, _) | FinalOutcome::NoVerdict => NEUTRAL,
+        FinalOutcome::Verdict(List::Failed, _) | FinalOutcome::Refusal(..) => WARNING,
+        FinalOutcome::Verdict(List::Retried, _) | FinalOutcome::NoAnswer(_) => BAD,
     }
 }
 
-/// Formats an expectation in the words of [`words`].
+/// An expectation as [`describe`] writes it.
 #[must_use]
 pub fn expectation(expected: &Expected) -> String {
     match expected {
@@ -82,7 +57,7 @@ pub fn expectation(expected: &Expected) -> String {
 /// # Errors
 /// The error of `out` if it cannot be written.
 pub fn json_line(out: &mut dyn Write, outcome: &Outcome) -> io::Result<()> {
-    let (list, code, status) = match &outcome.last_word {
+    let (list, code, status) = match &outcome.final_outcome {
         FinalOutcome::Verdict(list, code) => (Some(list.code()), Some(code.as_str()), Some(200)),
         FinalOutcome::NoVerdict => (None, None, Some(200)),
         FinalOutcome::Refusal(status, code) => (None, code.as_deref(), Some(*status)),
@@ -109,44 +84,44 @@ pub struct Run {
 ///
 /// # Errors
 /// The error of `out` if it cannot be written.
-pub fn summary(out: &mut dyn Write, tally: &Tally, run: Run, shown: bool, colour: Colour) -> io::Result<()> {
+pub fn summary(out: &mut dyn Write, stats: &RunStats, run: Run, shown: bool) -> io::Result<()> {
     if !shown {
-        for surprise in &tally.surprises {
-            line(out, surprise, colour)?;
+        for surprise in &stats.surprises {
+            line(out, surprise)?;
         }
     }
-    for wrong in &tally.wrong {
-        writeln!(out, "{} {wrong}", colour.paint(AnsiColor::Red, "!!"))?;
+    for wrong in &stats.wrong {
+        writeln!(out, "{} {wrong}", styled(BAD, "!!"))?;
     }
     writeln!(out)?;
     let seconds = run.took.as_secs_f64().max(1e-6);
     writeln!(
         out,
         "{} of {} settled in {}, {:.1} s ({} events/s)",
-        grouped(tally.settled),
+        grouped(stats.settled),
         counted(run.count, "event"),
-        counted(tally.deliveries() as u64, "callback"),
+        counted(stats.deliveries() as u64, "callback"),
         run.took.as_secs_f64(),
-        grouped((tally.settled as f64 / seconds).round() as u64)
+        grouped((stats.settled as f64 / seconds).round() as u64)
     )?;
-    for (word, count) in &tally.words {
-        writeln!(out, "  {:>9}  {word}", grouped(*count))?;
+    for (outcome, count) in &stats.outcomes {
+        writeln!(out, "  {:>9}  {outcome}", grouped(*count))?;
     }
-    if tally.words.contains_key(&words(&FinalOutcome::NoAnswer(NoAnswer::NotTrusted))) {
+    if stats.outcomes.contains_key(&describe(&FinalOutcome::NoAnswer(NoAnswer::NotTrusted))) {
         writeln!(out, "the bridge's certificate is not trusted; name the CA that issued it: --ca-file FILE")?;
     }
-    writeln!(out, "latency per callback: {}", quantiles(tally.quantiles()))?;
-    if tally.late > 0 {
-        let late = counted(tally.late, "callback");
+    writeln!(out, "latency per callback: {}", quantiles(stats.quantiles()))?;
+    if stats.late > 0 {
+        let late = counted(stats.late, "callback");
         writeln!(out, "{late} left late: this machine did not keep the pace, and the latencies include the delay")?;
     }
-    if tally.all_good(run.count) {
-        writeln!(out, "{}", colour.paint(AnsiColor::Green, "all as expected"))
+    if stats.all_good(run.count) {
+        writeln!(out, "{}", styled(GOOD, "all as expected"))
     } else {
-        let missing = run.count.saturating_sub(tally.settled);
-        let unexpected = counted(tally.unexpected, "event");
+        let missing = run.count.saturating_sub(stats.settled);
+        let unexpected = counted(stats.unexpected, "event");
         let text = format!("not as expected: {unexpected}, {} not settled", grouped(missing));
-        writeln!(out, "{}", colour.paint(AnsiColor::Red, &text))
+        writeln!(out, "{}", styled(BAD, &text))
     }
 }
 
@@ -162,12 +137,12 @@ pub fn quantiles(quantiles: Quantiles) -> String {
 ///
 /// # Errors
 /// The error of `out` if it cannot be written.
-pub fn json_summary(out: &mut dyn Write, tally: &Tally, run: Run) -> io::Result<()> {
-    let quantiles = tally.quantiles();
+pub fn json_summary(out: &mut dyn Write, stats: &RunStats, run: Run) -> io::Result<()> {
+    let quantiles = stats.quantiles();
     let line = json!({"summary": {
-        "events": run.count, "settled": tally.settled, "callbacks": tally.deliveries(), "verdicts": tally.words,
-        "unexpected": tally.unexpected, "wrongAnswers": tally.wrong, "late": tally.late,
-        "seconds": run.took.as_secs_f64(), "allAsExpected": tally.all_good(run.count),
+        "events": run.count, "settled": stats.settled, "callbacks": stats.deliveries(), "verdicts": stats.outcomes,
+        "unexpected": stats.unexpected, "wrongAnswers": stats.wrong, "late": stats.late,
+        "seconds": run.took.as_secs_f64(), "allAsExpected": stats.all_good(run.count),
         "latencyMs": {"p50": in_milliseconds(quantiles.p50), "p90": in_milliseconds(quantiles.p90),
                       "p99": in_milliseconds(quantiles.p99), "max": in_milliseconds(quantiles.max)},
     }});
@@ -177,12 +152,13 @@ pub fn json_summary(out: &mut dyn Write, tally: &Tally, run: Run) -> io::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::terminal::without_styles;
 
     fn outcome(good: bool) -> Outcome {
         Outcome {
             event_id: "evnt_1".into(),
             event_type: format!("{PREFIX}ud:user:create"),
-            last_word: FinalOutcome::Verdict(List::Success, "SUCCESS".into()),
+            final_outcome: FinalOutcome::Verdict(List::Success, "SUCCESS".into()),
             expected: Expected::Verdict(List::Failed, "malformed_event"),
             good,
             deliveries: 2,
@@ -193,12 +169,12 @@ mod tests {
     fn shown(show: impl Fn(&mut dyn Write) -> io::Result<()>) -> String {
         let mut out = Vec::new();
         show(&mut out).unwrap();
-        String::from_utf8(out).unwrap()
+        without_styles(&String::from_utf8(out).unwrap())
     }
 
     #[test]
     fn a_line_tells_the_verdict_the_time_the_id_and_the_type() {
-        let line = shown(|out| line(out, &outcome(true), Colour::Off));
+        let line = shown(|out| line(out, &outcome(true)));
         for part in ["ok success ", "1.9 ms", " ud:user:create", "evnt_1", "sent 2 times"] {
             assert!(line.contains(part), "{line}");
         }
@@ -206,14 +182,8 @@ mod tests {
 
     #[test]
     fn a_surprise_tells_what_was_expected() {
-        let line = shown(|out| line(out, &outcome(false), Colour::Off));
+        let line = shown(|out| line(out, &outcome(false)));
         assert!(line.starts_with("!!") && line.contains("expected failed malformed_event"), "{line}");
-    }
-
-    #[test]
-    fn without_colour_there_is_no_escape() {
-        assert!(!shown(|out| line(out, &outcome(true), Colour::Off)).contains('\x1b'));
-        assert!(shown(|out| line(out, &outcome(true), Colour::On)).contains('\x1b'));
     }
 
     #[test]

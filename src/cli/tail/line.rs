@@ -1,14 +1,10 @@
 //! Formats a record as one line: as text without the values of its fields, or as complete JSON.
 
-use anstyle::{AnsiColor, Style};
 use idaas_callback::timestamp::rfc3339;
 use serde_json::{Map, Value, json};
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::cli::output::{BAD, GOOD, QUIET, WARNING, styled};
 use crate::kafka::history::tail::TopicRecord;
-
-const PLAIN: Style = Style::new();
+use crate::terminal::{BAD, GOOD, NEUTRAL, PLAIN, QUIET, SECTION, Style, WARNING, cut, styled};
 
 /// Common prefix of every `ce_type`.
 const TYPE: &str = "com.alibabacloud.idaas.";
@@ -55,31 +51,6 @@ fn compact(seen: &TopicRecord, time: &str) -> Vec<(Style, String)> {
         (PLAIN, event.id),
         (PLAIN, summary(&event.data)),
     ]
-}
-
-/// Joins the parts with two spaces, and truncates the line at `width` columns.
-pub(in crate::cli) fn cut(parts: &[(Style, String)], width: usize) -> String {
-    let mut line = String::new();
-    let mut left = width;
-    for (number, (style, text)) in parts.iter().enumerate().filter(|(_, (_, text))| !text.is_empty()) {
-        let gap = if number == 0 { "" } else { "  " };
-        let Some(room) = left.checked_sub(gap.len()).filter(|room| *room > 0) else { break };
-        if text.width() <= room {
-            line.push_str(&format!("{gap}{}", styled(*style, text)));
-            left = room - text.width();
-            continue;
-        }
-        let mut kept = String::new();
-        for character in text.chars() {
-            if kept.width() + character.width().unwrap_or(0) + 1 > room {
-                break;
-            }
-            kept.push(character);
-        }
-        line.push_str(&format!("{gap}{}", styled(*style, format!("{kept}…"))));
-        break;
-    }
-    line
 }
 
 /// Converts a record to a JSON object.
@@ -180,14 +151,15 @@ fn colour(kind: &str) -> Style {
         "created" | "enabled" | "unlocked" | "member_added" => GOOD,
         "deleted" | "refused" => BAD,
         "disabled" | "locked" | "member_removed" | "unknown" => WARNING,
-        "tested" => AnsiColor::Magenta.on_default(),
-        _ => AnsiColor::Cyan.on_default(),
+        "tested" => SECTION,
+        _ => NEUTRAL,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::terminal::{width, without_styles};
 
     fn seen(headers: &[(&str, &str)], value: &Value) -> TopicRecord {
         TopicRecord {
@@ -202,7 +174,7 @@ mod tests {
     }
 
     fn plain(seen: &TopicRecord) -> String {
-        anstream::adapter::strip_str(&line(seen, None)).to_string()
+        without_styles(&line(seen, None))
     }
 
     fn data() -> Value {
@@ -234,10 +206,10 @@ mod tests {
         let id = format!("evnt_{}", "i".repeat(34));
         let headers = [("ce_id", id.as_str()), ("ce_type", "com.alibabacloud.idaas.user.password_changed.v1")];
         let seen = seen(&[headers[0], headers[1], ("ce_subject", &subject)], &data());
-        for width in [40, 80, 120, 200] {
-            let line = anstream::adapter::strip_str(&line(&seen, Some(width))).to_string();
-            assert!(line.width() <= width, "{width}: {line}");
-            assert_eq!(line.contains(&id), width >= 120, "{width}: {line}");
+        for columns in [40, 80, 120, 200] {
+            let line = without_styles(&line(&seen, Some(columns)));
+            assert!(width(&line) <= columns, "{columns}: {line}");
+            assert_eq!(line.contains(&id), columns >= 120, "{columns}: {line}");
             assert!(line.starts_with("07:34:52.578  "), "{line}");
         }
     }

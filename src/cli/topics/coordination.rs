@@ -2,11 +2,12 @@
 
 use std::io::{self, Write};
 
-use super::super::output::{GOOD, QUIET, WARNING, fix_line, styled};
+use super::super::output::fix_line;
 use super::REQUEST_TIMEOUT;
 use crate::config::Config;
 use crate::kafka::admin::administrator::{Administrator, Creation};
 use crate::kafka::admin::topics::{State, coordination_topic};
+use crate::terminal::{GOOD, QUIET, WARNING, styled};
 
 /// Shows the topic, and creates it if it is missing and `create` is set. A missing topic is not a failure.
 pub(super) fn show(
@@ -27,16 +28,16 @@ pub(super) fn show(
                 Ok(Creation::Created | Creation::WasThere) => {
                     writeln!(out, "{} (for replicas to coordinate)", styled(GOOD, "created"))?;
                 }
-                Ok(Creation::Refused { problem, remedy, .. }) => {
-                    writeln!(out, "{}: {problem}; {needed}", styled(WARNING, "not created"))?;
-                    writeln!(out, "{}", fix_line("fix", remedy))?;
+                Ok(Creation::Rejected { diagnosis, .. }) => {
+                    writeln!(out, "{}: {}; {needed}", styled(WARNING, "not created"), diagnosis.problem)?;
+                    writeln!(out, "{}", fix_line("fix", diagnosis.remedy.unwrap_or_default()))?;
                 }
                 Err(away) => writeln!(out, "{}: {away}", styled(WARNING, "not created"))?,
             }
         }
         Some(State::Missing) => writeln!(out, "{}; {needed}; --create creates it", styled(QUIET, "missing"))?,
         Some(State::Hidden) => writeln!(out, "{}; {needed}", styled(QUIET, "cannot be seen by this user"))?,
-        Some(State::Unreadable(words)) => writeln!(out, "{}", styled(QUIET, words))?,
+        Some(State::Unreadable(problem)) => writeln!(out, "{}", styled(QUIET, problem))?,
         None => writeln!(out, "{}", styled(QUIET, "no answer in time"))?,
     }
     out.flush()

@@ -1,6 +1,6 @@
 use super::{MINIMAL, World, shown};
 
-/// A configuration with typical mistakes of a user who has not read the manual completely.
+/// A configuration with many mistakes.
 const HALF_BROKEN: &str = r#"
 [server]
 listn = "0.0.0.0:8080"

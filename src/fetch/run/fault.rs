@@ -89,7 +89,7 @@ fn gone(kinds: &[MassDeletion]) -> String {
 
 impl From<&Problem> for Diagnosis {
     fn from(problem: &Problem) -> Self {
-        let (words, remedy) = match problem {
+        let (text, remedy) = match problem {
             Problem::EmptyScope => (
                 "the application's synchronization scope is empty".to_owned(),
                 "choose units or groups in the IDaaS console",
@@ -103,6 +103,6 @@ impl From<&Problem> for Diagnosis {
                 "entities of it may be missing, so run fetch again",
             ),
         };
-        Self::new(problem, words, remedy)
+        Self::new(problem, text, remedy)
     }
 }

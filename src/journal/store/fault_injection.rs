@@ -1,4 +1,4 @@
-//! Fault injection for tests: a disk that fails on request.
+//! For tests: a disk that fails on request.
 
 use std::cell::RefCell;
 use std::io;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 
-/// Faults of the disk. A store gets the faults that are set on the thread that opens it.
+/// Which operations of the disk fail. A store has the faults of the thread that opened it.
 #[derive(Debug, Clone, Default)]
 pub(in crate::journal) struct FaultInjection(Arc<Switches>);
 

@@ -1,4 +1,4 @@
-//! Finds, creates, locks and verifies the journal's file. Each fault is distinguished, and none changes the file.
+//! How the journal's file is found, made, locked and verified. Each fault is distinguished, and none changes the file.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -49,7 +49,7 @@ impl Store {
     /// Opens the journal in `directory`, or creates an empty one. The first of `keys` seals, all keys open. `max_size`
     /// is the limit for entries and quarantine, in bytes.
     ///
-    /// Verifies the file, which takes time in proportion to its size.
+    /// The duration depends on the file's size, because all of it is verified.
     ///
     /// # Errors
     /// Returns an [`OpenFault`]. Nothing was changed then.
@@ -91,8 +91,8 @@ impl Lock {
     }
 }
 
-/// Creates an empty journal under a temporary name, and renames it once it is complete and synced. A file with the
-/// final name is therefore always complete.
+/// Creates an empty journal under another name, and renames it once it is complete and synced: so a file of that name
+/// is never a half-made one.
 fn create(directory: &Path, path: &Path) -> Result<(), OpenFault> {
     let unfinished = directory.join(UNFINISHED);
     let made = options().create(true).truncate(true).open(&unfinished).map_err(|error| fault(&unfinished, &error))?;
@@ -129,23 +129,23 @@ fn verified(
         return Err(damaged(format!("its tables have {counts:?} rows instead of {expected:?}")));
     }
     let mut inventory = Vec::with_capacity(usize::try_from(state.entries).unwrap_or_default());
-    let mut strangers = UnreadableRows::default();
+    let mut unreadable = UnreadableRows::default();
     file.rows(0, |seq, row| {
         match codec.listed(Seq(seq), row) {
             Ok(listed) => inventory.push(listed),
-            Err(fault) => strangers.add(fault),
+            Err(fault) => unreadable.add(fault),
         }
         true
     })
     .map_err(|error| error.at(path))?;
     file.kept_rows(0, |id, row| {
         if let Err(fault) = codec.quarantine_row(QuarantineId(id), row) {
-            strangers.add(fault);
+            unreadable.add(fault);
         }
         true
     })
     .map_err(|error| error.at(path))?;
-    strangers.fault(path).map_or(Ok(inventory), Err)
+    unreadable.fault(path).map_or(Ok(inventory), Err)
 }
 
 /// Rows that cannot be opened, by cause.

@@ -38,11 +38,11 @@ pub(super) struct DiskSpace {
     /// True if the file system cannot reserve space.
     unsupported: AtomicBool,
     #[cfg(test)]
-    pub(super) trouble: super::fault_injection::FaultInjection,
+    pub(super) faults: super::fault_injection::FaultInjection,
 }
 
 impl Backend {
-    /// Creates a backend for a file.
+    /// Starts with a file.
     pub(super) fn new(file: File) -> io::Result<Self> {
         let metadata = file.metadata()?;
         // Considers the blocks too, because redb makes the file up to twice as long as its contents.
@@ -53,7 +53,7 @@ impl Backend {
             allocated: AtomicU64::new(0),
             unsupported: AtomicBool::new(false),
             #[cfg(test)]
-            trouble: super::fault_injection::FaultInjection::of_this_thread(),
+            faults: super::fault_injection::FaultInjection::of_this_thread(),
         };
         let inner = FileBackend::new(file).map_err(|_| io::Error::from(io::ErrorKind::Unsupported))?;
         Ok(Self { inner, room: Arc::new(room) })
@@ -75,10 +75,10 @@ impl DiskSpace {
         self.top.load(Ordering::Relaxed)
     }
 
-    /// Reserves disk space for `bytes` more bytes.
+    /// Reserves space on the disk for `bytes` more.
     pub(super) fn take(&self, bytes: u64) -> io::Result<()> {
         #[cfg(test)]
-        self.trouble.room()?;
+        self.faults.room()?;
         let allocated = self.allocated.load(Ordering::Relaxed);
         let wanted = self.top() + bytes + HEADROOM;
         if wanted <= allocated || self.unsupported.load(Ordering::Relaxed) {
@@ -94,8 +94,8 @@ impl DiskSpace {
         Ok(())
     }
 
-    /// Makes the next reads come from the disk: after a failed sync, the page cache can contain data that is not on the
-    /// disk.
+    /// Makes the next reads use the disk itself: after a failed sync the system's memory can hold what the disk
+    /// does not.
     pub(super) fn drop_page_cache(file: &File) {
         #[cfg(target_os = "linux")]
         // Only a hint. If the kernel ignores it, reads come from the page cache.
@@ -142,13 +142,13 @@ impl StorageBackend for Backend {
 
     fn sync_data(&self) -> io::Result<()> {
         #[cfg(test)]
-        self.room.trouble.sync()?;
+        self.room.faults.sync()?;
         self.inner.sync_data()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         #[cfg(test)]
-        self.room.trouble.write()?;
+        self.room.faults.write()?;
         self.inner.write(offset, data)?;
         self.room.top.fetch_max(offset + data.len() as u64, Ordering::Relaxed);
         Ok(())

@@ -20,7 +20,7 @@ use crate::telemetry::log_code::LogCode;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// Pending recovery.
+/// What has to be done before the file is used again.
 #[derive(Default)]
 pub(super) struct Recovery {
     /// Entries that were reported as rejected when their commit failed, but can be on the disk all the same.
@@ -113,7 +113,7 @@ impl Store {
             );
         }
         let possibly_written = Changes { removes: self.recovery.possibly_written.clone(), ..Changes::default() };
-        // These entries were reported as rejected, so their owners keep them elsewhere or write them again.
+        // They were rejected, so their owners keep them elsewhere, or submit them again.
         let state = if possibly_written.is_empty() {
             state
         } else {

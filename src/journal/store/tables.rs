@@ -135,7 +135,7 @@ impl<K: redb::Key + Copy + for<'k> redb::Value<SelfType<'k> = K> + 'static> Inde
         Ok(())
     }
 
-    /// Removes a row and its body, and updates the counts.
+    /// Removes a row and its body, and counts the change.
     pub(super) fn remove(&mut self, key: K, tally: &mut TableCounts) -> Result<(), redb::Error> {
         let mut removed = 0;
         if let Some(old) = self.index.remove(key)? {

@@ -1,5 +1,4 @@
-//! Damaged files: truncated, foreign, changed or not accessible. Each fault is distinguished, no file is changed, and
-//! nothing panics.
+//! Files that are truncated, foreign, changed or of another user: each is distinguished, none is changed, nothing panics.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

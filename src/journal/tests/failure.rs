@@ -6,9 +6,9 @@ use crate::journal::JournalRejection;
 use crate::journal::store::fault_injection::FaultInjection;
 
 fn with_trouble(directory: &Path) -> (Store, FaultInjection) {
-    let trouble = FaultInjection::default();
-    trouble.on_this_thread();
-    (open(directory).store, trouble)
+    let faults = FaultInjection::default();
+    faults.on_this_thread();
+    (open(directory).store, faults)
 }
 
 fn refused(committed: &Committed, refusal: JournalRejection, seqs: &[u64]) {
@@ -19,12 +19,12 @@ fn refused(committed: &Committed, refusal: JournalRejection, seqs: &[u64]) {
 #[test]
 fn a_full_disk_rejects_writes_but_allows_removals() {
     let directory = tempfile::tempdir().unwrap();
-    let (mut store, trouble) = with_trouble(directory.path());
+    let (mut store, faults) = with_trouble(directory.path());
     put(&mut store, &entries(0..10));
-    trouble.set_no_room(true);
+    faults.set_no_room(true);
     refused(&put(&mut store, &entries(10..12)), JournalRejection::DiskFull, &[10, 11]);
     assert!(remove(&mut store, 0..5).removed);
-    trouble.set_no_room(false);
+    faults.set_no_room(false);
     assert_eq!(seqs(&put(&mut store, &entries(12..14)).written), [12, 13]);
     drop(store);
     assert_eq!(held(directory.path()), [5, 6, 7, 8, 9, 12, 13]);
@@ -33,13 +33,13 @@ fn a_full_disk_rejects_writes_but_allows_removals() {
 #[test]
 fn a_disk_full_in_a_commit_loses_nothing_written_before() {
     let directory = tempfile::tempdir().unwrap();
-    let (mut store, trouble) = with_trouble(directory.path());
+    let (mut store, faults) = with_trouble(directory.path());
     put(&mut store, &entries(0..10));
-    trouble.set_write_full(true);
+    faults.set_write_full(true);
     refused(&put(&mut store, &entries(10..12)), JournalRejection::DiskFull, &[10, 11]);
     refused(&put(&mut store, &entries(12..13)), JournalRejection::DiskFull, &[12]);
     assert!(!remove(&mut store, [1]).removed, "to be asked for again");
-    trouble.set_write_full(false);
+    faults.set_write_full(false);
     let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while put(&mut store, &entries([20])).written.is_empty() {
         assert!(std::time::Instant::now() < end, "it does not work again");
@@ -52,11 +52,11 @@ fn a_disk_full_in_a_commit_loses_nothing_written_before() {
 #[test]
 fn a_failed_sync_keeps_only_what_was_committed_before() {
     let directory = tempfile::tempdir().unwrap();
-    let (mut store, trouble) = with_trouble(directory.path());
+    let (mut store, faults) = with_trouble(directory.path());
     put(&mut store, &entries(0..10));
-    trouble.set_sync_fails(true);
+    faults.set_sync_fails(true);
     refused(&put(&mut store, &entries(10..12)), JournalRejection::Failed, &[10, 11]);
-    trouble.set_sync_fails(false);
+    faults.set_sync_fails(false);
     let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while put(&mut store, &entries([20])).written.is_empty() {
         assert!(std::time::Instant::now() < end, "it does not work again");
@@ -71,11 +71,11 @@ fn a_failed_sync_keeps_only_what_was_committed_before() {
 #[test]
 fn a_file_damaged_before_verification_is_not_used_again() {
     let directory = tempfile::tempdir().unwrap();
-    let (mut store, trouble) = with_trouble(directory.path());
+    let (mut store, faults) = with_trouble(directory.path());
     put(&mut store, &entries(0..10));
-    trouble.set_sync_fails(true);
+    faults.set_sync_fails(true);
     put(&mut store, &entries(10..12));
-    trouble.set_sync_fails(false);
+    faults.set_sync_fails(false);
     let path = directory.path().join("journal.redb");
     std::fs::write(&path, b"redb\x1a\x0a\xa9\x0d\x0a and nothing else").unwrap();
     refused(&put(&mut store, &entries([20])), JournalRejection::Failed, &[20]);

@@ -1,4 +1,4 @@
-//! The admin operations on the journal.
+//! What operators see and can do.
 
 use idaas_callback::jose::jwe::Sealed;
 
@@ -28,7 +28,7 @@ async fn a_summary_groups_entries_and_shows_the_oldest() {
 #[tokio::test]
 async fn an_export_has_each_entry_once_and_only_sealed_data() {
     let directory = tempfile::tempdir().unwrap();
-    let journal_admin = desk_with_entries(directory.path());
+    let journal_admin = admin_with_entries(directory.path());
     let (mut lines, mut from) = (String::new(), Some(0));
     while let Some(place) = from {
         let (page, next) = journal_admin.export(place, 2).await.unwrap();
@@ -119,14 +119,14 @@ fn desk_with_lanes(directory: &Path) -> (crate::journal::JournalAdmin, Arc<Lanes
     let mut store = open(directory).store;
     put(&mut store, &entries(0..3));
     let lanes = Arc::new(Lanes::default());
-    struct Deaf;
-    impl crate::journal::JournalEvents for Deaf {
+    struct IgnoredEvents;
+    impl crate::journal::JournalEvents for IgnoredEvents {
         fn written(&self, _: Vec<Seq>) {}
         fn rejected(&self, _: Vec<Seq>, _: crate::journal::JournalRejection) {}
         fn read(&self, _: Vec<(Seq, Option<Entry>)>) {}
         fn unread(&self, _: Vec<Seq>, _: crate::journal::JournalRejection) {}
     }
-    let journal = Arc::new(crate::journal::Journal::start(store, Arc::new(Deaf)).unwrap());
+    let journal = Arc::new(crate::journal::Journal::start(store, Arc::new(IgnoredEvents)).unwrap());
     (crate::journal::JournalAdmin::new(journal, Arc::clone(&lanes) as _), lanes)
 }
 
@@ -160,7 +160,7 @@ async fn an_entry_is_tried_again_or_said_to_be_tried_by_itself() {
 #[tokio::test]
 async fn times_leave_in_rfc_3339_and_come_back_as_they_were() {
     let directory = tempfile::tempdir().unwrap();
-    let summary = desk_with_entries(directory.path()).summary(20).await.unwrap();
+    let summary = admin_with_entries(directory.path()).summary(20).await.unwrap();
     let json = serde_json::to_value(&summary).unwrap();
     assert_eq!(json["oldestAcceptedAt"], "1970-01-01T00:16:40.000Z");
     assert_eq!(json["oldest"][2]["acceptedAt"], "1970-01-01T00:16:40.002Z");

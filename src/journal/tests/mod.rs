@@ -119,7 +119,7 @@ fn seqs(written: &[Seq]) -> Vec<u64> {
 }
 
 /// Creates admin operations without a service, on a journal with three entries.
-pub(crate) fn desk_with_entries(directory: &Path) -> super::JournalAdmin {
+pub(crate) fn admin_with_entries(directory: &Path) -> super::JournalAdmin {
     let mut store = open(directory).store;
     put(&mut store, &entries(0..3));
     super::JournalAdmin::alone(store).unwrap()

@@ -14,9 +14,9 @@ use crate::journal::{Journal, JournalEvents, JournalRejection, QuarantineId, Qua
 
 const NOW: i64 = 1_790_000_000;
 
-struct Deaf;
+struct IgnoredEvents;
 
-impl JournalEvents for Deaf {
+impl JournalEvents for IgnoredEvents {
     fn written(&self, _: Vec<Seq>) {}
     fn rejected(&self, _: Vec<Seq>, _: JournalRejection) {}
     fn read(&self, _: Vec<(Seq, Option<Entry>)>) {}
@@ -75,14 +75,14 @@ async fn a_quarantined_callback_is_read_with_the_right_key() {
     let (directory, material) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
     let callback = undecryptable(&material, 1);
     assert_eq!(callback.reason, Refusal::Undecryptable);
-    let journal = Arc::new(Journal::start(open(directory.path()).store, Arc::new(Deaf)).unwrap());
+    let journal = Arc::new(Journal::start(open(directory.path()).store, Arc::new(IgnoredEvents)).unwrap());
     let id = journal.quarantine(callback.clone()).await.unwrap().unwrap();
     assert_eq!(journal.quarantine(callback).await.unwrap().unwrap(), id, "the same content is kept once");
     assert_eq!(journal.usage().quarantine, 1);
     journal.close();
     drop(journal);
 
-    let journal = Arc::new(Journal::start(open(directory.path()).store, Arc::new(Deaf)).unwrap());
+    let journal = Arc::new(Journal::start(open(directory.path()).store, Arc::new(IgnoredEvents)).unwrap());
     let late = Arc::new(policy(&material, vec![key('d')]));
     let mut reopening = QuarantineReplay::begin(Arc::clone(&journal), |_| true).await.unwrap();
     assert!(reopening.next(|_| Some(Arc::clone(&late))).await.is_none(), "still no key fits");
@@ -169,7 +169,7 @@ fn a_full_quarantine_accepts_again_after_a_removal() {
 async fn refusals_of_the_quarantine_are_counted_by_their_reason() {
     let (directory, material) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
     let store = opened(directory.path(), &[key('a')], 400_000).ok().unwrap().store;
-    let journal = Journal::start(store, Arc::new(Deaf)).unwrap();
+    let journal = Journal::start(store, Arc::new(IgnoredEvents)).unwrap();
     let (mut kept, mut refused) = (0, 0);
     for callback in many(&material, 20) {
         match journal.quarantine(callback).await.unwrap() {
@@ -200,13 +200,13 @@ async fn refusals_of_the_quarantine_are_counted_by_their_reason() {
 #[tokio::test]
 async fn a_callback_is_kept_although_nobody_waits_for_it_any_longer() {
     let (directory, material) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
-    let trouble = FaultInjection::default();
-    trouble.on_this_thread();
-    let journal = Journal::start(open(directory.path()).store, Arc::new(Deaf)).unwrap();
-    let gate = trouble.hold_sync();
+    let faults = FaultInjection::default();
+    faults.on_this_thread();
+    let journal = Journal::start(open(directory.path()).store, Arc::new(IgnoredEvents)).unwrap();
+    let stalled = faults.hold_sync();
     // The caller stops waiting while the disk hangs, as a request does at its deadline.
     drop(journal.quarantine(undecryptable(&material, 1)));
-    drop(gate);
+    drop(stalled);
     let second = journal.quarantine(undecryptable(&material, 2)).await.unwrap();
     assert!(second.is_ok());
     assert_eq!(journal.usage().quarantine, 2);
@@ -215,16 +215,16 @@ async fn a_callback_is_kept_although_nobody_waits_for_it_any_longer() {
 #[tokio::test]
 async fn a_hanging_disk_bounds_what_waits_in_memory() {
     let (directory, material) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
-    let trouble = FaultInjection::default();
-    trouble.on_this_thread();
-    let journal = Journal::start(open(directory.path()).store, Arc::new(Deaf)).unwrap();
+    let faults = FaultInjection::default();
+    faults.on_this_thread();
+    let journal = Journal::start(open(directory.path()).store, Arc::new(IgnoredEvents)).unwrap();
     let mut large = undecryptable(&material, 1);
     large.callback.content = idaas_callback::QuarantinedContent::Encrypted("x".repeat(8 << 20));
-    let gate = trouble.hold_sync();
+    let stalled = faults.hold_sync();
     let answers: Vec<_> = (0..10)
         .map(|number| journal.quarantine(Quarantined { application: format!("app{number}"), ..large.clone() }))
         .collect();
-    drop(gate);
+    drop(stalled);
     let mut busy = 0;
     for answer in answers {
         match answer.await.unwrap() {
@@ -244,7 +244,7 @@ async fn callbacks_are_opened_in_the_order_of_their_acceptance() {
     let mut store = open(directory.path()).store;
     let many = many(&material, 300);
     store.commit(&Batch { keeps: &many, ..Batch::default() });
-    let journal = Arc::new(Journal::start(store, Arc::new(Deaf)).unwrap());
+    let journal = Arc::new(Journal::start(store, Arc::new(IgnoredEvents)).unwrap());
     let fitting = Arc::new(policy(&material, vec![right_key(&material)]));
     let mut reopening = QuarantineReplay::begin(Arc::clone(&journal), |name| name != "app7").await.unwrap();
     let mut opened = Vec::new();

@@ -6,9 +6,9 @@ use super::*;
 use crate::journal::store::KeyChange;
 use crate::journal::{Journal, JournalEvents, JournalRejection};
 
-struct Deaf;
+struct IgnoredEvents;
 
-impl JournalEvents for Deaf {
+impl JournalEvents for IgnoredEvents {
     fn written(&self, _: Vec<Seq>) {}
     fn rejected(&self, _: Vec<Seq>, _: JournalRejection) {}
     fn read(&self, _: Vec<(Seq, Option<Entry>)>) {}
@@ -50,7 +50,7 @@ async fn new_keys_are_applied_while_the_journal_runs() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = open(directory.path()).store;
     put(&mut store, &entries(0..20));
-    let journal = Journal::start(store, Arc::new(Deaf)).unwrap();
+    let journal = Journal::start(store, Arc::new(IgnoredEvents)).unwrap();
     let still = KeyChange::StillNeeded(key('a').id().to_owned(), 20);
     assert_eq!(journal.replace_keys(vec![key('b')]).await.unwrap().unwrap(), still);
     assert_eq!(journal.replace_keys(Vec::new()).await.unwrap().unwrap(), KeyChange::NoKeys);
@@ -73,12 +73,12 @@ async fn new_keys_are_applied_while_the_journal_runs() {
 fn a_failed_commit_of_old_entries_loses_none_of_them() {
     let directory = tempfile::tempdir().unwrap();
     put(&mut open(directory.path()).store, &entries(0..20));
-    let trouble = crate::journal::store::fault_injection::FaultInjection::default();
-    trouble.on_this_thread();
+    let faults = crate::journal::store::fault_injection::FaultInjection::default();
+    faults.on_this_thread();
     let mut store = opened(directory.path(), &[key('b'), key('a')], ROOM).ok().unwrap().store;
-    trouble.set_sync_fails(true);
+    faults.set_sync_fails(true);
     assert!(store.reseal().is_err());
-    trouble.set_sync_fails(false);
+    faults.set_sync_fails(false);
     let end = std::time::Instant::now() + Duration::from_secs(60);
     while store.contents().old_key > 0 {
         assert!(std::time::Instant::now() < end, "nothing was sealed again");

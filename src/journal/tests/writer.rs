@@ -8,54 +8,54 @@ use crate::journal::store::fault_injection::FaultInjection;
 use crate::journal::{Journal, JournalEvents, JournalRejection};
 
 #[derive(Debug, PartialEq, Eq)]
-enum Heard {
+enum Notification {
     Written(Vec<u64>),
     Refused(Vec<u64>, JournalRejection),
     Read(Vec<(u64, bool)>),
     Unread(Vec<u64>, JournalRejection),
 }
 
-struct Ear(Sender<Heard>);
+struct NotificationSender(Sender<Notification>);
 
-impl Ear {
-    fn hear(&self, heard: Heard) {
+impl NotificationSender {
+    fn hear(&self, notifications: Notification) {
         // The test may have ended.
-        let _ = self.0.send(heard);
+        let _ = self.0.send(notifications);
     }
 }
 
-impl JournalEvents for Ear {
+impl JournalEvents for NotificationSender {
     fn written(&self, written: Vec<Seq>) {
-        self.hear(Heard::Written(seqs(&written)));
+        self.hear(Notification::Written(seqs(&written)));
     }
 
     fn rejected(&self, refused: Vec<Seq>, refusal: JournalRejection) {
-        self.hear(Heard::Refused(seqs(&refused), refusal));
+        self.hear(Notification::Refused(seqs(&refused), refusal));
     }
 
     fn read(&self, entries: Vec<(Seq, Option<Entry>)>) {
-        self.hear(Heard::Read(entries.into_iter().map(|(seq, entry)| (seq.0, entry.is_some())).collect()));
+        self.hear(Notification::Read(entries.into_iter().map(|(seq, entry)| (seq.0, entry.is_some())).collect()));
     }
 
     fn unread(&self, unread: Vec<Seq>, refusal: JournalRejection) {
-        self.hear(Heard::Unread(seqs(&unread), refusal));
+        self.hear(Notification::Unread(seqs(&unread), refusal));
     }
 }
 
-fn started(store: Store) -> (Journal, Receiver<Heard>) {
-    let (sender, heard) = channel();
-    (Journal::start(store, Arc::new(Ear(sender))).unwrap(), heard)
+fn started(store: Store) -> (Journal, Receiver<Notification>) {
+    let (sender, notifications) = channel();
+    (Journal::start(store, Arc::new(NotificationSender(sender))).unwrap(), notifications)
 }
 
-fn next(heard: &Receiver<Heard>) -> Heard {
-    heard.recv_timeout(Duration::from_secs(60)).expect("nothing was heard")
+fn next(notifications: &Receiver<Notification>) -> Notification {
+    notifications.recv_timeout(Duration::from_secs(60)).expect("nothing was heard")
 }
 
 /// Waits until `count` entries are written, in any number of reports.
-fn written(heard: &Receiver<Heard>, count: usize) -> Vec<u64> {
+fn written(notifications: &Receiver<Notification>, count: usize) -> Vec<u64> {
     let mut all = Vec::new();
     while all.len() < count {
-        let Heard::Written(seqs) = next(heard) else { panic!("something else was heard") };
+        let Notification::Written(seqs) = next(notifications) else { panic!("something else was heard") };
         all.extend(seqs);
     }
     all
@@ -72,11 +72,11 @@ fn wait_until(what: impl Fn() -> bool) {
 #[test]
 fn written_entries_exist_and_removed_ones_do_not() {
     let directory = tempfile::tempdir().unwrap();
-    let (journal, heard) = started(open(directory.path()).store);
+    let (journal, notifications) = started(open(directory.path()).store);
     for seq in 0..100 {
         journal.write(entries([seq]));
     }
-    assert_eq!(written(&heard, 100), (0..100).collect::<Vec<_>>());
+    assert_eq!(written(&notifications, 100), (0..100).collect::<Vec<_>>());
     let usage = journal.usage();
     assert_eq!((usage.events, usage.limit, usage.oldest_accepted_at), (100, ROOM, Some(1_000_000)));
     journal.delete((0..40).map(Seq).collect());
@@ -84,7 +84,7 @@ fn written_entries_exist_and_removed_ones_do_not() {
     wait_until(|| journal.usage().events == 60);
     assert_eq!(journal.usage().oldest_accepted_at, Some(1_000_040));
     journal.read(vec![Seq(39), Seq(40)]);
-    assert_eq!(next(&heard), Heard::Read(vec![(39, false), (40, true)]));
+    assert_eq!(next(&notifications), Notification::Read(vec![(39, false), (40, true)]));
     journal.close();
     assert_eq!(held(directory.path()), (40..100).collect::<Vec<_>>());
 }
@@ -92,22 +92,22 @@ fn written_entries_exist_and_removed_ones_do_not() {
 #[test]
 fn closing_waits_for_everything_that_was_asked_for() {
     let directory = tempfile::tempdir().unwrap();
-    let (journal, heard) = started(open(directory.path()).store);
+    let (journal, notifications) = started(open(directory.path()).store);
     journal.write((0..3000).map(|seq| entry_of(seq, 4000)).collect());
     journal.delete((0..2990).map(Seq).collect());
     journal.close();
-    assert_eq!(written(&heard, 3000).len(), 3000);
+    assert_eq!(written(&notifications, 3000).len(), 3000);
     assert_eq!(held(directory.path()), (2990..3000).collect::<Vec<_>>());
 }
 
 #[test]
 fn what_is_forgotten_before_it_was_written_does_not_stay() {
     let directory = tempfile::tempdir().unwrap();
-    let (journal, heard) = started(open(directory.path()).store);
+    let (journal, notifications) = started(open(directory.path()).store);
     // The first batch is larger than one commit, so the deletions wait behind it.
     journal.write((0..4000).map(|seq| entry_of(seq, 4000)).collect());
     journal.delete(vec![Seq(3999), Seq(5)]);
-    let mut all = written(&heard, 4000);
+    let mut all = written(&notifications, 4000);
     all.sort_unstable();
     assert_eq!(all, (0..4000).collect::<Vec<_>>());
     journal.close();
@@ -119,61 +119,61 @@ fn what_is_forgotten_before_it_was_written_does_not_stay() {
 #[test]
 fn a_full_journal_accepts_again_after_a_removal() {
     let directory = tempfile::tempdir().unwrap();
-    let (journal, heard) = started(opened(directory.path(), &[key('a')], 50_000).ok().unwrap().store);
+    let (journal, notifications) = started(opened(directory.path(), &[key('a')], 50_000).ok().unwrap().store);
     journal.write(entries(0..200));
-    let Heard::Written(some) = next(&heard) else { panic!() };
-    let Heard::Refused(rest, JournalRejection::Full) = next(&heard) else { panic!() };
+    let Notification::Written(some) = next(&notifications) else { panic!() };
+    let Notification::Refused(rest, JournalRejection::Full) = next(&notifications) else { panic!() };
     assert_eq!(some.len() + rest.len(), 200);
     journal.delete(some.iter().copied().map(Seq).collect());
     wait_until(|| journal.usage().events == 0);
     journal.write(entries([500]));
-    assert_eq!(next(&heard), Heard::Written(vec![500]));
+    assert_eq!(next(&notifications), Notification::Written(vec![500]));
 }
 
 #[test]
 fn a_failing_disk_loses_nothing_and_removes_entries_later() {
     let directory = tempfile::tempdir().unwrap();
-    let trouble = FaultInjection::default();
-    trouble.on_this_thread();
+    let faults = FaultInjection::default();
+    faults.on_this_thread();
     let store = open(directory.path()).store;
-    // When the store is opened again, it is on the journal's thread, which has no fault injection.
-    let (journal, heard) = started(store);
+    // The store is opened again on the journal's thread, which has no faults then.
+    let (journal, notifications) = started(store);
     journal.write(entries(0..10));
-    written(&heard, 10);
-    trouble.set_sync_fails(true);
+    written(&notifications, 10);
+    faults.set_sync_fails(true);
     journal.write(entries(10..12));
     journal.delete(vec![Seq(0)]);
-    assert_eq!(next(&heard), Heard::Refused(vec![10, 11], JournalRejection::Failed));
+    assert_eq!(next(&notifications), Notification::Refused(vec![10, 11], JournalRejection::Failed));
     wait_until(|| journal.usage().events == 9);
     journal.write(entries([20]));
-    assert_eq!(next(&heard), Heard::Written(vec![20]));
+    assert_eq!(next(&notifications), Notification::Written(vec![20]));
     journal.close();
-    trouble.set_sync_fails(false);
+    faults.set_sync_fails(false);
     assert_eq!(held(directory.path()), (1..10).chain([20]).collect::<Vec<_>>());
 }
 
 #[test]
 fn closing_in_time_counts_what_is_not_known_to_be_written() {
     let directory = tempfile::tempdir().unwrap();
-    let trouble = FaultInjection::default();
-    trouble.on_this_thread();
-    let (journal, heard) = started(open(directory.path()).store);
-    let gate = trouble.hold_sync();
+    let faults = FaultInjection::default();
+    faults.on_this_thread();
+    let (journal, notifications) = started(open(directory.path()).store);
+    let stalled = faults.hold_sync();
     journal.write(entries(0..5));
     assert_eq!(journal.close_within(Duration::from_millis(20)), 5);
-    drop(gate);
-    // The thread goes on and reports what it writes.
-    assert_eq!(written(&heard, 5), [0, 1, 2, 3, 4]);
+    drop(stalled);
+    // The thread goes on, and reports what is written then.
+    assert_eq!(written(&notifications, 5), [0, 1, 2, 3, 4]);
     assert_eq!(held(directory.path()), [0, 1, 2, 3, 4]);
 }
 
 #[test]
 fn closing_in_time_is_like_closing_where_the_disk_is_fast() {
     let directory = tempfile::tempdir().unwrap();
-    let (journal, heard) = started(open(directory.path()).store);
+    let (journal, notifications) = started(open(directory.path()).store);
     journal.write(entries(0..5));
     assert_eq!(journal.close_within(Duration::from_secs(60)), 0);
-    assert_eq!(written(&heard, 5).len(), 5);
+    assert_eq!(written(&notifications, 5).len(), 5);
     assert_eq!(held(directory.path()), [0, 1, 2, 3, 4]);
 }
 

@@ -15,8 +15,10 @@ use tokio::runtime::Runtime;
 use self::answers::{code, creation, settings, state, unknown};
 use super::brokers::{Broker, Observer, POLL_TIMEOUT};
 use super::topics::{State, TopicSettings, Unknown, WantedTopic};
+use crate::diagnosis::Diagnosis;
 use crate::kafka::client::connection_error::{ErrorCollector, Unreachable};
 use crate::kafka::client::error::describe;
+use crate::kafka::client::error::rejected_property;
 use crate::kafka::client::settings::Cluster;
 
 /// Maximum duration of the request for the topics' settings. A cluster that does not support the request does not
@@ -26,16 +28,15 @@ const SETTINGS: Duration = Duration::from_secs(3);
 const PROPAGATION: Duration = Duration::from_secs(5);
 
 /// librdkafka rejects a property. The text contains no value.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub struct SettingsFault(String);
 
-impl std::fmt::Display for SettingsFault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+impl From<SettingsFault> for Diagnosis {
+    fn from(SettingsFault(problem): SettingsFault) -> Self {
+        rejected_property(problem)
     }
 }
-
-impl std::error::Error for SettingsFault {}
 
 /// The brokers of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,11 +55,9 @@ pub enum Creation {
     /// The topic already exists, because another client has just created it.
     WasThere,
     /// The cluster rejects the request.
-    Refused {
-        /// Kafka's message.
-        problem: String,
-        /// The fix.
-        remedy: &'static str,
+    Rejected {
+        /// The problem in Kafka's words, and what to do.
+        diagnosis: Diagnosis,
         /// True if the user is not allowed to create it.
         forbidden: bool,
     },

@@ -150,12 +150,14 @@ pub fn unreachable<'a>(
     let mut unreachable = Vec::new();
     for some in brokers.chunks(MAX_CONCURRENT) {
         std::thread::scope(|scope| {
-            let asked: Vec<_> =
-                some.iter().map(|broker| (*broker, scope.spawn(move || trouble(cluster, broker, limit)))).collect();
+            let asked: Vec<_> = some
+                .iter()
+                .map(|broker| (*broker, scope.spawn(move || connection_error(cluster, broker, limit))))
+                .collect();
             for (broker, asking) in asked {
                 // A thread that panicked has no result.
-                let trouble = asking.join().unwrap_or_else(|_| Some(unknown("it could not be asked")));
-                unreachable.extend(trouble.map(|trouble| (broker, trouble)));
+                let error = asking.join().unwrap_or_else(|_| Some(unknown("it could not be asked")));
+                unreachable.extend(error.map(|error| (broker, error)));
             }
         });
     }
@@ -163,21 +165,20 @@ pub fn unreachable<'a>(
 }
 
 /// Returns the reason why a broker cannot be reached. `None` if it answers.
-fn trouble(cluster: &Cluster, broker: &Broker, limit: Duration) -> Option<ConnectionError> {
+fn connection_error(cluster: &Cluster, broker: &Broker, limit: Duration) -> Option<ConnectionError> {
     let cluster = Cluster { bootstrap_servers: vec![broker.address()], ..cluster.clone() };
     let observer = match Observer::new(&cluster) {
         Ok(observer) => observer,
         Err(error) => return Some(unknown(&crate::kafka::client::error::describe(&error))),
     };
     let away = observer.answer(limit).err()?;
-    let silence =
-        || ConnectionError { cause: Cause::Timeout, words: format!("no answer within {} s", limit.as_secs()) };
+    let silence = || ConnectionError { cause: Cause::Timeout, text: format!("no answer within {} s", limit.as_secs()) };
     // The last error belongs to the latest attempt.
-    Some(away.troubles.into_iter().next_back().unwrap_or_else(silence))
+    Some(away.errors.into_iter().next_back().unwrap_or_else(silence))
 }
 
-fn unknown(words: &str) -> ConnectionError {
-    ConnectionError { cause: Cause::Other, words: words.to_owned() }
+fn unknown(text: &str) -> ConnectionError {
+    ConnectionError { cause: Cause::Other, text: text.to_owned() }
 }
 
 #[cfg(test)]
@@ -200,7 +201,7 @@ mod tests {
         let brokers = [broker(1, "127.0.0.1", 1), broker(2, "broker.invalid", 9092), broker(3, "127.0.0.1", port)];
         let brokers: Vec<_> = brokers.iter().collect();
         let found = unreachable(&Cluster::plain("127.0.0.1:1"), &brokers, Duration::from_secs(20));
-        let causes: Vec<_> = found.iter().map(|(broker, trouble)| (broker.id, trouble.cause)).collect();
+        let causes: Vec<_> = found.iter().map(|(broker, error)| (broker.id, error.cause)).collect();
         assert_eq!(causes, [(1, Cause::Refused), (2, Cause::Dns), (3, Cause::Disconnected)], "{found:?}");
     }
 }

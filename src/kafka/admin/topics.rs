@@ -207,7 +207,7 @@ impl fmt::Display for Unknown {
             Self::NotAllowed => "this user may not read them (DESCRIBE_CONFIGS)",
             Self::NotSupported => "this cluster does not tell them",
             Self::NoAnswer => "the cluster does not answer in time",
-            Self::Other(words) => words,
+            Self::Other(problem) => problem,
         })
     }
 }

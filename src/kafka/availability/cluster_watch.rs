@@ -50,7 +50,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Creates a watch, which begins with [`Watch::begin`]. `tell` is called on the watch's thread at each change, and once as soon as the state is known: at
+    /// Starts watching. `on_event` is called on the watch's thread at each change, and once as soon as the state is known: at
     /// the first successful probe, or when it is certain that Kafka is unavailable.
     ///
     /// Kafka is available if a partition of one of `topics` has a leader. A partition without a leader, or a missing
@@ -63,7 +63,7 @@ impl Watch {
         topics: Vec<String>,
         liveness: &Arc<Liveness>,
         acceptance: Arc<Acceptance>,
-        mut tell: impl FnMut(WatchEvent) + Send + 'static,
+        mut on_event: impl FnMut(WatchEvent) + Send + 'static,
     ) -> Result<Self, String> {
         let client = BaseConsumer::from_config_and_context(&cluster.observer(), Watcher::default())
             .map_err(|error| crate::kafka::client::error::describe(&error))?;
@@ -84,10 +84,10 @@ impl Watch {
                 let probe = Probe { asked, ended: began.elapsed(), takes, all_down };
                 let ask = || client.client().fetch_cluster_id(Duration::ZERO);
                 if let Some(id) = identity.changed(asked, takes, ask) {
-                    tell(WatchEvent::Cluster(id));
+                    on_event(WatchEvent::Cluster(id));
                 }
                 if let Some(available) = acceptance.probed(number, probe) {
-                    tell(if available {
+                    on_event(if available {
                         WatchEvent::Available
                     } else {
                         WatchEvent::Unavailable { brokers: answers.brokers.clone() }
@@ -222,7 +222,7 @@ impl Drop for Watch {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            // The panic hook has already logged a panic of the thread.
+            // A panic in it has been logged.
             let _ = thread.join();
         }
     }

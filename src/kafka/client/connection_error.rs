@@ -2,6 +2,7 @@
 //!
 //! librdkafka's texts name brokers and errors, never the value of a property.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,6 +11,8 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::diagnosis::Diagnosis;
 
 /// The cause of a connection error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,21 +104,21 @@ pub struct ConnectionError {
     /// The cause.
     pub cause: Cause,
     /// librdkafka's message, which names the broker.
-    pub words: String,
+    pub text: String,
 }
 
 /// The cluster did not answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unreachable {
     /// The distinct errors. Empty if librdkafka reports none.
-    pub troubles: Vec<ConnectionError>,
+    pub errors: Vec<ConnectionError>,
 }
 
 impl fmt::Display for Unreachable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Kafka does not answer")?;
-        for (index, trouble) in self.troubles.iter().enumerate() {
-            write!(f, "{}{}", if index == 0 { ": " } else { "; " }, trouble.words)?;
+        for (index, error) in self.errors.iter().enumerate() {
+            write!(f, "{}{}", if index == 0 { ": " } else { "; " }, error.text)?;
         }
         Ok(())
     }
@@ -123,15 +126,28 @@ impl fmt::Display for Unreachable {
 
 impl std::error::Error for Unreachable {}
 
+impl From<&Unreachable> for Diagnosis {
+    fn from(unreachable: &Unreachable) -> Self {
+        let mut remedies: Vec<_> = unreachable.errors.iter().map(|error| error.cause.remedy()).collect();
+        let mut seen = HashSet::new();
+        remedies.retain(|remedy| seen.insert(*remedy));
+        if remedies.is_empty() {
+            remedies =
+                vec!["start the brokers, or correct kafka.bootstrap_servers; `idaas-bridge check` names the cause"];
+        }
+        Self::new("kafka_unreachable", unreachable.to_string(), remedies.join("; or "))
+    }
+}
+
 /// A client context that collects librdkafka's connection errors.
 #[derive(Clone, Default)]
 pub(in crate::kafka) struct ErrorCollector {
-    heard: Arc<Mutex<Collected>>,
+    collected: Arc<Mutex<Collected>>,
 }
 
 #[derive(Default)]
 struct Collected {
-    troubles: Vec<ConnectionError>,
+    errors: Vec<ConnectionError>,
     all_down: bool,
 }
 
@@ -139,25 +155,25 @@ impl ErrorCollector {
     /// Returns true if waiting longer is useless: all brokers are down, or one rejected the login or the TLS
     /// handshake.
     pub(in crate::kafka) fn is_decided(&self) -> bool {
-        let heard = self.heard.lock();
-        let refused = |trouble: &ConnectionError| matches!(trouble.cause, Cause::Authentication | Cause::Tls);
-        heard.all_down || heard.troubles.iter().any(refused)
+        let collected = self.collected.lock();
+        let refused = |error: &ConnectionError| matches!(error.cause, Cause::Authentication | Cause::Tls);
+        collected.all_down || collected.errors.iter().any(refused)
     }
 
     /// Returns the errors collected so far.
     pub(in crate::kafka) fn unreachable(&self) -> Unreachable {
-        Unreachable { troubles: self.heard.lock().troubles.clone() }
+        Unreachable { errors: self.collected.lock().errors.clone() }
     }
 
     pub(in crate::kafka) fn record(&self, code: RDKafkaErrorCode, reason: &str) {
-        let mut heard = self.heard.lock();
+        let mut collected = self.collected.lock();
         if code == RDKafkaErrorCode::AllBrokersDown {
-            heard.all_down = true;
+            collected.all_down = true;
             return;
         }
-        let trouble = ConnectionError { cause: Cause::of(code, reason), words: shortened(reason) };
-        if !heard.troubles.contains(&trouble) {
-            heard.troubles.push(trouble);
+        let error = ConnectionError { cause: Cause::of(code, reason), text: shortened(reason) };
+        if !collected.errors.contains(&error) {
+            collected.errors.push(error);
         }
     }
 }
@@ -172,10 +188,10 @@ impl ClientContext for ErrorCollector {
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(target: "kafka", facility, message);
         // A disconnect is not reported as an error, only logged: "[thrd:…]: broker: Disconnected …".
-        let words = message.split_once("]: ").map_or(message, |(_, words)| words);
+        let text = message.split_once("]: ").map_or(message, |(_, text)| text);
         let code = RDKafkaErrorCode::BrokerTransportFailure;
-        if facility == "FAIL" && Cause::of(code, words) == Cause::Disconnected {
-            self.record(code, words);
+        if facility == "FAIL" && Cause::of(code, text) == Cause::Disconnected {
+            self.record(code, text);
         }
     }
 

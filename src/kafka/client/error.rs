@@ -2,34 +2,56 @@
 
 use rdkafka::error::KafkaError;
 
-/// The reason why a producer cannot be started.
-#[derive(Debug)]
-pub struct ProducerFault(String);
+use crate::diagnosis::{Diagnosis, misconfigured};
+use crate::telemetry::log_code::LogCode;
+
+/// Why there is no producer. The text shows no value of a property.
+#[derive(Debug, thiserror::Error)]
+pub enum ProducerFault {
+    /// Reports a thread that could not be started.
+    #[error("no thread could be started for the producer: {0}")]
+    Thread(String),
+    /// librdkafka rejects a property.
+    #[error("kafka.properties: {0}")]
+    Settings(String),
+    /// The cluster does not answer a producer with these settings.
+    #[error("Kafka does not answer a producer with the new settings; the old ones stay in use")]
+    Unanswered,
+}
 
 impl ProducerFault {
-    /// Reports a thread that could not be started.
     pub(in crate::kafka) fn thread(error: &std::io::Error) -> Self {
-        Self(format!("no thread could be started for the producer: {error}"))
+        Self::Thread(error.to_string())
     }
 
-    /// Reports settings that librdkafka rejects.
     pub(in crate::kafka) fn settings(problem: &str) -> Self {
-        Self(format!("kafka.properties: {problem}"))
+        Self::Settings(problem.to_owned())
     }
 
-    /// Reports that the cluster does not answer a producer with these settings.
-    pub(in crate::kafka) fn unanswered() -> Self {
-        Self("Kafka does not answer a producer with the new settings; the old ones stay in use".to_owned())
-    }
-}
-
-impl std::fmt::Display for ProducerFault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+    pub(in crate::kafka) const fn unanswered() -> Self {
+        Self::Unanswered
     }
 }
 
-impl std::error::Error for ProducerFault {}
+impl From<ProducerFault> for Diagnosis {
+    fn from(fault: ProducerFault) -> Self {
+        match fault {
+            ProducerFault::Thread(_) => {
+                Self::new(LogCode::NotStarted, fault.to_string(), "raise the limits of threads and open files")
+            }
+            ProducerFault::Settings(problem) => rejected_property(problem),
+            ProducerFault::Unanswered => {
+                let remedy = "correct the property, or see that the brokers accept it";
+                misconfigured(fault.to_string(), remedy).at("kafka.properties")
+            }
+        }
+    }
+}
+
+/// librdkafka rejects a property of `[kafka.properties]`.
+pub(crate) fn rejected_property(problem: impl Into<String>) -> Diagnosis {
+    misconfigured(problem, "correct or remove the property").at("kafka.properties")
+}
 
 /// Describes a librdkafka error without the value of the property, which could be a password.
 #[must_use]

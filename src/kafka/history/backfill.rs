@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::ReadFault;
 use super::locate::OffsetRanges;
 use super::our_topics::Scope;
-use super::partition_reader::{Offsets, PartitionReader, ReadFault, ReadRecord};
+use super::partition_reader::{Offsets, PartitionReader, ReadRecord};
 
 /// Maximum duration of one poll before the clock and the consumer's positions are checked.
 const POLL_TIMEOUT: Duration = Duration::from_millis(20);

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::ReadFault;
 use super::backfill::Backfill;
 use super::correlate::{Correlator, Known};
 use super::our_topics::{LiveScope, Scope};
-use super::partition_reader::{FetchProfile, Offsets, PartitionReader, ReadFault};
+use super::partition_reader::{FetchProfile, Offsets, PartitionReader};
 use super::recent_records::{BatchObserver, Checkpoint, Window, unread};
 use crate::kafka::client::clock::ago;
 use crate::kafka::client::settings::Cluster;
@@ -21,7 +22,7 @@ use crate::telemetry::log_code::LogCode;
 
 /// Maximum wait for records before the thread checks whether to stop.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
-/// Maximum number of events per call of `tell`.
+/// Maximum number of events per call of `observe`.
 const BATCH: usize = 1000;
 /// Interval between two searches for new partitions. Short if the last search failed or found a topic missing.
 const RESCAN: Duration = Duration::from_secs(30);
@@ -48,16 +49,16 @@ struct Shared {
     /// The next offset of each followed partition. Earlier records have been passed on.
     followed: Mutex<Offsets>,
     correlator: Mutex<Correlator>,
-    tell: Box<Observer>,
+    observe: Box<Observer>,
     /// A client for queries and for catching up, with its own connections: behind a fetch request that waits for
     /// records, every query would wait too.
     asking: Mutex<Option<PartitionReader>>,
 }
 
 impl Follower {
-    /// Starts to follow from the offsets up to which a tail was read. `tell` is called with new information about
-    /// events, in order per partition. An event can be passed more than once, and this replica's own events are
-    /// passed too. Partitions that are not in the tail are read from ten minutes before they are found.
+    /// Starts to follow from the offsets that a tail was read to. `observe` is called with what became known, in order
+    /// per partition. An event can be passed more than once, and this replica's own events are passed too. Partitions
+    /// that are not in the tail are read from ten minutes before they are found.
     ///
     /// # Errors
     /// [`ReadFault::Settings`] if librdkafka rejects a property, or no thread can be started.
@@ -65,7 +66,7 @@ impl Follower {
         cluster: &Cluster,
         scope: LiveScope,
         resume: Checkpoint,
-        tell: impl Fn(&[Known]) + Send + Sync + 'static,
+        observe: impl Fn(&[Known]) + Send + Sync + 'static,
     ) -> Result<Self, ReadFault> {
         let reader = PartitionReader::of_events(cluster, FetchProfile::Easy)?;
         reader.read(&resume.offsets)?;
@@ -76,7 +77,7 @@ impl Follower {
             is_fast: AtomicBool::new(false),
             followed: Mutex::new(resume.offsets),
             correlator: Mutex::new(resume.correlator),
-            tell: Box::new(tell),
+            observe: Box::new(observe),
             asking: Mutex::new(None),
         });
         let following = Following {
@@ -151,17 +152,17 @@ impl Shared {
             }
             let mut backfill = Backfill::new(&spans);
             let mut correlator = self.correlator.lock();
-            let mut teller = BatchObserver::new(&mut correlator, &self.tell);
+            let mut observer = BatchObserver::new(&mut correlator, &self.observe);
             let is_read = backfill.read(reader, &scope, end, |record| {
                 if let Some(published_record) = record.published_record {
-                    teller.take(published_record, record.timestamp);
+                    observer.take(published_record, record.timestamp);
                 }
             });
-            teller.flush();
+            observer.flush();
             if !is_read? {
                 // The client still reads the partitions that it has not finished.
                 return Err(ReadFault::Unreachable(crate::kafka::client::connection_error::Unreachable {
-                    troubles: Vec::new(),
+                    errors: Vec::new(),
                 }));
             }
             Ok(is_answered)
@@ -243,7 +244,7 @@ impl Following {
             }
         }
         if !batch.is_empty() {
-            (self.shared.tell)(batch);
+            (self.shared.observe)(batch);
             batch.clear();
         }
         let mut followed = self.shared.followed.lock();

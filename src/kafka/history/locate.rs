@@ -15,7 +15,8 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::partition_reader::{Offsets, PartitionReader, ReadFault};
+use super::ReadFault;
+use super::partition_reader::{Offsets, PartitionReader};
 
 /// Up to this many topics are requested individually. For more topics, a single request asks for all topics of the
 /// cluster: its answer also describes topics that are not ours, but it needs one round trip.
@@ -31,7 +32,7 @@ const OFFSETS_TIMEOUT: Duration = Duration::from_secs(2);
 const OFFSETS_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A partition, and the broker that leads it.
-pub(super) struct Led {
+pub(super) struct LedPartition {
     pub(super) topic: Arc<str>,
     pub(super) partition: i32,
     leader: i32,
@@ -41,7 +42,7 @@ pub(super) struct Led {
 #[derive(Default)]
 pub(super) struct Located {
     /// The partitions that have a leader.
-    pub(super) led: Vec<Led>,
+    pub(super) led: Vec<LedPartition>,
     /// Topics that have a partition without a leader, or whose request failed.
     pub(super) unanswered: BTreeSet<Arc<str>>,
     /// Topics that this user may not describe.
@@ -72,7 +73,7 @@ impl Located {
         for partition in found.partitions() {
             let leader = partition.leader();
             if leader >= 0 {
-                self.led.push(Led { topic: Arc::clone(topic), partition: partition.id(), leader });
+                self.led.push(LedPartition { topic: Arc::clone(topic), partition: partition.id(), leader });
             } else {
                 self.unanswered.insert(Arc::clone(topic));
             }
@@ -137,7 +138,7 @@ impl PartitionReader {
 
     /// Returns the range to read in each of these partitions: records from `since` (milliseconds since 1970) up to
     /// now. Brokers are asked in parallel. The partitions of a broker that does not answer are left out.
-    pub(super) fn offset_ranges(&self, led: &[Led], since: i64, end: Instant) -> OffsetRanges {
+    pub(super) fn offset_ranges(&self, led: &[LedPartition], since: i64, end: Instant) -> OffsetRanges {
         let end = end.min(Instant::now() + OFFSETS_TIMEOUT);
         let leaders: BTreeSet<i32> = led.iter().map(|led| led.leader).collect();
         let spans = Mutex::new(OffsetRanges::default());
@@ -169,8 +170,8 @@ impl PartitionReader {
 
     /// Returns the offsets of a time, or of the end, for those partitions that are answered in time. `None` if no
     /// record is that recent.
-    fn offsets(&self, partitions: TopicPartitionList, at: Offset, end: Instant) -> Told {
-        let mut told = Told::new();
+    fn offsets(&self, partitions: TopicPartitionList, at: Offset, end: Instant) -> LogOffsets {
+        let mut offsets = LogOffsets::new();
         let mut wanted = partitions;
         while wanted.count() > 0 && wanted.set_all_offsets(at).is_ok() {
             let limit = end.saturating_duration_since(Instant::now());
@@ -182,8 +183,8 @@ impl PartitionReader {
             for element in answer.elements() {
                 let partition = (Arc::from(element.topic()), element.partition());
                 match (element.error(), element.offset()) {
-                    (Ok(()), Offset::Offset(offset)) => drop(told.insert(partition, Some(offset))),
-                    (Ok(()), _) => drop(told.insert(partition, None)),
+                    (Ok(()), Offset::Offset(offset)) => drop(offsets.insert(partition, Some(offset))),
+                    (Ok(()), _) => drop(offsets.insert(partition, None)),
                     (Err(_), _) => drop(again.add_partition(element.topic(), element.partition())),
                 }
             }
@@ -192,11 +193,11 @@ impl PartitionReader {
                 std::thread::sleep(OFFSETS_RETRY_INTERVAL.min(limit));
             }
         }
-        told
+        offsets
     }
 }
 
-type Told = BTreeMap<(Arc<str>, i32), Option<i64>>;
+type LogOffsets = BTreeMap<(Arc<str>, i32), Option<i64>>;
 
 fn take_from(metadata: &Metadata, topic: &Arc<str>, located: &mut Located) {
     for found in metadata.topics().iter().filter(|found| found.name() == &**topic) {
@@ -204,9 +205,9 @@ fn take_from(metadata: &Metadata, topic: &Arc<str>, located: &mut Located) {
     }
 }
 
-fn list<'a>(partitions: impl Iterator<Item = &'a Led>) -> TopicPartitionList {
+fn list<'a>(partitions: impl Iterator<Item = &'a LedPartition>) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
-    for Led { topic, partition, .. } in partitions {
+    for LedPartition { topic, partition, .. } in partitions {
         list.add_partition(topic, *partition);
     }
     list

@@ -13,12 +13,12 @@ use crate::kafka::admin::topics::TopicSettings;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scope {
     topics: HashMap<Arc<str>, Entity>,
-    applications: HashMap<String, Ours>,
+    applications: HashMap<String, OurApplication>,
 }
 
 /// One of our applications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ours {
+pub(super) struct OurApplication {
     /// Its number among the applications, sorted by id.
     pub(super) number: usize,
     /// True if passwords are encrypted, so that some events consist of two records.
@@ -71,7 +71,7 @@ impl Scope {
     }
 
     /// Returns an application by its id. `None` if it is not ours.
-    pub(super) fn application(&self, id: &str) -> Option<Ours> {
+    pub(super) fn application(&self, id: &str) -> Option<OurApplication> {
         self.applications.get(id).copied()
     }
 
@@ -81,9 +81,9 @@ impl Scope {
     }
 }
 
-fn numbered(applications: impl IntoIterator<Item = (String, bool)>) -> HashMap<String, Ours> {
+fn numbered(applications: impl IntoIterator<Item = (String, bool)>) -> HashMap<String, OurApplication> {
     let sorted: BTreeMap<String, bool> = applications.into_iter().collect();
-    (0..).zip(sorted).map(|(number, (id, seals))| (id, Ours { number, seals })).collect()
+    (0..).zip(sorted).map(|(number, (id, seals))| (id, OurApplication { number, seals })).collect()
 }
 
 /// The current scope, shared by all readers of topics. A reload replaces it.

@@ -13,9 +13,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::ReadFault;
 use super::our_topics::Scope;
 use super::published_record::{PublishedRecord, decode};
-use crate::kafka::client::connection_error::{ErrorCollector, Unreachable};
+use crate::kafka::client::connection_error::ErrorCollector;
 use crate::kafka::client::error::describe;
 use crate::kafka::client::headers;
 use crate::kafka::client::settings::Cluster;
@@ -70,31 +71,6 @@ impl FetchProfile {
         }
     }
 }
-
-/// The reason why topics cannot be read.
-#[derive(Debug)]
-pub enum ReadFault {
-    /// librdkafka rejects a property. The text contains no value.
-    Settings(String),
-    /// The cluster does not answer.
-    Unreachable(Unreachable),
-    /// This user may not read the topics: it needs READ and DESCRIBE on them.
-    NotAllowed,
-}
-
-impl std::fmt::Display for ReadFault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Settings(words) => f.write_str(words),
-            Self::Unreachable(unreachable) => write!(f, "{unreachable}"),
-            Self::NotAllowed => {
-                f.write_str("the user of [kafka.properties] may not read the topics; give it READ on them")
-            }
-        }
-    }
-}
-
-impl std::error::Error for ReadFault {}
 
 /// A record of one of our topics, with what it reveals about its event. An invalid record reveals nothing.
 pub(super) struct ReadRecord {
@@ -156,7 +132,7 @@ impl PartitionReader {
 
     pub(super) fn unreachable(&self, error: &KafkaError) -> ReadFault {
         let unreachable = self.errors.unreachable();
-        if unreachable.troubles.is_empty()
+        if unreachable.errors.is_empty()
             && let Some(code) = error.rdkafka_error_code()
         {
             self.errors.record(code, &error.to_string());

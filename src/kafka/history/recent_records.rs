@@ -12,16 +12,17 @@ use std::time::{Duration, Instant};
 use outbox::Published;
 use outbox::verdict::Verdict;
 
+use super::ReadFault;
 use super::backfill::Backfill;
 use super::correlate::{Correlator, Known};
 use super::locate::{Located, OffsetRanges};
 use super::our_topics::Scope;
-use super::partition_reader::{FetchProfile, Offsets, PartitionReader, ReadFault};
+use super::partition_reader::{FetchProfile, Offsets, PartitionReader};
 use super::published_record::PublishedRecord;
 use crate::kafka::client::clock::ago;
 use crate::kafka::client::settings::Cluster;
 
-/// Maximum number of events per call of `tell`.
+/// Maximum number of events per call of `observe`.
 const BATCH: usize = 1 << 16;
 
 /// Limits how much of the tail is read.
@@ -92,9 +93,10 @@ impl Checkpoint {
     }
 }
 
-/// Reads the tail of the topics, up to the end when this is called. Skips partitions that are already in `resume`,
-/// and adds those that are read to it. Blocks for at most a little longer than `window.time_limit`. `tell` is called
-/// with the events found, the newest part first. A partition that does not answer is left out.
+/// Reads the tail of the topics, up to what the brokers had persisted at the beginning. Skips partitions that are
+/// already in `resume`, and adds those that are read to it. Blocks, for at most a little longer than
+/// `window.time_limit`. `observe` is called with what became known, the newest part first. A partition that does not
+/// answer is left out.
 ///
 /// # Errors
 /// [`ReadFault`] if nothing could be read: [`ReadFault::Unreachable`] if no broker answers within the time,
@@ -104,7 +106,7 @@ pub fn read_tail(
     scope: &Scope,
     window: Window,
     resume: &mut Checkpoint,
-    tell: impl FnMut(&[Known]),
+    observe: impl FnMut(&[Known]),
 ) -> Result<Backlog, ReadFault> {
     let end = Instant::now() + window.time_limit;
     let reader = PartitionReader::of_events(cluster, FetchProfile::Fast)?;
@@ -117,7 +119,7 @@ pub fn read_tail(
     let mut spans = reader.offset_ranges(&located.led, ago(window.since), end);
     let is_whole = trim(&mut spans, window.limit);
     let mut backfill = Backfill::new(&spans);
-    let mut teller = BatchObserver::new(&mut resume.correlator, tell);
+    let mut observer = BatchObserver::new(&mut resume.correlator, observe);
     let mut newest: HashMap<usize, i64> = HashMap::new();
     let result = backfill.read(&reader, scope, end, |record| {
         if let Some(published_record) = record.published_record {
@@ -125,11 +127,11 @@ pub fn read_tail(
                 .entry(published_record.application)
                 .and_modify(|at| *at = record.timestamp.max(*at))
                 .or_insert(record.timestamp);
-            teller.take(published_record, record.timestamp);
+            observer.take(published_record, record.timestamp);
         }
     });
-    teller.flush();
-    let events = teller.events;
+    observer.flush();
+    let events = observer.events;
     reader.end();
     let is_cut = !result? || !is_whole;
     let mut unread = unread(&located, &spans);
@@ -159,13 +161,13 @@ pub(super) fn unread(located: &Located, spans: &OffsetRanges) -> BTreeSet<Arc<st
 pub(super) struct BatchObserver<'a, T> {
     correlator: &'a mut Correlator,
     batch: Vec<Known>,
-    tell: T,
+    observe: T,
     pub(super) events: usize,
 }
 
 impl<'a, T: FnMut(&[Known])> BatchObserver<'a, T> {
-    pub(super) fn new(correlator: &'a mut Correlator, tell: T) -> Self {
-        Self { correlator, batch: Vec::new(), tell, events: 0 }
+    pub(super) fn new(correlator: &'a mut Correlator, observe: T) -> Self {
+        Self { correlator, batch: Vec::new(), observe, events: 0 }
     }
 
     pub(super) fn take(&mut self, published_record: PublishedRecord, timestamp: i64) {
@@ -179,7 +181,7 @@ impl<'a, T: FnMut(&[Known])> BatchObserver<'a, T> {
         let is_letter = |known: &Known| matches!(known.learned, Published::Whole(Verdict::DeadLettered(_)));
         self.batch.sort_unstable_by_key(|known| (!is_letter(known), known.timestamp, known.key));
         if !self.batch.is_empty() {
-            (self.tell)(&self.batch);
+            (self.observe)(&self.batch);
         }
         self.events += self.batch.len();
         self.batch.clear();

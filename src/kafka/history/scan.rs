@@ -11,8 +11,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::ReadFault;
 use super::partition_reader::{Offsets, PartitionReader};
-use super::tail::{FollowFault, TopicRecord, topic_record};
+use super::tail::{TopicRecord, topic_record};
 use crate::kafka::client::settings::Cluster;
 
 /// Maximum duration of one poll.
@@ -53,21 +54,21 @@ pub struct Scanned {
 /// are left out. Blocks for at most a little longer than `limit`.
 ///
 /// # Errors
-/// [`FollowFault`]; [`FollowFault::Unreachable`] if the cluster does not answer.
+/// [`ReadFault`]; [`ReadFault::Unreachable`] if the cluster does not answer.
 pub fn scan(
     cluster: &Cluster,
     topics: &[String],
     range: Range,
     limit: Duration,
     mut each: impl FnMut(TopicRecord) -> bool,
-) -> Result<Scanned, FollowFault> {
+) -> Result<Scanned, ReadFault> {
     let end = Instant::now() + limit;
     let properties = [("auto.offset.reset", "earliest"), ("fetch.wait.max.ms", "25")];
-    let reader = PartitionReader::start(cluster, "scan", &properties).map_err(FollowFault::Settings)?;
+    let reader = PartitionReader::start(cluster, "scan", &properties).map_err(ReadFault::Settings)?;
     let mut scanned = Scanned { complete: true, ..Scanned::default() };
     let (begins, mut ends) = places(&reader, topics, range, (end, &mut scanned))?;
     if reader.read(&begins).is_err() {
-        return Err(FollowFault::Unreachable(reader.errors.unreachable()));
+        return Err(ReadFault::Unreachable(reader.errors.unreachable()));
     }
     let mut last_progress = Instant::now();
     while !ends.is_empty() {
@@ -112,7 +113,7 @@ fn past_the_end(reader: &PartitionReader, ends: &mut Ends) {
 }
 
 /// Returns the metadata of a topic. Fails early if it is certain that no broker answers.
-fn metadata(reader: &PartitionReader, topic: &str, end: Instant) -> Result<Metadata, FollowFault> {
+fn metadata(reader: &PartitionReader, topic: &str, end: Instant) -> Result<Metadata, ReadFault> {
     let end = end.min(Instant::now() + METADATA_TIMEOUT);
     loop {
         if let Ok(metadata) = reader.consumer.fetch_metadata(Some(topic), POLL_METADATA) {
@@ -121,7 +122,7 @@ fn metadata(reader: &PartitionReader, topic: &str, end: Instant) -> Result<Metad
         // Serves the error callback.
         let _ = reader.poll(Duration::ZERO);
         if Instant::now() >= end || reader.errors.is_decided() {
-            return Err(FollowFault::Unreachable(reader.errors.unreachable()));
+            return Err(ReadFault::Unreachable(reader.errors.unreachable()));
         }
     }
 }
@@ -144,7 +145,7 @@ fn led_partitions(
     reader: &PartitionReader,
     topics: &[String],
     (end, scanned): (Instant, &mut Scanned),
-) -> Result<Vec<Place>, FollowFault> {
+) -> Result<Vec<Place>, ReadFault> {
     let mut places = Vec::new();
     for topic in topics {
         let metadata = metadata(reader, topic, end)?;
@@ -172,7 +173,7 @@ fn watermarks(
     reader: &PartitionReader,
     places: &[Place],
     (end, scanned): (Instant, &mut Scanned),
-) -> Result<Watermarks, FollowFault> {
+) -> Result<Watermarks, ReadFault> {
     let mut found = Watermarks::new();
     let mut silent = BTreeSet::new();
     for place in places {
@@ -188,15 +189,15 @@ fn watermarks(
                 tracing::debug!(target: "kafka", %error, topic = place.topic, partition = place.partition);
                 if is_silence(&error) {
                     silent.insert(place.leader);
-                    let words =
+                    let text =
                         format!("broker {} advertises {}, and does not answer there", place.leader, place.address);
-                    reader.errors.record(RDKafkaErrorCode::OperationTimedOut, &words);
+                    reader.errors.record(RDKafkaErrorCode::OperationTimedOut, &text);
                 }
             }
         }
     }
     if found.is_empty() && !silent.is_empty() {
-        return Err(FollowFault::Unreachable(reader.errors.unreachable()));
+        return Err(ReadFault::Unreachable(reader.errors.unreachable()));
     }
     scanned.complete &= found.len() == places.len();
     Ok(found)
@@ -224,7 +225,7 @@ fn places(
     topics: &[String],
     range: Range,
     (end, scanned): (Instant, &mut Scanned),
-) -> Result<(Offsets, Ends), FollowFault> {
+) -> Result<(Offsets, Ends), ReadFault> {
     let places = led_partitions(reader, topics, (end, &mut *scanned))?;
     let watermarks = watermarks(reader, &places, (end, scanned))?;
     let young = match range {
@@ -237,7 +238,7 @@ fn places(
                 let _ = times.add_partition_offset(topic, *partition, Offset::Offset(time));
             }
             let found = reader.consumer.offsets_for_times(times, LEADER_TIMEOUT.min(rest(end)));
-            Some(found.map_err(|_| FollowFault::Unreachable(reader.errors.unreachable()))?)
+            Some(found.map_err(|_| ReadFault::Unreachable(reader.errors.unreachable()))?)
         }
     };
     let (mut begins, mut ends) = (Offsets::new(), Ends::new());
@@ -262,45 +263,5 @@ fn places(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::kafka::embedded::mock_cluster;
-    use rdkafka::ClientConfig;
-    use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-
-    const LIMIT: Duration = Duration::from_secs(600);
-
-    #[test]
-    fn nothing_to_read_is_read_at_once() {
-        let kafka = mock_cluster(1).unwrap();
-        let cluster = Cluster::plain(&kafka.bootstrap_servers());
-        for topics in [vec![], vec!["missing".to_owned()]] {
-            for range in [Range::Since(0), Range::Newest(10)] {
-                let scanned = scan(&cluster, &topics, range, LIMIT, |_| true);
-                let expected = Scanned { records: 0, complete: true, missing: topics.clone() };
-                assert_eq!(scanned.ok(), Some(expected), "{topics:?} {range:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn partitions_of_a_silent_leader_are_left_out() {
-        let kafka = mock_cluster(2).unwrap();
-        kafka.create_topic("t", 3, 2).unwrap();
-        for (partition, leader) in [(0, 1), (1, 2), (2, 2)] {
-            kafka.partition_leader("t", partition, Some(leader)).unwrap();
-        }
-        let mut settings = ClientConfig::new();
-        let producer: BaseProducer = settings.set("bootstrap.servers", kafka.bootstrap_servers()).create().unwrap();
-        for partition in 0..3 {
-            producer.send(BaseRecord::<(), [u8]>::to("t").partition(partition).payload(b"x")).unwrap();
-        }
-        producer.flush(Duration::from_secs(30)).unwrap();
-        drop(producer);
-        kafka.broker_round_trip_time(2, LIMIT).unwrap();
-        let cluster = Cluster::plain(&kafka.bootstrap_servers());
-        let scanned = scan(&cluster, &["t".to_owned()], Range::Newest(10), LIMIT, |_| true);
-        assert_eq!(scanned.ok(), Some(Scanned { records: 1, complete: false, missing: Vec::new() }));
-        kafka.broker_round_trip_time(2, Duration::ZERO).unwrap();
-    }
-}
+#[path = "tests/scan.rs"]
+mod tests;

@@ -12,9 +12,10 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::ReadFault;
 use super::partition_reader::PartitionReader;
 use super::published_record::{Attributes, attributes};
-use crate::kafka::client::connection_error::{ConnectionError, Unreachable};
+use crate::kafka::client::connection_error::ConnectionError;
 use crate::kafka::client::headers;
 use crate::kafka::client::settings::Cluster;
 
@@ -69,26 +70,6 @@ pub enum Begin {
     Now,
 }
 
-/// The reason why topics cannot be followed.
-#[derive(Debug)]
-pub enum FollowFault {
-    /// librdkafka rejects a property. The text contains no value.
-    Settings(String),
-    /// The cluster does not answer.
-    Unreachable(Unreachable),
-}
-
-impl std::fmt::Display for FollowFault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Settings(words) => f.write_str(words),
-            Self::Unreachable(unreachable) => write!(f, "{unreachable}"),
-        }
-    }
-}
-
-impl std::error::Error for FollowFault {}
-
 /// Follows topics. Waiting blocks.
 pub struct TailReader {
     reader: PartitionReader,
@@ -102,14 +83,14 @@ impl TailReader {
     /// is followed from its beginning once it is created.
     ///
     /// # Errors
-    /// [`FollowFault`]; [`FollowFault::Unreachable`] if the cluster does not answer within `limit`.
-    pub fn start(cluster: &Cluster, topics: &[String], begin: Begin, limit: Duration) -> Result<Self, FollowFault> {
+    /// [`ReadFault`]; [`ReadFault::Unreachable`] if the cluster does not answer within `limit`.
+    pub fn start(cluster: &Cluster, topics: &[String], begin: Begin, limit: Duration) -> Result<Self, ReadFault> {
         let properties = [
             ("auto.offset.reset", "earliest"),
             // Some brokers answer a fetch only after its wait time, even if records arrive in the meantime.
             ("fetch.wait.max.ms", "25"),
         ];
-        let reader = PartitionReader::start(cluster, "follower", &properties).map_err(FollowFault::Settings)?;
+        let reader = PartitionReader::start(cluster, "follower", &properties).map_err(ReadFault::Settings)?;
         let followed = topics.iter().map(|topic| (topic.clone(), 0)).collect();
         let mut follower = Self { reader, followed, scanned: Instant::now() };
         let end = Instant::now() + limit;
@@ -117,14 +98,14 @@ impl TailReader {
             // Serves the error callback.
             let _ = follower.reader.poll(Duration::ZERO);
             if Instant::now() >= end || follower.reader.errors.is_decided() {
-                return Err(FollowFault::Unreachable(follower.reader.errors.unreachable()));
+                return Err(ReadFault::Unreachable(follower.reader.errors.unreachable()));
             }
         }
         Ok(follower)
     }
 
-    /// Returns the next record of any topic. `None` if none arrives within `limit`. Errors are recorded in
-    /// [`TailReader::troubles`].
+    /// Returns the next record of any topic. `None` if none arrives within `limit`. For errors, temporary or not, see
+    /// [`TailReader::errors`].
     pub fn next(&mut self, limit: Duration) -> Option<TopicRecord> {
         let end = Instant::now() + limit;
         loop {
@@ -162,8 +143,8 @@ impl TailReader {
 
     /// Returns the distinct errors that librdkafka has reported.
     #[must_use]
-    pub fn troubles(&self) -> Vec<ConnectionError> {
-        self.reader.errors.unreachable().troubles
+    pub fn errors(&self) -> Vec<ConnectionError> {
+        self.reader.errors.unreachable().errors
     }
 
     fn note(&self, error: &KafkaError) {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::super::{FetchFault, Fetched, Fetcher};
 
-/// An endpoint that returns a configured result after a delay, and records the times of the fetches.
+/// An endpoint that gives a set answer after a set time, and records when it was requested.
 pub(super) struct Endpoint {
     answer: Mutex<Result<Vec<u8>, FetchFault>>,
     pub(super) takes: Mutex<Duration>,

@@ -12,8 +12,7 @@ use crate::kafka::history::recent_records::Checkpoint;
 use crate::telemetry::log_code::LogCode;
 
 impl DedupRebuild {
-    /// Starts to follow other replicas. Reads the tail of the topics again first, because their newer records are not
-    /// known.
+    /// Follows other replicas from now on. Reads the tail again first, because there was no follower so far.
     pub(in crate::service) fn follow(&self) {
         let mut state = self.state.lock();
         if !std::mem::replace(&mut state.follows, true) {
@@ -57,7 +56,7 @@ impl DedupRebuild {
         drop(self.follower.lock().take());
     }
 
-    /// Starts the follower if it is not running.
+    /// Starts to follow the other replicas, unless a follower exists.
     pub(super) fn begin_to_follow(self: &Arc<Self>, state: &mut State, app_state: &Arc<AppState>) {
         let mut follower = self.follower.lock();
         if follower.is_some() {
@@ -65,13 +64,13 @@ impl DedupRebuild {
         }
         // Weak, because the follower must not keep the service alive.
         let (this, app_state, generation) = (Arc::downgrade(self), Arc::downgrade(app_state), state.generation);
-        let tell = move |events: &[Known]| {
+        let observe = move |events: &[Known]| {
             if let (Some(this), Some(app_state)) = (this.upgrade(), app_state.upgrade()) {
                 this.publish_batch(&app_state, generation, events);
             }
         };
         let cluster = self.cluster.lock().clone();
-        match Follower::start(&cluster, self.scope.clone(), state.resume.fork(), tell) {
+        match Follower::start(&cluster, self.scope.clone(), state.resume.fork(), observe) {
             Ok(started) => {
                 started.set_fetch_profile(state.pace);
                 *follower = Some(Arc::new(started));

@@ -12,7 +12,7 @@ use outbox::{LaneKey, Millis, Seq};
 
 use super::identity::identity;
 use super::topic::Topic;
-use super::{DedupRebuild, Gate};
+use super::{DedupRebuild, ReplayPermit};
 use crate::config::Config;
 use crate::delivery::dispatcher::Dispatcher;
 use crate::kafka::client::settings::Cluster;
@@ -27,7 +27,7 @@ const IDLE_WAIT: Duration = Duration::from_millis(50);
 /// Limit for reading the event topics up to their ends.
 const CATCH_UP: Duration = Duration::from_secs(3);
 
-/// Input of the coordination thread.
+/// The inputs of the thread.
 pub(super) enum ReplicaEvent {
     /// Kafka became available or unavailable.
     Available(bool),
@@ -42,7 +42,7 @@ pub(super) struct Runner {
     coordinator: Coordinator,
     dispatcher: Weak<Dispatcher>,
     dedup_rebuild: Arc<DedupRebuild>,
-    gate: Arc<Gate>,
+    replay_permit: Arc<ReplayPermit>,
     metrics: Arc<Metrics>,
     started: Instant,
     is_available: bool,
@@ -94,7 +94,7 @@ impl Facts for View<'_> {
 impl Runner {
     pub(super) fn new(
         config: &Config,
-        gate: &Arc<Gate>,
+        replay_permit: &Arc<ReplayPermit>,
         dedup_rebuild: &Arc<DedupRebuild>,
         dispatcher: &Arc<Dispatcher>,
         metrics: &Arc<Metrics>,
@@ -104,7 +104,7 @@ impl Runner {
             coordinator: Coordinator::new(identity(&config.journal.directory)),
             dispatcher: Arc::downgrade(dispatcher),
             dedup_rebuild: Arc::clone(dedup_rebuild),
-            gate: Arc::clone(gate),
+            replay_permit: Arc::clone(replay_permit),
             metrics: Arc::clone(metrics),
             started: Instant::now(),
             is_available: false,
@@ -115,10 +115,10 @@ impl Runner {
         }
     }
 
-    pub(super) fn run(mut self, news: &Receiver<ReplicaEvent>) {
+    pub(super) fn run(mut self, events: &Receiver<ReplicaEvent>) {
         loop {
             loop {
-                match news.try_recv() {
+                match events.try_recv() {
                     Ok(ReplicaEvent::Available(available)) => {
                         self.is_available = available;
                         self.topic.expect_more();
@@ -133,7 +133,7 @@ impl Runner {
                     Err(TryRecvError::Empty) => break,
                 }
             }
-            if self.gate.is_replaced.swap(false, Ordering::SeqCst) {
+            if self.replay_permit.is_replaced.swap(false, Ordering::SeqCst) {
                 self.topic.start_over();
                 self.coordinator.uncoordinated();
             }
@@ -155,11 +155,11 @@ impl Runner {
         Millis::try_from(self.started.elapsed().as_millis()).unwrap_or(Millis::MAX)
     }
 
-    /// Passes new records of the topic to the coordinator.
+    /// Reads new records of the topic.
     fn read(&mut self) {
         let wait = if self.coordinator.is_busy() { BUSY_WAIT } else { IDLE_WAIT };
         let coordinator = &mut self.coordinator;
-        let mut is_usable = !self.is_available || self.topic.look();
+        let mut is_usable = !self.is_available || self.topic.observe();
         is_usable &= self.topic.read(wait, |record, position| coordinator.apply(record, position));
         if !is_usable {
             coordinator.uncoordinated();
@@ -174,7 +174,7 @@ impl Runner {
             Command::Write(body) => self.topic.write(&Record { writer: self.coordinator.me(), body }),
             Command::Open => {
                 self.mark = dispatcher.next_seq();
-                self.gate.open(dispatcher);
+                self.replay_permit.grant(dispatcher);
                 let (replicas, lanes_held) = (self.coordinator.replicas(), self.coordinator.held());
                 if replicas > 1 {
                     tracing::info!(
@@ -233,7 +233,7 @@ impl Runner {
     /// Updates the metrics and the gate, and sets how eagerly the follower fetches.
     fn show(&mut self) {
         let is_alone = self.coordinator.is_alone();
-        self.gate.is_alone.store(is_alone, Ordering::SeqCst);
+        self.replay_permit.is_alone.store(is_alone, Ordering::SeqCst);
         let is_fast = !is_alone && (self.coordinator.is_busy() || !self.is_available);
         if std::mem::replace(&mut self.is_fast, is_fast) != is_fast {
             self.dedup_rebuild.set_pace(if is_fast { FetchProfile::Fast } else { FetchProfile::Easy });

@@ -47,7 +47,7 @@ pub(super) struct Topic {
     /// True once it is logged that the cluster rejects the creation.
     is_refused: bool,
     started: Instant,
-    next_look: Instant,
+    next_observation: Instant,
     /// The offset to read up to before the topic counts as current.
     target: Option<i64>,
 }
@@ -66,7 +66,7 @@ impl Topic {
             is_told: false,
             is_refused: false,
             started: Instant::now(),
-            next_look: Instant::now(),
+            next_observation: Instant::now(),
             target: None,
         }
     }
@@ -79,7 +79,7 @@ impl Topic {
     /// Handles another cluster at the same address, which has a topic of its own.
     pub(super) fn start_over(&mut self) {
         (self.log, self.reads, self.is_unusable, self.target) = (None, false, false, None);
-        (self.creates, self.next_look) = (self.configured, Instant::now());
+        (self.creates, self.next_observation) = (self.configured, Instant::now());
     }
 
     /// Reads the topic again with other settings.
@@ -88,13 +88,13 @@ impl Topic {
         self.start_over();
     }
 
-    /// Checks for the topic if it is not being read and a check is due. Returns false if it turns out to be unusable.
-    pub(super) fn look(&mut self) -> bool {
+    /// Observes the topic if it is not being read and an observation is due. Returns false if it cannot be used.
+    pub(super) fn observe(&mut self) -> bool {
         let now = Instant::now();
-        if self.reads || now < self.next_look {
+        if self.reads || now < self.next_observation {
             return true;
         }
-        self.next_look = now + SOON;
+        self.next_observation = now + SOON;
         let Some(log) = self.log() else { return self.not_usable("librdkafka refuses the settings") };
         match log.presence() {
             Presence::Present => {
@@ -134,22 +134,22 @@ impl Topic {
             }
             Ok(Creation::WasThere) => {}
             // A warning, because a single replica does not need the topic.
-            Ok(Creation::Refused { problem, remedy, .. }) => {
+            Ok(Creation::Rejected { diagnosis, .. }) => {
                 if !std::mem::replace(&mut self.is_refused, true) {
                     tracing::warn!(
                         code = LogCode::TopicNotCreated.as_str(),
                         topic,
-                        "the topic was not created: {problem}; {remedy}"
+                        "the topic was not created: {diagnosis}"
                     );
                 }
                 let usable = self.not_usable("the cluster refuses to create the topic");
-                self.next_look = self.next_look.max(Instant::now() + REFUSED);
+                self.next_observation = self.next_observation.max(Instant::now() + REFUSED);
                 return usable;
             }
             Err(_) => return true,
         }
         // Created once only: an operator may delete the topic later.
-        (self.creates, self.next_look) = (None, Instant::now());
+        (self.creates, self.next_observation) = (None, Instant::now());
         true
     }
 
@@ -162,7 +162,7 @@ impl Topic {
 
     fn not_usable(&mut self, reason: &str) -> bool {
         if self.started.elapsed() >= CREATION {
-            self.next_look = Instant::now() + LATER;
+            self.next_observation = Instant::now() + LATER;
             if !std::mem::replace(&mut self.is_told, true) {
                 tracing::warn!(
                     code = LogCode::ReplicasNotCoordinated.as_str(),
@@ -222,7 +222,7 @@ impl Topic {
         }
     }
 
-    /// Drops records that are not written yet.
+    /// Discards what has not been written yet.
     pub(super) fn purge(&self) {
         if let Some(log) = &self.log {
             log.purge();

@@ -40,7 +40,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_ANSWER: usize = 64 << 10;
 const CONTENT_TYPE: (&str, &str) = ("content-type", "application/x-protobuf");
 
-/// Queues ended spans from any thread. Never blocks.
+/// Accepts ended spans from any thread, and never blocks.
 #[derive(Debug)]
 pub(super) struct SpanQueue {
     sender: mpsc::Sender<SpanData>,
@@ -266,7 +266,7 @@ impl Worker {
 
 /// Waits for the shutdown.
 async fn until(ended: &mut watch::Receiver<bool>) {
-    // An error means that the sender was dropped, which also means shutdown.
+    // An error means that the shutdown's caller is gone.
     let _ = ended.wait_for(|ended| *ended).await;
 }
 

@@ -13,7 +13,7 @@ use crate::support::slow_disk::SlowDisk;
 
 /// What became of a request during the shutdown.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone)]
-enum Fate {
+enum CallOutcome {
     Answered(String),
     Draining,
     /// The port was closed: nothing was taken.
@@ -23,15 +23,15 @@ enum Fate {
     Wrong(String),
 }
 
-fn fate(caller: &Caller, connection: &mut Option<Connection>, number: u64) -> Fate {
+fn outcome(caller: &Caller, connection: &mut Option<Connection>, number: u64) -> CallOutcome {
     let event = event(Kind::UserUpdateInfo, number);
     let body = caller.callback().events(std::slice::from_ref(&event)).body().unwrap();
     let request = request("POST", &caller.path(), &[], body.as_bytes());
     if connection.is_none() {
         match Connection::open(caller.listen) {
             Ok(opened) => *connection = Some(opened),
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => return Fate::NotConnected,
-            Err(error) => return Fate::Wrong(format!("connect: {error}")),
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => return CallOutcome::NotConnected,
+            Err(error) => return CallOutcome::Wrong(format!("connect: {error}")),
         }
     }
     let reply = match connection.as_mut().unwrap().exchange(&request) {
@@ -39,9 +39,9 @@ fn fate(caller: &Caller, connection: &mut Option<Connection>, number: u64) -> Fa
         Err(error) => {
             *connection = None;
             return if error.kind() == ErrorKind::UnexpectedEof {
-                Fate::Closed
+                CallOutcome::Closed
             } else {
-                Fate::Wrong(error.to_string())
+                CallOutcome::Wrong(error.to_string())
             };
         }
     };
@@ -49,9 +49,9 @@ fn fate(caller: &Caller, connection: &mut Option<Connection>, number: u64) -> Fa
         *connection = None;
     }
     match reply.status {
-        200 if reply.text().contains("SUCCESS") => Fate::Answered(event.event_id),
-        503 if reply.json()["error"] == "draining" => Fate::Draining,
-        status => Fate::Wrong(format!("{status}: {}", reply.text())),
+        200 if reply.text().contains("SUCCESS") => CallOutcome::Answered(event.event_id),
+        503 if reply.json()["error"] == "draining" => CallOutcome::Draining,
+        status => CallOutcome::Wrong(format!("{status}: {}", reply.text())),
     }
 }
 
@@ -66,10 +66,10 @@ fn end_under_load(keep_alive: bool, connections: u64) {
                     if !keep_alive {
                         connection = None;
                     }
-                    let fate = fate(&caller, &mut connection, number);
+                    let outcome = outcome(&caller, &mut connection, number);
                     number += 1;
-                    let last = matches!(fate, Fate::NotConnected | Fate::Wrong(_));
-                    fates.push(fate);
+                    let last = matches!(outcome, CallOutcome::NotConnected | CallOutcome::Wrong(_));
+                    fates.push(outcome);
                     if last {
                         return fates;
                     }
@@ -84,13 +84,13 @@ fn end_under_load(keep_alive: bool, connections: u64) {
     });
     assert!(bridge.end(), "{}", bridge.program().log());
     let fates: Vec<_> = senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect();
-    let wrong: Vec<_> = fates.iter().filter(|fate| matches!(fate, Fate::Wrong(_))).collect();
+    let wrong: Vec<_> = fates.iter().filter(|outcome| matches!(outcome, CallOutcome::Wrong(_))).collect();
     assert!(wrong.is_empty(), "{} of {}: {wrong:?}", wrong.len(), fates.len());
     let records = bridge.records();
     let published: std::collections::BTreeSet<_> = records.iter().filter_map(|record| record.header("ce_id")).collect();
     assert_eq!(published.len(), records.len(), "something was published twice");
-    for fate in &fates {
-        if let Fate::Answered(id) = fate {
+    for outcome in &fates {
+        if let CallOutcome::Answered(id) = outcome {
             assert!(published.contains(id.as_str()), "{id} was answered as a success and is not there");
         }
     }

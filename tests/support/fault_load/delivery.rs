@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::ledger::{End, Said};
+use super::ledger::{End, EventAnswer};
 
 /// IDaaS waits that long for an answer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -53,9 +53,9 @@ fn parse(answer: &[u8]) -> Option<(u16, Vec<u8>)> {
 }
 
 /// What an answer says of each id. All four lists must be there, and an id in exactly one place.
-fn said(body: &[u8], ids: &[&str]) -> Vec<Said> {
+fn said(body: &[u8], ids: &[&str]) -> Vec<EventAnswer> {
     let answer: Value = serde_json::from_slice(body).unwrap_or_default();
-    let mut found: BTreeMap<&str, Vec<Said>> = BTreeMap::new();
+    let mut found: BTreeMap<&str, Vec<EventAnswer>> = BTreeMap::new();
     let mut whole = true;
     for list in ["successEvents", "skippedEvents", "failedEvents", "retriedEvents"] {
         let Some(elements) = answer[list].as_array() else {
@@ -65,12 +65,12 @@ fn said(body: &[u8], ids: &[&str]) -> Vec<Said> {
         for element in elements {
             let code = element["eventCode"].as_str().unwrap_or_default();
             let said = match (list, code) {
-                ("successEvents", _) => Said::Success,
-                ("skippedEvents", _) => Said::Skipped,
-                ("failedEvents", code) => Said::Failed(code.to_owned()),
-                (_, "not_confirmed") => Said::NotConfirmed,
-                (_, "overloaded") => Said::Overloaded,
-                (_, code) => Said::Retried(code.to_owned()),
+                ("successEvents", _) => EventAnswer::Success,
+                ("skippedEvents", _) => EventAnswer::Skipped,
+                ("failedEvents", code) => EventAnswer::Failed(code.to_owned()),
+                (_, "not_confirmed") => EventAnswer::NotConfirmed,
+                (_, "overloaded") => EventAnswer::Overloaded,
+                (_, code) => EventAnswer::Retried(code.to_owned()),
             };
             found.entry(element["eventId"].as_str().unwrap_or_default()).or_default().push(said);
         }
@@ -79,7 +79,7 @@ fn said(body: &[u8], ids: &[&str]) -> Vec<Said> {
     ids.iter()
         .map(|id| match found.get(id).map(Vec::as_slice) {
             Some([said]) if whole => said.clone(),
-            _ => Said::Nonsense,
+            _ => EventAnswer::Nonsense,
         })
         .collect()
 }
@@ -94,18 +94,23 @@ mod tests {
 
     #[test]
     fn each_list_and_code_is_read() {
-        let expected = [Said::Success, Said::Failed("malformed_data".to_owned()), Said::NotConfirmed, Said::Overloaded];
+        let expected = [
+            EventAnswer::Success,
+            EventAnswer::Failed("malformed_data".to_owned()),
+            EventAnswer::NotConfirmed,
+            EventAnswer::Overloaded,
+        ];
         assert_eq!(said(ANSWER.as_bytes(), &["a", "b", "c", "d"]), expected);
     }
 
     #[test]
     fn an_inconsistent_answer_is_detected() {
-        assert_eq!(said(ANSWER.as_bytes(), &["a", "b", "c"]), vec![Said::Nonsense; 3]);
-        assert_eq!(said(ANSWER.as_bytes(), &["a", "b", "c", "d", "e"]), vec![Said::Nonsense; 5]);
+        assert_eq!(said(ANSWER.as_bytes(), &["a", "b", "c"]), vec![EventAnswer::Nonsense; 3]);
+        assert_eq!(said(ANSWER.as_bytes(), &["a", "b", "c", "d", "e"]), vec![EventAnswer::Nonsense; 5]);
         let twice = ANSWER.replace("\"d\"", "\"c\"");
-        assert_eq!(said(twice.as_bytes(), &["a", "b", "c"])[2], Said::Nonsense);
+        assert_eq!(said(twice.as_bytes(), &["a", "b", "c"])[2], EventAnswer::Nonsense);
         let without_a_list = ANSWER.replace("skippedEvents", "others");
-        assert_eq!(said(without_a_list.as_bytes(), &["a", "b", "c", "d"]), vec![Said::Nonsense; 4]);
+        assert_eq!(said(without_a_list.as_bytes(), &["a", "b", "c", "d"]), vec![EventAnswer::Nonsense; 4]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub(crate) struct Sent {
 
 /// What an answer said of one event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Said {
+pub(crate) enum EventAnswer {
     Success,
     Skipped,
     /// With the reason.
@@ -34,7 +34,7 @@ pub(crate) enum Said {
     Nonsense,
 }
 
-impl Said {
+impl EventAnswer {
     fn name(&self) -> String {
         match self {
             Self::Success => "success".to_owned(),
@@ -52,7 +52,7 @@ impl Said {
 #[derive(Debug, Clone)]
 pub(crate) enum End {
     /// A 200, and what it said of each event, in the order of the delivery.
-    Answered(Vec<Said>),
+    Answered(Vec<EventAnswer>),
     /// Another status, with its error code.
     Refused(u16, String),
     /// No answer: nobody there, or cut off.
@@ -78,12 +78,12 @@ pub(crate) struct Contact {
 /// Everything that was sent and said.
 pub(crate) struct Ledger {
     start: Instant,
-    books: Mutex<Books>,
+    snapshot: Mutex<LedgerSnapshot>,
 }
 
 /// The ledger's content.
 #[derive(Default)]
-pub(crate) struct Books {
+pub(crate) struct LedgerSnapshot {
     pub(crate) events: Vec<Sent>,
     pub(crate) contacts: Vec<Contact>,
     pub(crate) callbacks: usize,
@@ -91,7 +91,7 @@ pub(crate) struct Books {
 
 impl Ledger {
     pub(super) fn new() -> Self {
-        Self { start: Instant::now(), books: Mutex::default() }
+        Self { start: Instant::now(), snapshot: Mutex::default() }
     }
 
     /// Time since the load began.
@@ -102,10 +102,10 @@ impl Ledger {
     /// Enters the events (entity, number, id) of one new callback; returns its number and the first one's
     /// position, which the others follow.
     pub(super) fn enter(&self, events: impl IntoIterator<Item = (String, u64, String)>) -> (usize, usize) {
-        let mut books = self.books.lock();
-        let (first, callback) = (books.events.len(), books.callbacks);
-        books.callbacks += 1;
-        books.events.extend(events.into_iter().map(|(entity, number, id)| Sent { id, entity, number, callback }));
+        let mut snapshot = self.snapshot.lock();
+        let (first, callback) = (snapshot.events.len(), snapshot.callbacks);
+        snapshot.callbacks += 1;
+        snapshot.events.extend(events.into_iter().map(|(entity, number, id)| Sent { id, entity, number, callback }));
         (callback, first)
     }
 
@@ -113,35 +113,35 @@ impl Ledger {
     pub(super) fn close(&self, events: Vec<usize>, began: Duration, end: End) {
         // Both clocks are read here, after the answer: what it claims must have been true before.
         let (ended, ended_at) = (self.elapsed(), now_ms());
-        self.books.lock().contacts.push(Contact { events, began, ended, ended_at, end });
+        self.snapshot.lock().contacts.push(Contact { events, began, ended, ended_at, end });
     }
 
     /// How many deliveries have ended.
     pub(crate) fn contacts(&self) -> usize {
-        self.books.lock().contacts.len()
+        self.snapshot.lock().contacts.len()
     }
 
-    /// How many deliveries ended so, by the names of [`Books::answers`]: per event where there was an answer.
+    /// How many deliveries ended so, by the names of [`LedgerSnapshot::answers`]: per event where there was an answer.
     pub(crate) fn count(&self, name: &str) -> usize {
-        self.books.lock().answers().get(name).copied().unwrap_or_default()
+        self.snapshot.lock().answers().get(name).copied().unwrap_or_default()
     }
 
     #[allow(dead_code, reason = "only the soak looks at parts of a load")]
     /// How many deliveries have ended since there were that many, and the slowest of them.
     pub(crate) fn since(&self, contacts: usize) -> (usize, Duration) {
-        let books = self.books.lock();
-        let ended = &books.contacts[contacts..];
+        let snapshot = self.snapshot.lock();
+        let ended = &snapshot.contacts[contacts..];
         let took = ended.iter().map(|contact| contact.ended.saturating_sub(contact.began));
         (ended.len(), took.max().unwrap_or_default())
     }
 
     /// Takes it all out.
-    pub(super) fn take(&self) -> Books {
-        std::mem::take(&mut *self.books.lock())
+    pub(super) fn take(&self) -> LedgerSnapshot {
+        std::mem::take(&mut *self.snapshot.lock())
     }
 }
 
-impl Books {
+impl LedgerSnapshot {
     /// How often each thing was said: per event for what stood in an answer, per delivery for the rest.
     pub(crate) fn answers(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::delivery::PATIENCE;
-use super::ledger::{Books, End, Said};
+use super::ledger::{End, EventAnswer, LedgerSnapshot};
 use super::published::{Follower, Published, Stored};
 
 pub(crate) use self::report::Report;
@@ -45,23 +45,25 @@ impl Facts {
     }
 }
 
-fn facts(books: &Books) -> Vec<Facts> {
+fn facts(snapshot: &LedgerSnapshot) -> Vec<Facts> {
     let never = Facts { first_sent: Duration::MAX, accepted: None, success_at: None, kept: false, refused: false };
-    let mut facts = vec![never; books.events.len()];
-    for contact in &books.contacts {
+    let mut facts = vec![never; snapshot.events.len()];
+    for contact in &snapshot.contacts {
         for (place, event) in contact.events.iter().enumerate() {
             let fact = &mut facts[*event];
             fact.first_sent = fact.first_sent.min(contact.began);
             fact.refused = false;
             match &contact.end {
                 End::Answered(said) => match &said[place] {
-                    Said::Success => {
+                    EventAnswer::Success => {
                         fact.accepted = earlier(fact.accepted, contact.ended);
                         fact.success_at = earlier(fact.success_at, contact.ended_at);
                     }
-                    Said::NotConfirmed | Said::Failed(_) => fact.accepted = earlier(fact.accepted, contact.ended),
-                    Said::Overloaded => fact.refused = true,
-                    Said::Skipped | Said::Retried(_) | Said::Nonsense => {}
+                    EventAnswer::NotConfirmed | EventAnswer::Failed(_) => {
+                        fact.accepted = earlier(fact.accepted, contact.ended)
+                    }
+                    EventAnswer::Overloaded => fact.refused = true,
+                    EventAnswer::Skipped | EventAnswer::Retried(_) | EventAnswer::Nonsense => {}
                 },
                 End::Refused(503, code) if code == "overloaded" => fact.refused = true,
                 End::Refused(422, _) => fact.kept = true,
@@ -77,11 +79,11 @@ fn earlier<T: Ord + Copy>(known: Option<T>, new: T) -> Option<T> {
 }
 
 /// Waits until everything due is on Kafka, or that long: then it is the verdict's affair.
-pub(crate) fn settle(books: &Books, follower: &Follower, at_most: Duration) -> Duration {
+pub(crate) fn settle(snapshot: &LedgerSnapshot, follower: &Follower, at_most: Duration) -> Duration {
     let began = Instant::now();
-    let mut awaited: Vec<_> = facts(books)
+    let mut awaited: Vec<_> = facts(snapshot)
         .iter()
-        .zip(&books.events)
+        .zip(&snapshot.events)
         .filter(|(facts, _)| facts.is_due())
         .map(|(_, sent)| sent.id.as_str())
         .collect();
@@ -99,10 +101,10 @@ pub(crate) fn settle(books: &Books, follower: &Follower, at_most: Duration) -> D
 }
 
 /// Judges a finished load by what was read from the beginning, and beside it by what was read while things broke.
-pub(crate) fn verify(name: &str, books: &Arc<Books>, published: &Published, along: &Published) -> Report {
-    let facts = facts(books);
-    let mut report = Report::new(name, Arc::clone(books));
-    for (event, (facts, sent)) in facts.iter().zip(&books.events).enumerate() {
+pub(crate) fn verify(name: &str, snapshot: &Arc<LedgerSnapshot>, published: &Published, along: &Published) -> Report {
+    let facts = facts(snapshot);
+    let mut report = Report::new(name, Arc::clone(snapshot));
+    for (event, (facts, sent)) in facts.iter().zip(&snapshot.events).enumerate() {
         let copies = published.copies.get(&sent.id).map_or(&[][..], Vec::as_slice);
         if facts.refused && facts.accepted.is_none() {
             report.refused += 1;
@@ -132,9 +134,9 @@ pub(crate) fn verify(name: &str, books: &Arc<Books>, published: &Published, alon
     if report.timed == 0 {
         report.complaints.push("no success could be compared with a broker's time".to_owned());
     }
-    report.disorder = order::violations(books, &facts, published);
+    report.disorder = order::violations(snapshot, &facts, published);
     report.forgotten = along.missing_in(published).len();
-    answers(books, &mut report);
+    answers(snapshot, &mut report);
     report
 }
 
@@ -143,8 +145,8 @@ fn appended_after(copies: &[Stored], said: i64) -> bool {
     copies.iter().all(|copy| copy.appended.is_some_and(|appended| appended > said))
 }
 
-fn answers(books: &Books, report: &mut Report) {
-    for contact in &books.contacts {
+fn answers(snapshot: &LedgerSnapshot, report: &mut Report) {
+    for contact in &snapshot.contacts {
         let took = contact.ended.saturating_sub(contact.began);
         let mut unexpected = BTreeMap::new();
         match &contact.end {
@@ -158,8 +160,11 @@ fn answers(books: &Books, report: &mut Report) {
             End::Answered(said) => {
                 for (event, said) in contact.events.iter().zip(said) {
                     match said {
-                        Said::Success | Said::NotConfirmed | Said::Overloaded => {}
-                        Said::Skipped | Said::Failed(_) | Said::Retried(_) | Said::Nonsense => {
+                        EventAnswer::Success | EventAnswer::NotConfirmed | EventAnswer::Overloaded => {}
+                        EventAnswer::Skipped
+                        | EventAnswer::Failed(_)
+                        | EventAnswer::Retried(_)
+                        | EventAnswer::Nonsense => {
                             unexpected.insert(format!("{said:?}"), *event);
                         }
                     }

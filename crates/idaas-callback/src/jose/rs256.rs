@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 /// A public key that is ready to verify.
 pub(super) struct Verifier {
     key: PKey<Public>,
-    /// Contexts that are not in use: at most as many as threads have ever verified at once.
+    /// Unused contexts: as many as threads have ever verified at once.
     idle: Mutex<Vec<PkeyCtx<Public>>>,
 }
 

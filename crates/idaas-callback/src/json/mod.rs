@@ -39,8 +39,8 @@ impl<'a> Members<'a> {
         reader.end().then_some(members)
     }
 
-    /// Returns true if a name occurs more than once, so that two parsers could read two different objects. Takes
-    /// linear time, because it is called on unauthenticated input.
+    /// Whether a name stands in it twice, so that two readers could see two different objects. Costs no more than the
+    /// object's size, because it applies to data that is not authenticated yet.
     pub(crate) fn ambiguous(&self) -> bool {
         let mut seen = HashSet::with_capacity(self.members.len());
         !self.members.iter().all(|(name, _)| seen.insert(&**name))

@@ -29,7 +29,7 @@ impl<'a> Raw<'a> {
         self.json
     }
 
-    /// Converts the value for serialization.
+    /// The value as JSON text.
     pub(crate) fn to_raw_value(self) -> Cow<'a, RawValue> {
         // The value is valid JSON, so the fallback is never used.
         Cow::Borrowed(serde_json::from_str(self.json).unwrap_or(RawValue::NULL))

@@ -56,7 +56,7 @@ pub(super) fn resolve(bytes: &[u8], room: usize) -> Option<(usize, bool, String)
 fn length(bytes: &[u8]) -> Option<usize> {
     match *bytes.first()? {
         b'u' => bytes.get(1..5)?.iter().all(u8::is_ascii_hexdigit).then_some(6),
-        byte => (meant(byte) != 0).then_some(2),
+        byte => (unescaped(byte) != 0).then_some(2),
     }
 }
 
@@ -64,9 +64,9 @@ fn length(bytes: &[u8]) -> Option<usize> {
 /// the escape is invalid.
 fn escape(bytes: &[u8], content: &mut Vec<u8>) -> Option<usize> {
     let byte = *bytes.first()?;
-    let meant = meant(byte);
-    if meant != 0 {
-        content.push(meant);
+    let unescaped = unescaped(byte);
+    if unescaped != 0 {
+        content.push(unescaped);
         return Some(2);
     }
     if byte != b'u' {
@@ -79,15 +79,15 @@ fn escape(bytes: &[u8], content: &mut Vec<u8>) -> Option<usize> {
 
 /// Returns the character of a single-byte escape, or 0 if there is none. Uses a table, because a jump to many targets
 /// is mispredicted half of the time.
-fn meant(byte: u8) -> u8 {
+fn unescaped(byte: u8) -> u8 {
     #[allow(clippy::indexing_slicing, reason = "a wrong index would not compile")]
     const MEANT: [u8; 256] = {
-        let (mut meant, mut escapes) = ([0; 256], b"\"\"\\\\//b\x08f\x0cn\nr\rt\t".as_slice());
+        let (mut unescaped, mut escapes) = ([0; 256], b"\"\"\\\\//b\x08f\x0cn\nr\rt\t".as_slice());
         while let [escape, meaning, rest @ ..] = escapes {
-            meant[*escape as usize] = *meaning;
+            unescaped[*escape as usize] = *meaning;
             escapes = rest;
         }
-        meant
+        unescaped
     };
     MEANT.get(usize::from(byte)).copied().unwrap_or_default()
 }

@@ -8,7 +8,7 @@ use crate::policy::EventMode;
 use crate::record::Attributes;
 use crate::value::Origin;
 
-/// The data that all records of a callback share.
+/// What the records of a callback have in common, of every entity.
 pub(super) struct Common<'a> {
     pub(super) request: RequestContext<'a>,
     pub(super) context: &'a Context,

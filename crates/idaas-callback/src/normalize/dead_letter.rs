@@ -16,7 +16,8 @@ use crate::timestamp::rfc3339;
 use crate::value::{Body, Original, SCHEMA_VERSION, Value};
 
 /// The reason why an event fits no record. The first that applies is used. [`Reason::code`] is stable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Reason {
     /// The event is not an object, or has no type.
     MalformedEvent,
@@ -45,15 +46,8 @@ impl Reason {
 
     /// Returns the stable code: the record's `reason`, the answer's `eventCode`, and the metric's label.
     #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::MalformedEvent => "malformed_event",
-            Self::MissingEventId => "missing_event_id",
-            Self::MalformedData => "malformed_data",
-            Self::MissingEntityId => "missing_entity_id",
-            Self::RecordTooLarge => "record_too_large",
-            Self::RefusedByBroker => "refused_by_broker",
-        }
+    pub fn code(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -58,7 +58,7 @@ impl DeadLetterSource {
         }
     }
 
-    /// Restores a dead-letter source. Its dead letter is the same as that of the original source.
+    /// The source that this was stored from. Its dead letter is the same as that of the original.
     #[must_use]
     pub fn from_stored(kept: StoredOriginal) -> Self {
         let StoredOriginal {

@@ -16,7 +16,7 @@ pub enum EventId {
 }
 
 impl EventId {
-    /// Returns the id, provided or generated.
+    /// The id, provided or generated.
     #[must_use]
     pub fn text(&self) -> &str {
         match self {

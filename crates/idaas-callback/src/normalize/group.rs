@@ -21,9 +21,9 @@ pub(super) fn read<'a>(members: Members<'a>) -> (Group<'a>, Additional<'a>) {
             }
             "groupName" => group.name = kept.read(name, value, field::text),
             "groupExternalId" => group.external_id = kept.read(name, value, field::identifier),
-            "allMembers" => group.members = people(name, value, kept),
-            "addedMembers" => group.added_members = people(name, value, kept),
-            "removedMembers" => group.removed_members = people(name, value, kept),
+            "allMembers" => group.members = member_list(name, value, kept),
+            "addedMembers" => group.added_members = member_list(name, value, kept),
+            "removedMembers" => group.removed_members = member_list(name, value, kept),
             SECRET_MEMBER => {}
             _ => kept.unknown(name, value),
         }
@@ -31,11 +31,11 @@ pub(super) fn read<'a>(members: Members<'a>) -> (Group<'a>, Additional<'a>) {
     (group, additional)
 }
 
-fn people<'a>(name: Cow<'a, str>, value: Raw<'a>, kept: &mut Additional<'a>) -> Field<Vec<Member<'a>>> {
+fn member_list<'a>(name: Cow<'a, str>, value: Raw<'a>, kept: &mut Additional<'a>) -> Field<Vec<Member<'a>>> {
     let mut drift = Drift::default();
-    let people = kept.read(name, value, |value| field::list(value, |members| person(members, &mut drift)));
+    let member_list = kept.read(name, value, |value| field::list(value, |members| person(members, &mut drift)));
     kept.drift.add(drift);
-    people
+    member_list
 }
 
 fn person<'a>(members: Members<'a>, drift: &mut Drift) -> Member<'a> {

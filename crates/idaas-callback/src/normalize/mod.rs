@@ -33,7 +33,7 @@ pub use dead_letter::Reason;
 pub use dead_letter_source::{DeadLetterSource, StoredOriginal};
 pub use event_id::EventId;
 
-/// The request that delivered a callback.
+/// The request, as far as `prepare` needs it: its time and its trace.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestContext<'a> {
     /// Time of receipt, in milliseconds since 1970.
@@ -54,13 +54,13 @@ pub struct PreparedEvent {
     pub event_time: Option<i64>,
     /// The event's deviations from the documentation.
     pub drift: Drift,
-    /// The handling of the event.
+    /// What happens to the event.
     pub disposition: Disposition,
     /// The original, from which a dead letter is created if the broker rejects the record.
     pub dead_letter_source: DeadLetterSource,
 }
 
-/// The handling of an event.
+/// What happens to an event.
 pub enum Disposition {
     /// Publish the record, and the credential if passwords are encrypted and the event has one.
     Publish {
@@ -94,7 +94,7 @@ const fn max_events(length: usize) -> usize {
     if most < MAX_UNCHECKED_EVENTS { MAX_UNCHECKED_EVENTS } else { most }
 }
 
-/// Converts each event, in order.
+/// Prepares each event, in their order.
 ///
 /// # Errors
 /// [`Refusal::Unreadable`] if there is no list of events, or if it has so many elements that they cannot be events: an

@@ -19,7 +19,7 @@ pub(super) struct Flight {
     /// The cluster that its process knew when it handed the record over.
     cluster: u32,
     pub(super) replica: usize,
-    pub(super) life: usize,
+    pub(super) incarnation: usize,
     handle: EventHandle,
     handed_over: Millis,
     /// True if it can still reach the broker.
@@ -46,9 +46,12 @@ impl Scheduler<'_> {
         let there = &self.replicas[replica];
         let gone = |one: usize| there.machine.as_ref().is_none_or(|machine| !machine.has(super::payload::key(one)));
         let settled = |one: usize| self.oracle.is_complete(one) || (self.oracle.formerly[one] && gone(one));
-        let missing = there.lives.last().and_then(|life| life.before(event, lane).find(|one| !settled(*one)));
-        let life = self.replicas[replica].current();
-        let (held, learned) = (life.held[lane], life.learned[event] && !life.forgetful);
+        let missing = there
+            .incarnations
+            .last()
+            .and_then(|incarnation| incarnation.before(event, lane).find(|one| !settled(*one)));
+        let incarnation = self.replicas[replica].current();
+        let (held, learned) = (incarnation.held[lane], incarnation.learned[event] && !incarnation.forgetful);
         self.ensure(missing.is_none(), || format!("event {event} goes to the producer before {missing:?}"));
         let under_way = self.plan.threads > 0;
         self.ensure(!held || under_way, || format!("event {event} is published, although another replica goes first"));
@@ -73,9 +76,10 @@ impl Scheduler<'_> {
 
     fn hand_over(&mut self, replica: usize, handle: EventHandle, payload: Payload, part: u8) -> Option<DeliveryReport> {
         let (flight, now) = (self.flights.len(), self.now);
-        let life = self.replicas[replica].current();
-        let again = payload.form == 0 && payload.records() > 1 && life.confirmed[payload.spec.event][usize::from(part)];
-        let excused = life.forgetful || life.operator_touched[payload.spec.event];
+        let incarnation = self.replicas[replica].current();
+        let again =
+            payload.form == 0 && payload.records() > 1 && incarnation.confirmed[payload.spec.event][usize::from(part)];
+        let excused = incarnation.forgetful || incarnation.operator_touched[payload.spec.event];
         self.ensure(!again || excused, || {
             format!("record {part} of event {} was confirmed, and is sent again", payload.spec.event)
         });
@@ -91,14 +95,14 @@ impl Scheduler<'_> {
         if refused && rng.bool() {
             return Some(rejected);
         }
-        let life = self.replicas[replica].life();
+        let incarnation = self.replicas[replica].incarnation();
         self.replicas[replica].current().in_flight[payload.spec.lane] += 1;
         let mut record = Flight {
             payload,
             part,
             cluster: self.replicas[replica].current().cluster,
             replica,
-            life,
+            incarnation,
             handle,
             handed_over: now,
             lands: !refused,
@@ -173,8 +177,11 @@ impl Scheduler<'_> {
     /// A producer reports on a record, once.
     pub(super) fn report(&mut self, flight: usize) {
         let now = self.now;
-        let Flight { payload, part, cluster, replica, life, handle, report, reported, .. } = self.flights[flight];
-        let Some(mut report) = report.filter(|_| !reported && self.replicas[replica].is_alive(life)) else { return };
+        let Flight { payload, part, cluster, replica, incarnation, handle, report, reported, .. } =
+            self.flights[flight];
+        let Some(mut report) = report.filter(|_| !reported && self.replicas[replica].is_alive(incarnation)) else {
+            return;
+        };
         // The producer verifies which cluster has confirmed a record.
         if report == DeliveryReport::Confirmed && cluster != self.oracle.cluster {
             report = DeliveryReport::Failed(FailureCode::ClusterReplaced);
@@ -183,9 +190,9 @@ impl Scheduler<'_> {
             self.replicas[replica].current().confirmed[payload.spec.event][usize::from(part)] = true;
         }
         if report == DeliveryReport::Failed(FailureCode::ClusterReplaced) {
-            let life = self.replicas[replica].current();
-            life.confirmed[payload.spec.event] = [false; 2];
-            life.learned[payload.spec.event] = false;
+            let incarnation = self.replicas[replica].current();
+            incarnation.confirmed[payload.spec.event] = [false; 2];
+            incarnation.learned[payload.spec.event] = false;
         }
         self.flights[flight].reported = true;
         self.replicas[replica].current().in_flight[payload.spec.lane] -= 1;
@@ -202,9 +209,9 @@ impl Scheduler<'_> {
 
     /// A report is repeated, and must not count for another event.
     pub(super) fn repeat(&mut self, flight: usize) {
-        let (now, Flight { replica, life, handle, .. }) = (self.now, &self.flights[flight]);
-        let (replica, life, handle) = (*replica, *life, *handle);
-        if !self.replicas[replica].is_alive(life) {
+        let (now, Flight { replica, incarnation, handle, .. }) = (self.now, &self.flights[flight]);
+        let (replica, incarnation, handle) = (*replica, *incarnation, *handle);
+        if !self.replicas[replica].is_alive(incarnation) {
             return;
         }
         if let Some(machine) = self.replicas[replica].machine.as_mut().filter(|machine| machine.is_gone(handle)) {
@@ -215,10 +222,10 @@ impl Scheduler<'_> {
 
     /// A producer is replaced: its records fail at once, and some of them are published all the same.
     pub(super) fn purge(&mut self, replica: usize) {
-        let life = self.replicas[replica].life();
+        let incarnation = self.replicas[replica].incarnation();
         for flight in 0..self.flights.len() {
-            let Flight { replica: whose, life: when, reported, .. } = self.flights[flight];
-            if (whose, when) != (replica, life) || reported {
+            let Flight { replica: whose, incarnation: when, reported, .. } = self.flights[flight];
+            if (whose, when) != (replica, incarnation) || reported {
                 continue;
             }
             let mut rng = self.plan.sim_rng.on(About::Purge, [flight as u64]);
@@ -252,17 +259,17 @@ impl Scheduler<'_> {
             }
         }
         for replica in 0..self.plan.replicas {
-            let life = self.replicas[replica].life();
+            let incarnation = self.replicas[replica].incarnation();
             let mut rng = self.plan.sim_rng.on(About::Notice, [replica as u64, self.now, 1]);
-            self.at(self.now + rng.time(500, 3_000), SimEvent::ClusterNoticed(replica, life));
+            self.at(self.now + rng.time(500, 3_000), SimEvent::ClusterNoticed(replica, incarnation));
         }
     }
 
     /// A process has ended. Records that it had sent can still be published.
-    pub(super) fn lose_report(&mut self, replica: usize, life: usize) {
+    pub(super) fn lose_report(&mut self, replica: usize, incarnation: usize) {
         for flight in 0..self.flights.len() {
             let record = &mut self.flights[flight];
-            if (record.replica, record.life) == (replica, life) && !record.landed {
+            if (record.replica, record.incarnation) == (replica, incarnation) && !record.landed {
                 record.lands &= self.plan.sim_rng.on(About::Death, [flight as u64]).bool();
             }
         }
@@ -274,9 +281,9 @@ impl Scheduler<'_> {
             return;
         }
         for replica in 0..self.plan.replicas {
-            let life = self.replicas[replica].life();
+            let incarnation = self.replicas[replica].incarnation();
             let mut rng = self.plan.sim_rng.on(About::Follow, [event as u64, replica as u64]);
-            self.at(self.now + rng.time(50, 5_000), SimEvent::Learn(replica, life, event));
+            self.at(self.now + rng.time(50, 5_000), SimEvent::Learn(replica, incarnation, event));
         }
     }
 }

@@ -11,7 +11,7 @@ use super::payload::Number;
 use crate::verdict::Verdict;
 use crate::{EventHandle, Millis, Seq};
 
-/// The life of a process.
+/// One run of a process.
 pub(super) struct Incarnation {
     /// The accepted events of each lane that are not settled, in order.
     pub(super) order: Vec<Vec<Number>>,

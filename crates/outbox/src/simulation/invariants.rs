@@ -20,7 +20,7 @@ impl Scheduler<'_> {
         let mut open = std::mem::take(&mut self.oracle.open);
         open.retain(|request| {
             let there = &self.oracle.requests[*request];
-            let over = !self.replicas[there.replica].is_alive(there.life);
+            let over = !self.replicas[there.replica].is_alive(there.incarnation);
             !(there.answered || there.abandoned || over)
         });
         if let Some(late) = open.iter().find(|request| self.oracle.requests[**request].deadline + tick < now) {
@@ -43,7 +43,10 @@ impl Scheduler<'_> {
                 return;
             };
             let (waiting, pending) = (machine.waiting(), machine.pending());
-            let lost = there.lives.last().and_then(|life| life.all().find(|event| !self.oracle.is_complete(*event)));
+            let lost = there
+                .incarnations
+                .last()
+                .and_then(|incarnation| incarnation.all().find(|event| !self.oracle.is_complete(*event)));
             self.ensure(waiting == 0, || format!("{waiting} requests wait forever at r{replica}"));
             self.ensure(pending == 0, || format!("{pending} events wait forever at r{replica}"));
             self.ensure(entries == 0, || format!("{entries} entries stay in the journal of r{replica}"));

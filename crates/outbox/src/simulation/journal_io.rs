@@ -18,10 +18,10 @@ impl Scheduler<'_> {
         let there = &mut self.replicas[replica];
         let whose = there.current().event_at(handle.seq);
         let gone = there.machine.as_ref().is_some_and(|machine| machine.is_gone(handle));
-        let life = there.current();
-        life.requested[event] = true;
-        if gone && life.operator_touched[event] {
-            life.freed.push(handle.seq);
+        let incarnation = there.current();
+        incarnation.requested[event] = true;
+        if gone && incarnation.operator_touched[event] {
+            incarnation.freed.push(handle.seq);
         }
         if whose.is_none() {
             there.current().seqs.push((handle.seq, event));
@@ -63,10 +63,10 @@ impl Scheduler<'_> {
     pub(super) fn load(&mut self, replica: usize, handle: EventHandle) {
         self.note(|| format!("  r{replica} load {handle:?}"));
         let (plan, now) = (self.plan, self.now);
-        let life = self.replicas[replica].current();
+        let incarnation = self.replicas[replica].current();
         // A command on another thread can have been issued before the new cluster was noticed.
-        let released = life.released || (plan.threads > 0 && life.noticed_at > 0);
-        let connected = life.connected;
+        let released = incarnation.released || (plan.threads > 0 && incarnation.noticed_at > 0);
+        let connected = incarnation.connected;
         self.ensure(released, || format!("{handle:?} is replayed before it is known what is in the topics"));
         // It can have been issued before the broker became unavailable.
         self.ensure(connected || plan.threads > 0, || format!("{handle:?} is replayed while the broker is away"));
@@ -76,7 +76,8 @@ impl Scheduler<'_> {
         let there = &mut self.replicas[replica];
         // An entry is no longer needed if its event was found in its topic in the meantime.
         let gone = |handle| there.machine.as_ref().is_none_or(|machine| machine.is_gone(handle));
-        let mut loading: Vec<_> = there.lives.last().map(|life| life.loading.clone()).unwrap_or_default();
+        let mut loading: Vec<_> =
+            there.incarnations.last().map(|incarnation| incarnation.loading.clone()).unwrap_or_default();
         loading.retain(|(other, _)| !gone(*other));
         loading.push((handle, bytes));
         let sum: usize = loading.iter().map(|(_, bytes)| bytes).sum();
@@ -84,8 +85,8 @@ impl Scheduler<'_> {
         there.current().loading = loading;
         self.ensure(fits, || format!("{sum} bytes are read back at a time"));
         let mut rng = plan.sim_rng.on(About::Reading, [replica as u64, handle.seq.0, now]);
-        let life = self.replicas[replica].life();
-        self.at(now + rng.time(10, 300), SimEvent::Read(replica, life, handle));
+        let incarnation = self.replicas[replica].incarnation();
+        self.at(now + rng.time(10, 300), SimEvent::Read(replica, incarnation, handle));
     }
 
     /// An entry has been read back, or could not be read.
@@ -111,10 +112,10 @@ impl Scheduler<'_> {
         if !there.disk.begin(self.now) {
             return;
         }
-        let life = there.life();
+        let incarnation = there.incarnation();
         let mut rng = self.plan.sim_rng.on(About::Commit, [replica as u64, there.disk.commits]);
         let slow = if self.plan.faulty(Kind::DiskSlow, replica, self.now).is_some() { 3_000 } else { 20 };
-        self.at(self.now + 1 + rng.time(slow, slow), SimEvent::Commit(replica, life));
+        self.at(self.now + 1 + rng.time(slow, slow), SimEvent::Commit(replica, incarnation));
     }
 
     /// Ends a commit.
@@ -130,11 +131,11 @@ impl Scheduler<'_> {
             Outcome::Done
         };
         let result = there.disk.end(outcome, plan.journal);
-        let life = there.life();
+        let incarnation = there.incarnation();
         self.note(|| format!("  r{replica} {outcome:?} {result:?}"));
-        self.at(now + rng.time(1, 30), SimEvent::CommitResult(replica, life, result));
+        self.at(now + rng.time(1, 30), SimEvent::CommitResult(replica, incarnation, result));
         if let Some(retry) = self.replicas[replica].disk.retry_at(outcome, now) {
-            self.at(retry, SimEvent::CommitResult(replica, life, CommitResult::default()));
+            self.at(retry, SimEvent::CommitResult(replica, incarnation, CommitResult::default()));
         }
         self.begin_commit(replica);
     }
@@ -143,10 +144,10 @@ impl Scheduler<'_> {
     pub(super) fn commit_result(&mut self, replica: usize, result: CommitResult) {
         let CommitResult { written, refused } = result;
         let there = &mut self.replicas[replica];
-        let life = there.current();
-        life.durable.extend(&written);
-        let refused_events: Vec<_> = refused.iter().filter_map(|seq| life.event_at(*seq)).collect();
-        life.refused.extend(refused_events);
+        let incarnation = there.current();
+        incarnation.durable.extend(&written);
+        let refused_events: Vec<_> = refused.iter().filter_map(|seq| incarnation.event_at(*seq)).collect();
+        incarnation.refused.extend(refused_events);
         if let Some(machine) = &mut there.machine {
             machine.written(written);
             machine.fallback_level(refused);

@@ -10,7 +10,7 @@ pub(super) struct SimRequest {
     pub(super) callback: usize,
     pub(super) attempt: usize,
     pub(super) replica: usize,
-    pub(super) life: usize,
+    pub(super) incarnation: usize,
     pub(super) events: Vec<Number>,
     /// The verdicts that were known at admission.
     pub(super) known: Vec<Option<Verdict>>,

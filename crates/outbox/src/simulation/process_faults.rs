@@ -17,9 +17,9 @@ impl Scheduler<'_> {
         match kind {
             Kind::Outage => (0..self.plan.replicas).for_each(|replica| self.notice(replica, length)),
             Kind::Flap => {
-                let life = self.replicas[replica].life();
-                self.at(self.now, SimEvent::Connected(replica, life, false));
-                self.at(self.now + length, SimEvent::Connected(replica, life, true));
+                let incarnation = self.replicas[replica].incarnation();
+                self.at(self.now, SimEvent::Connected(replica, incarnation, false));
+                self.at(self.now + length, SimEvent::Connected(replica, incarnation, true));
             }
             Kind::Purge => self.purge(replica),
             Kind::Crash if detail == 0 => self.crash(replica, length),
@@ -28,16 +28,16 @@ impl Scheduler<'_> {
             Kind::Discard => self.discard(replica, detail),
             Kind::Redrive => {
                 self.redrive(replica, detail);
-                let life = self.replicas[replica].life();
-                self.at(self.now + length, SimEvent::Redriven(replica, life, detail));
+                let incarnation = self.replicas[replica].incarnation();
+                self.at(self.now + length, SimEvent::Redriven(replica, incarnation, detail));
             }
             Kind::Amnesia => self.forget_verdicts(replica),
             Kind::OtherCluster => self.replace_cluster(),
             Kind::HeldLanes => self.hold_some_lanes(index),
             Kind::ClosedPartitions => {
                 for replica in 0..self.plan.replicas {
-                    let life = self.replicas[replica].life();
-                    self.at(self.now + length, SimEvent::PartitionsRecovered(replica, life));
+                    let incarnation = self.replicas[replica].incarnation();
+                    self.at(self.now + length, SimEvent::PartitionsRecovered(replica, incarnation));
                 }
             }
             Kind::SecondRecordFails => {}
@@ -49,14 +49,14 @@ impl Scheduler<'_> {
 
     /// Plans when a replica notices an outage of this length, and when it notices the end.
     fn notice(&mut self, replica: usize, length: u64) {
-        let life = self.replicas[replica].life();
+        let incarnation = self.replicas[replica].incarnation();
         let mut rng = self.plan.sim_rng.on(About::Breaker, [replica as u64, self.now]);
         let (opened, closed) = (rng.time(2_200, 5_000), rng.time(300, 3_000));
         if opened < length + closed {
-            self.at(self.now + opened, SimEvent::Connected(replica, life, false));
+            self.at(self.now + opened, SimEvent::Connected(replica, incarnation, false));
         }
         // Also sent if the breaker never opened: the machine must accept that.
-        self.at(self.now + length + closed, SimEvent::Connected(replica, life, true));
+        self.at(self.now + length + closed, SimEvent::Connected(replica, incarnation, true));
     }
 
     /// A breaker opens or closes.
@@ -78,12 +78,12 @@ impl Scheduler<'_> {
             return;
         }
         self.coverage.crashes += 1;
-        let life = self.replicas[replica].life();
-        let lucky = self.plan.sim_rng.on(About::Death, [replica as u64, life as u64, 1]).bool();
-        self.end(replica, life, lucky, pause);
+        let incarnation = self.replicas[replica].incarnation();
+        let lucky = self.plan.sim_rng.on(About::Death, [replica as u64, incarnation as u64, 1]).bool();
+        self.end(replica, incarnation, lucky, pause);
     }
 
-    fn end(&mut self, replica: usize, life: usize, lucky: bool, pause: u64) {
+    fn end(&mut self, replica: usize, incarnation: usize, lucky: bool, pause: u64) {
         self.note(|| format!("  r{replica} is gone"));
         let most = self.plan.journal;
         let there = &mut self.replicas[replica];
@@ -97,7 +97,7 @@ impl Scheduler<'_> {
                 self.oracle.settle(event);
             }
         }
-        self.lose_report(replica, life);
+        self.lose_report(replica, incarnation);
         self.disconnect(replica);
         self.at(self.now + pause, SimEvent::Start(replica));
     }
@@ -111,36 +111,36 @@ impl Scheduler<'_> {
         let there = &mut self.replicas[replica];
         let deadline = now + self.plan.allowance;
         there.current().draining = Some((now, pause));
-        let life = there.life();
+        let incarnation = there.incarnation();
         if let Some(machine) = &mut there.machine {
             machine.expire_deadlines(deadline);
         }
         for request in &mut self.oracle.requests {
-            if (request.replica, request.life) == (replica, life) {
+            if (request.replica, request.incarnation) == (replica, incarnation) {
                 request.deadline = request.deadline.min(deadline);
             }
         }
         self.execute(replica);
-        self.at(deadline + self.plan.lateness(), SimEvent::Leave(replica, life));
+        self.at(deadline + self.plan.lateness(), SimEvent::Leave(replica, incarnation));
     }
 
     /// A process that was asked to shut down ends, once the journal has the remaining events, or rejects them.
     pub(super) fn leave(&mut self, replica: usize) {
         let (now, plan) = (self.now, self.plan);
         let there = &mut self.replicas[replica];
-        let life = there.life();
+        let incarnation = there.incarnation();
         let (began, pause) = there.current().draining.unwrap_or_default();
         let Some(machine) = &mut there.machine else { return };
         let (waiting, (exposed, writing)) = (machine.waiting(), machine.not_durable());
         let tired = [Kind::DiskFails, Kind::DiskFull, Kind::DiskSlow];
         let tired = tired.iter().any(|kind| (began..=now).any(|at| plan.faulty(*kind, replica, at).is_some()));
         if writing > 0 && !tired {
-            return self.at(now + 20, SimEvent::Leave(replica, life));
+            return self.at(now + 20, SimEvent::Leave(replica, incarnation));
         }
         let narrow = plan.journal != usize::MAX;
         self.ensure(waiting == 0, || format!("r{replica} ends, and {waiting} still wait for their answers"));
         self.ensure(exposed == 0 || tired || narrow, || format!("r{replica} ends and takes {exposed} events along"));
-        self.end(replica, life, true, pause);
+        self.end(replica, incarnation, true, pause);
     }
 
     /// Starts a process with the entries of its journal.
@@ -149,19 +149,19 @@ impl Scheduler<'_> {
         if self.replicas[replica].machine.is_some() {
             return;
         }
-        let mut life = Incarnation::new(plan.events, plan.lanes);
+        let mut incarnation = Incarnation::new(plan.events, plan.lanes);
         let there = &mut self.replicas[replica];
         let mut machine = Machine::new(plan.limits, self.defect);
         let entries: Vec<_> = there.disk.entries.iter().map(|(seq, payload)| (*seq, *payload)).collect();
-        life.cluster = self.oracle.cluster;
+        incarnation.cluster = self.oracle.cluster;
         for (seq, payload) in &entries {
             let event = payload.spec.event;
-            life.seqs.push((*seq, event));
-            if life.has_accepted(event) {
+            incarnation.seqs.push((*seq, event));
+            if incarnation.has_accepted(event) {
                 continue;
             }
-            life.durable.push(*seq);
-            life.accept(event);
+            incarnation.durable.push(*seq);
+            incarnation.accept(event);
         }
         let recovered = |(seq, payload): &(Seq, Payload)| Recovered {
             seq: *seq,
@@ -171,7 +171,7 @@ impl Scheduler<'_> {
             bytes: payload.bytes(),
         };
         machine.recover(entries.iter().map(recovered).collect(), Seq(there.disk.next));
-        there.lives.push(life);
+        there.incarnations.push(incarnation);
         there.machine = Some(machine);
         self.look_at_the_recovered(replica);
         self.read_the_tail(replica);
@@ -181,8 +181,8 @@ impl Scheduler<'_> {
         let now = self.now;
         let closed = plan.faults.iter().filter(|fault| fault.kind == Kind::ClosedPartitions);
         for fault in closed.filter(|fault| (fault.at..fault.at + fault.length).contains(&now)) {
-            let life = self.replicas[replica].life();
-            self.at(fault.at + fault.length, SimEvent::PartitionsRecovered(replica, life));
+            let incarnation = self.replicas[replica].incarnation();
+            self.at(fault.at + fault.length, SimEvent::PartitionsRecovered(replica, incarnation));
         }
         self.execute(replica);
     }
@@ -204,8 +204,8 @@ impl Scheduler<'_> {
         let mut rng = self.plan.sim_rng.on(About::Held, [self.plan.faults[index].at, replica as u64]);
         let lanes = (0..self.plan.lanes).filter(|_| rng.bool()).collect();
         self.hold_lanes(replica, lanes);
-        let life = self.replicas[replica].life();
-        self.at(self.now + length, SimEvent::LanesReleased(replica, life));
+        let incarnation = self.replicas[replica].incarnation();
+        self.at(self.now + length, SimEvent::LanesReleased(replica, incarnation));
     }
 
     /// Another replica publishes these lanes first.

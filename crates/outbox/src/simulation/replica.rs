@@ -27,7 +27,7 @@ impl std::fmt::Debug for HandedOver {
 pub(super) struct Replica {
     /// `None` while there is no process.
     pub(super) machine: Option<Machine>,
-    pub(super) lives: Vec<Incarnation>,
+    pub(super) incarnations: Vec<Incarnation>,
     pub(super) disk: Disk,
     /// When the next tick is due.
     pub(super) tick_at: Option<Millis>,
@@ -37,22 +37,22 @@ pub(super) struct Replica {
 
 impl Replica {
     /// The number of the current or last incarnation.
-    pub(super) const fn life(&self) -> usize {
-        self.lives.len().saturating_sub(1)
+    pub(super) const fn incarnation(&self) -> usize {
+        self.incarnations.len().saturating_sub(1)
     }
 
-    pub(super) const fn is_alive(&self, life: usize) -> bool {
-        self.machine.is_some() && self.life() == life
+    pub(super) const fn is_alive(&self, incarnation: usize) -> bool {
+        self.machine.is_some() && self.incarnation() == incarnation
     }
 
     /// Returns true if it accepts callbacks.
     pub(super) fn accepts(&self) -> bool {
-        self.machine.is_some() && self.lives.last().is_some_and(|life| life.draining.is_none())
+        self.machine.is_some() && self.incarnations.last().is_some_and(|incarnation| incarnation.draining.is_none())
     }
 
     pub(super) fn current(&mut self) -> &mut Incarnation {
-        let life = self.life();
-        &mut self.lives[life]
+        let incarnation = self.incarnation();
+        &mut self.incarnations[incarnation]
     }
 }
 
@@ -67,8 +67,8 @@ impl Scheduler<'_> {
             }
             let mut rng = self.plan.sim_rng.on(About::Thread, [replica as u64, self.now, commands.len() as u64]);
             if rng.permille(self.plan.threads) {
-                let (life, later) = (self.replicas[replica].life(), self.now + rng.u64(0..=LATE));
-                self.at(later, SimEvent::Execute(replica, life, HandedOver(commands)));
+                let (incarnation, later) = (self.replicas[replica].incarnation(), self.now + rng.u64(0..=LATE));
+                self.at(later, SimEvent::Execute(replica, incarnation, HandedOver(commands)));
                 break;
             }
             self.carry_out(replica, commands);
@@ -152,13 +152,13 @@ impl Scheduler<'_> {
         match verdict {
             Verdict::Confirmed | Verdict::DeadLettered(_) => {
                 // Decided before it was known that another cluster answers.
-                let life = there.current();
-                let unnoticed = life.cluster < self.oracle.cluster || admitted_at <= life.noticed_at;
+                let incarnation = there.current();
+                let unnoticed = incarnation.cluster < self.oracle.cluster || admitted_at <= incarnation.noticed_at;
                 let former = (unnoticed || self.plan.threads > 0) && self.oracle.formerly[event];
                 let earned = self.oracle.earned(event, verdict) || former;
-                let life = there.current();
-                let said = if admitted_at > life.noticed_at || life.noticed_at == 0 {
-                    life.finals[event].replace(verdict)
+                let incarnation = there.current();
+                let said = if admitted_at > incarnation.noticed_at || incarnation.noticed_at == 0 {
+                    incarnation.finals[event].replace(verdict)
                 } else {
                     None
                 };
@@ -176,18 +176,18 @@ impl Scheduler<'_> {
                 let gone = there.machine.as_ref().is_none_or(|machine| !machine.has(super::payload::key(event)));
                 let before = admitted_at <= there.current().noticed_at;
                 let settled = self.oracle.formerly[event] && (gone || before);
-                let life = there.current();
-                let durable = life.durable.iter().any(|seq| life.event_at(*seq) == Some(event));
+                let incarnation = there.current();
+                let durable = incarnation.durable.iter().any(|seq| incarnation.event_at(*seq) == Some(event));
                 if !settled && (!is_discarded || durable) {
                     self.oracle.promise(event, replica);
                 }
                 self.ensure(kept || is_discarded, || format!("event {event} is answered as durable, and is not"));
             }
             Verdict::Overloaded if known.is_none() => {
-                let life = there.current();
-                let durable = life.durable.iter().any(|seq| life.event_at(*seq) == Some(event));
-                let (asked, is_discarded) = (life.requested[event], life.operator_touched[event]);
-                let excused = is_discarded || life.refused.contains(&event) || self.plan.threads > 0;
+                let incarnation = there.current();
+                let durable = incarnation.durable.iter().any(|seq| incarnation.event_at(*seq) == Some(event));
+                let (asked, is_discarded) = (incarnation.requested[event], incarnation.operator_touched[event]);
+                let excused = is_discarded || incarnation.refused.contains(&event) || self.plan.threads > 0;
                 self.ensure(!durable || excused, || format!("event {event} is durable, and answered as overloaded"));
                 self.ensure(asked || is_discarded, || format!("event {event} was never written before its deadline"));
             }
@@ -211,13 +211,13 @@ impl Scheduler<'_> {
 
     fn plan_tick(&mut self, replica: usize) {
         let there = &mut self.replicas[replica];
-        let life = there.life();
+        let incarnation = there.incarnation();
         let Some(due) = there.machine.as_ref().and_then(Machine::due) else { return };
         let due = due.max(self.now);
         let late = self.plan.sim_rng.number(About::Tick, due) % self.plan.tick;
         if there.tick_at.is_none_or(|at| at > due + late) {
             there.tick_at = Some(due + late);
-            self.at(due + late, SimEvent::Tick(replica, life));
+            self.at(due + late, SimEvent::Tick(replica, incarnation));
         }
     }
 }

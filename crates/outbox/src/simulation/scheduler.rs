@@ -180,43 +180,51 @@ impl<'a> Scheduler<'a> {
             SimEvent::Land(flight) => self.land(flight),
             SimEvent::Report(flight) => self.report(flight),
             SimEvent::Repeat(flight) => self.repeat(flight),
-            SimEvent::Commit(replica, life) => self.if_alive(replica, life, |world| world.commit(replica)),
-            SimEvent::CommitResult(replica, life, result) => {
-                self.if_alive(replica, life, |world| world.commit_result(replica, result))
+            SimEvent::Commit(replica, incarnation) => {
+                self.if_alive(replica, incarnation, |world| world.commit(replica))
             }
-            SimEvent::Read(replica, life, handle) => self.if_alive(replica, life, |world| world.read(replica, handle)),
-            SimEvent::Tick(replica, life) => self.if_alive(replica, life, |world| world.tick(replica)),
-            SimEvent::Execute(replica, life, handed) => {
-                self.if_alive(replica, life, |world| world.execute_late(replica, handed));
+            SimEvent::CommitResult(replica, incarnation, result) => {
+                self.if_alive(replica, incarnation, |world| world.commit_result(replica, result))
             }
-            SimEvent::Learn(replica, life, event) => self.if_alive(replica, life, |world| world.learn(replica, event)),
-            SimEvent::LearnRecord(replica, life, event, record) => {
-                self.if_alive(replica, life, |world| world.learn_record(replica, event, record));
+            SimEvent::Read(replica, incarnation, handle) => {
+                self.if_alive(replica, incarnation, |world| world.read(replica, handle))
             }
-            SimEvent::ClusterNoticed(replica, life) => {
-                self.if_alive(replica, life, |world| world.notice_cluster(replica));
+            SimEvent::Tick(replica, incarnation) => self.if_alive(replica, incarnation, |world| world.tick(replica)),
+            SimEvent::Execute(replica, incarnation, handed) => {
+                self.if_alive(replica, incarnation, |world| world.execute_late(replica, handed));
             }
-            SimEvent::LanesReleased(replica, life) => {
-                self.if_alive(replica, life, |world| world.hold_lanes(replica, Vec::new()));
+            SimEvent::Learn(replica, incarnation, event) => {
+                self.if_alive(replica, incarnation, |world| world.learn(replica, event))
             }
-            SimEvent::PartitionsRecovered(replica, life) => {
-                self.if_alive(replica, life, |world| world.partitions_recovered(replica));
+            SimEvent::LearnRecord(replica, incarnation, event, record) => {
+                self.if_alive(replica, incarnation, |world| world.learn_record(replica, event, record));
             }
-            SimEvent::Redriven(replica, life, event) => {
-                self.if_alive(replica, life, |world| world.redrive(replica, event));
+            SimEvent::Redriven(replica, incarnation, event) => {
+                self.if_alive(replica, incarnation, |world| world.redrive(replica, event));
             }
-            SimEvent::Release(replica, life) => self.if_alive(replica, life, |world| world.release(replica)),
-            SimEvent::Connected(replica, life, is) => {
-                self.if_alive(replica, life, |world| world.connected(replica, is));
+            SimEvent::ClusterNoticed(replica, incarnation) => {
+                self.if_alive(replica, incarnation, |world| world.notice_cluster(replica));
+            }
+            SimEvent::LanesReleased(replica, incarnation) => {
+                self.if_alive(replica, incarnation, |world| world.hold_lanes(replica, Vec::new()));
+            }
+            SimEvent::PartitionsRecovered(replica, incarnation) => {
+                self.if_alive(replica, incarnation, |world| world.partitions_recovered(replica));
+            }
+            SimEvent::Release(replica, incarnation) => {
+                self.if_alive(replica, incarnation, |world| world.release(replica))
+            }
+            SimEvent::Connected(replica, incarnation, is) => {
+                self.if_alive(replica, incarnation, |world| world.connected(replica, is));
             }
             SimEvent::Begin(fault) => self.begin(fault),
-            SimEvent::Leave(replica, life) => self.if_alive(replica, life, |world| world.leave(replica)),
+            SimEvent::Leave(replica, incarnation) => self.if_alive(replica, incarnation, |world| world.leave(replica)),
             SimEvent::Start(replica) => self.start(replica),
         }
     }
 
-    fn if_alive(&mut self, replica: usize, life: usize, what: impl FnOnce(&mut Self)) {
-        if self.replicas[replica].is_alive(life) {
+    fn if_alive(&mut self, replica: usize, incarnation: usize, what: impl FnOnce(&mut Self)) {
+        if self.replicas[replica].is_alive(incarnation) {
             what(self);
         }
     }

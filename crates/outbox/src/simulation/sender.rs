@@ -54,7 +54,7 @@ impl Scheduler<'_> {
         let (plan, now) = (self.plan, self.now);
         let request = self.oracle.requests.len();
         let events = self.senders[callback].rest.clone();
-        let life = self.replicas[replica].life();
+        let incarnation = self.replicas[replica].incarnation();
         let deadline = now + plan.answer;
         let specs = events.iter().map(|event| self.oracle.specs[*event]);
         let prompt = plan.faulty(Kind::ClosedPartitions, 0, now).is_some();
@@ -78,7 +78,7 @@ impl Scheduler<'_> {
             callback,
             attempt: self.senders[callback].attempt,
             replica,
-            life,
+            incarnation,
             known: known.collect(),
             events: events.clone(),
             admitted_at: now,
@@ -102,11 +102,11 @@ impl Scheduler<'_> {
         let mut fenced = Vec::new();
         for (event, what) in events.iter().zip(admitted) {
             let lane = self.oracle.specs[*event].lane;
-            let life = self.replicas[replica].current();
-            let said = life.finals[*event].filter(|_| !life.forgetful);
+            let incarnation = self.replicas[replica].current();
+            let said = incarnation.finals[*event].filter(|_| !incarnation.forgetful);
             match what {
                 Admitted::New => {
-                    life.accept(*event);
+                    incarnation.accept(*event);
                     self.ensure(said.is_none(), || format!("event {event} has a verdict, and is admitted as new"));
                     self.ensure(!fenced.contains(&lane), || format!("event {event} passes one that found no room"));
                 }
@@ -130,13 +130,13 @@ impl Scheduler<'_> {
             let there = &mut self.replicas[replica];
             let Some(machine) = &there.machine else { return };
             let found = machine.lane(lane_key(lane));
-            let sorted = !there.lives.last().is_some_and(|life| life.connected);
-            let life = there.current();
-            let old = std::mem::take(&mut life.order[lane]);
+            let sorted = !there.incarnations.last().is_some_and(|incarnation| incarnation.connected);
+            let incarnation = there.current();
+            let old = std::mem::take(&mut incarnation.order[lane]);
             let events: Vec<_> = found.iter().map(|(key, _, passable)| (number(*key), *passable)).collect();
-            life.order[lane] = events.iter().map(|(event, _)| *event).collect();
+            incarnation.order[lane] = events.iter().map(|(event, _)| *event).collect();
             let is_old = |event: &Number| old.contains(event) && !new.contains(event);
-            let kept: Vec<_> = life.order[lane].iter().copied().filter(is_old).collect();
+            let kept: Vec<_> = incarnation.order[lane].iter().copied().filter(is_old).collect();
             let before: Vec<_> = old.iter().copied().filter(|event| kept.contains(event)).collect();
             self.ensure(kept == before, || format!("the order changed from {before:?} to {kept:?}"));
             let time = |event: Number| self.oracle.specs[event].time;
@@ -156,14 +156,14 @@ impl Scheduler<'_> {
 
     /// A sender stops waiting.
     pub(super) fn hang_up(&mut self, request: usize) {
-        let SimRequest { callback, replica, life, attempt, id, answered, .. } = self.oracle.requests[request];
+        let SimRequest { callback, replica, incarnation, attempt, id, answered, .. } = self.oracle.requests[request];
         if self.senders[callback].waits != Some(request) {
             return;
         }
         self.senders[callback].waits = None;
         // Not every disconnect is noticed.
         let seen = self.plan.sim_rng.on(About::HangUp, [callback as u64, attempt as u64, 1]).permille(700);
-        if seen && !answered && self.replicas[replica].is_alive(life) {
+        if seen && !answered && self.replicas[replica].is_alive(incarnation) {
             self.oracle.requests[request].abandoned = true;
             if let (Some(machine), Some(id)) = (self.replicas[replica].machine.as_mut(), id) {
                 machine.cancel(id);

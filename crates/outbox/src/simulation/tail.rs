@@ -12,8 +12,8 @@ const SHORT_TAIL: usize = 2;
 impl Scheduler<'_> {
     /// Learns the content of the topics, as far as possible, and enables replay.
     pub(super) fn read_the_tail(&mut self, replica: usize) {
-        let life = self.replicas[replica].life();
-        let mut rng = self.plan.sim_rng.on(About::Tail, [replica as u64, life as u64]);
+        let incarnation = self.replicas[replica].incarnation();
+        let mut rng = self.plan.sim_rng.on(About::Tail, [replica as u64, incarnation as u64]);
         let begin = self.now + rng.time(50, 3_000);
         let topics = self.oracle.topics.clone();
         let seen = match rng.u8(0..4) {
@@ -22,14 +22,14 @@ impl Scheduler<'_> {
             _ => topics.len(),
         };
         for event in &topics[topics.len() - seen..] {
-            self.at(begin, SimEvent::Learn(replica, life, *event));
+            self.at(begin, SimEvent::Learn(replica, incarnation, *event));
         }
         if seen > 0 {
             for (event, record) in self.oracle.halves() {
-                self.at(begin, SimEvent::LearnRecord(replica, life, event, record));
+                self.at(begin, SimEvent::LearnRecord(replica, incarnation, event, record));
             }
         }
-        self.at(begin + 1, SimEvent::Release(replica, life));
+        self.at(begin + 1, SimEvent::Release(replica, incarnation));
     }
 
     /// A replica finds an event in a topic.

@@ -5,7 +5,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 
 use super::Creation;
+use crate::diagnosis::Diagnosis;
 use crate::kafka::admin::topics::{ExistingTopic, Leader, Settings, State, Unknown};
+use crate::telemetry::log_code::LogCode;
 
 #[allow(clippy::wildcard_enum_match_arm, reason = "librdkafka's list of errors grows")]
 pub(super) fn state(topic: &MetadataTopic) -> State {
@@ -114,5 +116,5 @@ pub(super) fn creation(code: Option<RDKafkaErrorCode>) -> Creation {
     };
     let forbidden =
         matches!(code, RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed);
-    Creation::Refused { problem: code.to_string(), remedy, forbidden }
+    Creation::Rejected { diagnosis: Diagnosis::new(LogCode::TopicNotCreated, code.to_string(), remedy), forbidden }
 }

@@ -44,8 +44,8 @@ pub fn idempotence(cluster: &Cluster, limit: Duration) -> Result<Idempotence, St
         if state.assigned.load(Ordering::Relaxed) {
             return Ok(Idempotence::Allowed);
         }
-        if let Some((_, words)) = producer.client().fatal_error() {
-            return Ok(Idempotence::NotAllowed(words));
+        if let Some((_, problem)) = producer.client().fatal_error() {
+            return Ok(Idempotence::NotAllowed(problem));
         }
     }
     Ok(Idempotence::Unknown)

@@ -35,7 +35,7 @@ pub fn differences(wanted: &WantedTopic, state: &State) -> Vec<Difference> {
     match state {
         State::Missing => vec![Difference::Missing],
         State::Hidden => vec![Difference::Hidden],
-        State::Unreadable(words) => vec![Difference::Unreadable(words.clone())],
+        State::Unreadable(problem) => vec![Difference::Unreadable(problem.clone())],
         State::Present(present) => present_differences(wanted, present),
     }
 }

@@ -84,7 +84,7 @@ impl fmt::Display for Difference {
         match self {
             Self::Missing => f.write_str("is missing, so its records cannot be published"),
             Self::Hidden => f.write_str("may not be seen by this user, and so not be written to"),
-            Self::Unreadable(words) => write!(f, "cannot be read ({words})"),
+            Self::Unreadable(problem) => write!(f, "cannot be read ({problem})"),
             Self::NoLeader(1) => f.write_str("has 1 partition without a leader, which accepts no record"),
             Self::NoLeader(count) => write!(f, "has {count} partitions without a leader, which accept no record"),
             Self::FewerPartitions { wanted, found } | Self::MorePartitions { wanted, found } => {

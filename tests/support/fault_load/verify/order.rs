@@ -4,21 +4,21 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::Facts;
-use crate::support::fault_load::ledger::Books;
+use crate::support::fault_load::ledger::LedgerSnapshot;
 use crate::support::fault_load::published::{Place, Published};
 
 /// The events that stand before one that they had to stand behind.
-pub(super) fn violations(books: &Books, facts: &[Facts], published: &Published) -> Vec<usize> {
+pub(super) fn violations(snapshot: &LedgerSnapshot, facts: &[Facts], published: &Published) -> Vec<usize> {
     let mut entities: BTreeMap<&str, Vec<(Place, usize)>> = BTreeMap::new();
-    for (event, sent) in books.events.iter().enumerate() {
+    for (event, sent) in snapshot.events.iter().enumerate() {
         if let Some(first) = published.copies.get(&sent.id).and_then(|copies| copies.first()) {
             entities.entry(&sent.entity).or_default().push((first.place, event));
         }
     }
-    entities.into_values().flat_map(|records| of_entity(records, books, facts)).collect()
+    entities.into_values().flat_map(|records| of_entity(records, snapshot, facts)).collect()
 }
 
-fn of_entity(mut records: Vec<(Place, usize)>, books: &Books, facts: &[Facts]) -> Vec<usize> {
+fn of_entity(mut records: Vec<(Place, usize)>, snapshot: &LedgerSnapshot, facts: &[Facts]) -> Vec<usize> {
     records.sort_unstable();
     let mut violations = Vec::new();
     // From the last record to the first: what stands behind must neither have been accepted before this one was sent,
@@ -26,7 +26,7 @@ fn of_entity(mut records: Vec<(Place, usize)>, books: &Books, facts: &[Facts]) -
     let mut accepted_behind = Duration::MAX;
     let mut first_behind: HashMap<usize, usize> = HashMap::new();
     for (_, event) in records.into_iter().rev() {
-        let in_its_callback = first_behind.entry(books.events[event].callback).or_insert(usize::MAX);
+        let in_its_callback = first_behind.entry(snapshot.events[event].callback).or_insert(usize::MAX);
         if accepted_behind < facts[event].first_sent || *in_its_callback < event {
             violations.push(event);
         }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::support::fault_load::ledger::Books;
+use crate::support::fault_load::ledger::LedgerSnapshot;
 
 /// How many events of a kind are told in full.
 const TOLD: usize = 5;
@@ -39,15 +39,15 @@ pub(crate) struct Report {
     pub(crate) remarks: Vec<String>,
     /// What a scenario finds wrong beyond that.
     pub(crate) complaints: Vec<String>,
-    books: Arc<Books>,
+    snapshot: Arc<LedgerSnapshot>,
 }
 
 impl Report {
-    pub(super) fn new(name: &str, books: Arc<Books>) -> Self {
+    pub(super) fn new(name: &str, snapshot: Arc<LedgerSnapshot>) -> Self {
         Self {
             name: name.to_owned(),
-            sent: books.events.len(),
-            callbacks: books.callbacks,
+            sent: snapshot.events.len(),
+            callbacks: snapshot.callbacks,
             on_kafka: 0,
             lost: Vec::new(),
             false_successes: Vec::new(),
@@ -63,13 +63,13 @@ impl Report {
             slowest: Duration::ZERO,
             remarks: Vec::new(),
             complaints: Vec::new(),
-            books,
+            snapshot,
         }
     }
 
     /// Demands that the fault was felt at all: a proof that met no trouble proves nothing.
     pub(crate) fn must_have_said(&mut self, names: &[&str]) {
-        let answers = self.books.answers();
+        let answers = self.snapshot.answers();
         if !names.iter().any(|name| answers.contains_key(*name)) {
             self.complaints.push(format!("the fault was not felt: none of {names:?} was ever said"));
         }
@@ -96,7 +96,7 @@ impl Report {
         for (what, events) in lists {
             if !events.is_empty() {
                 let told: Vec<_> =
-                    events.iter().take(TOLD).map(|event| format!("\n    {}", self.books.history(*event))).collect();
+                    events.iter().take(TOLD).map(|event| format!("\n    {}", self.snapshot.history(*event))).collect();
                 faults.push(format!("{} {what}:{}", events.len(), told.concat()));
             }
         }
@@ -130,7 +130,7 @@ impl fmt::Display for Report {
             self.refused,
             self.slowest.as_secs_f64(),
         )?;
-        let answers: Vec<_> = self.books.answers().iter().map(|(name, count)| format!("{name} {count}")).collect();
+        let answers: Vec<_> = self.snapshot.answers().iter().map(|(name, count)| format!("{name} {count}")).collect();
         write!(f, " [{}]", answers.join(", "))?;
         self.remarks.iter().try_for_each(|remark| write!(f, " [{remark}]"))
     }

@@ -5,10 +5,10 @@ use super::super::published::Place;
 use super::*;
 
 /// Events of one entity, each in its own callback, sent one after the other and answered so, a second each.
-fn books(said: &[End]) -> Arc<Books> {
+fn snapshot(said: &[End]) -> Arc<LedgerSnapshot> {
     let events = (0..said.len()).map(|number| sent(number, number)).collect();
     let contacts = said.iter().enumerate().map(|(event, end)| contact(&[event], event as u64, end.clone())).collect();
-    Arc::new(Books { events, contacts, callbacks: said.len() })
+    Arc::new(LedgerSnapshot { events, contacts, callbacks: said.len() })
 }
 
 fn sent(number: usize, callback: usize) -> Sent {
@@ -21,12 +21,12 @@ fn contact(events: &[usize], began: u64, end: End) -> Contact {
     Contact { events: events.to_vec(), began, ended: began + Duration::from_millis(900), ended_at, end }
 }
 
-fn answered(said: Said) -> End {
+fn answered(said: EventAnswer) -> End {
     End::Answered(vec![said])
 }
 
 fn success() -> End {
-    answered(Said::Success)
+    answered(EventAnswer::Success)
 }
 
 /// These events in this order, each appended half a second after it was sent.
@@ -40,20 +40,20 @@ fn on_kafka(numbers: &[usize]) -> Vec<(String, Stored)> {
     numbers.iter().enumerate().map(record).collect()
 }
 
-fn judged(books: &Arc<Books>, records: Vec<(String, Stored)>) -> Report {
-    verify("test", books, &Published::of(records), &Published::default())
+fn judged(snapshot: &Arc<LedgerSnapshot>, records: Vec<(String, Stored)>) -> Report {
+    verify("test", snapshot, &Published::of(records), &Published::default())
 }
 
 #[test]
 fn what_was_sent_answered_and_published_in_order_holds() {
-    let report = judged(&books(&[success(), success(), success()]), on_kafka(&[0, 1, 2]));
+    let report = judged(&snapshot(&[success(), success(), success()]), on_kafka(&[0, 1, 2]));
     assert_eq!(report.faults(), Vec::<String>::new());
     assert_eq!((report.sent, report.on_kafka, report.slowest), (3, 3, Duration::from_millis(900)));
 }
 
 #[test]
 fn a_success_without_a_record_is_lost_and_false() {
-    let report = judged(&books(&[success(), success()]), on_kafka(&[0]));
+    let report = judged(&snapshot(&[success(), success()]), on_kafka(&[0]));
     assert_eq!((&report.lost[..], &report.false_successes[..]), (&[1][..], &[1][..]));
 }
 
@@ -61,54 +61,54 @@ fn a_success_without_a_record_is_lost_and_false() {
 fn an_answer_before_the_record_is_a_false_success() {
     let mut records = on_kafka(&[0, 1]);
     records[1].1.appended = Some(1901);
-    let report = judged(&books(&[success(), success()]), records.clone());
+    let report = judged(&snapshot(&[success(), success()]), records.clone());
     assert_eq!((report.lost.len(), &report.false_successes[..]), (0, &[1][..]));
     records[1].1.appended = Some(1900);
-    assert!(judged(&books(&[success(), success()]), records).false_successes.is_empty());
+    assert!(judged(&snapshot(&[success(), success()]), records).false_successes.is_empty());
 }
 
 #[test]
 fn unanswered_events_are_due_and_overloaded_ones_are_not() {
-    for end in [answered(Said::NotConfirmed), End::Cut("cut off"), End::Refused(503, "draining".to_owned())] {
-        assert_eq!(judged(&books(&[success(), end]), on_kafka(&[0])).lost, [1]);
+    for end in [answered(EventAnswer::NotConfirmed), End::Cut("cut off"), End::Refused(503, "draining".to_owned())] {
+        assert_eq!(judged(&snapshot(&[success(), end]), on_kafka(&[0])).lost, [1]);
     }
-    for end in [answered(Said::Overloaded), End::Refused(503, "overloaded".to_owned())] {
-        let report = judged(&books(&[success(), end]), on_kafka(&[0]));
+    for end in [answered(EventAnswer::Overloaded), End::Refused(503, "overloaded".to_owned())] {
+        let report = judged(&snapshot(&[success(), end]), on_kafka(&[0]));
         assert_eq!((report.lost.len(), report.refused), (0, 1));
     }
-    let mut books = books(&[answered(Said::NotConfirmed)]);
-    Arc::get_mut(&mut books).unwrap().contacts.push(contact(&[0], 2, answered(Said::Overloaded)));
-    assert_eq!(judged(&books, Vec::new()).lost, [0], "accepted once is accepted for ever");
+    let mut snapshot = snapshot(&[answered(EventAnswer::NotConfirmed)]);
+    Arc::get_mut(&mut snapshot).unwrap().contacts.push(contact(&[0], 2, answered(EventAnswer::Overloaded)));
+    assert_eq!(judged(&snapshot, Vec::new()).lost, [0], "accepted once is accepted for ever");
 }
 
 #[test]
 fn an_event_before_an_earlier_accepted_one_is_out_of_order() {
-    let unconfirmed = answered(Said::NotConfirmed);
-    let report = judged(&books(&[unconfirmed.clone(), unconfirmed.clone(), success()]), on_kafka(&[0, 2, 1]));
+    let unconfirmed = answered(EventAnswer::NotConfirmed);
+    let report = judged(&snapshot(&[unconfirmed.clone(), unconfirmed.clone(), success()]), on_kafka(&[0, 2, 1]));
     assert_eq!(report.disorder, [2]);
-    for end in [answered(Said::Overloaded), End::Cut("cut off"), End::Refused(503, "draining".to_owned())] {
-        let report = judged(&books(&[unconfirmed.clone(), end, success()]), on_kafka(&[0, 2, 1]));
+    for end in [answered(EventAnswer::Overloaded), End::Cut("cut off"), End::Refused(503, "draining".to_owned())] {
+        let report = judged(&snapshot(&[unconfirmed.clone(), end, success()]), on_kafka(&[0, 2, 1]));
         assert!(report.disorder.is_empty(), "what was not accepted may be overtaken");
     }
 }
 
 #[test]
 fn what_was_sent_before_the_other_was_answered_may_overtake_it() {
-    let mut books = books(&[success(), success()]);
-    Arc::get_mut(&mut books).unwrap().contacts[1].began = Duration::from_millis(800);
-    assert!(judged(&books, on_kafka(&[1, 0])).disorder.is_empty());
-    Arc::get_mut(&mut books).unwrap().contacts[1].began = Duration::from_millis(901);
-    assert_eq!(judged(&books, on_kafka(&[1, 0])).disorder, [1]);
+    let mut snapshot = snapshot(&[success(), success()]);
+    Arc::get_mut(&mut snapshot).unwrap().contacts[1].began = Duration::from_millis(800);
+    assert!(judged(&snapshot, on_kafka(&[1, 0])).disorder.is_empty());
+    Arc::get_mut(&mut snapshot).unwrap().contacts[1].began = Duration::from_millis(901);
+    assert_eq!(judged(&snapshot, on_kafka(&[1, 0])).disorder, [1]);
 }
 
 #[test]
 fn events_of_an_entity_keep_order_after_a_rejection() {
-    let first = contact(&[0, 1], 0, End::Answered(vec![Said::Overloaded, Said::NotConfirmed]));
-    let second = contact(&[0, 1], 2, End::Answered(vec![Said::Success, Said::Success]));
-    let books = Books { events: vec![sent(0, 0), sent(1, 0)], contacts: vec![first, second], callbacks: 1 };
-    let books = Arc::new(books);
-    assert_eq!(judged(&books, on_kafka(&[1, 0])).disorder, [1]);
-    assert!(judged(&books, on_kafka(&[0, 1])).disorder.is_empty());
+    let first = contact(&[0, 1], 0, End::Answered(vec![EventAnswer::Overloaded, EventAnswer::NotConfirmed]));
+    let second = contact(&[0, 1], 2, End::Answered(vec![EventAnswer::Success, EventAnswer::Success]));
+    let snapshot = LedgerSnapshot { events: vec![sent(0, 0), sent(1, 0)], contacts: vec![first, second], callbacks: 1 };
+    let snapshot = Arc::new(snapshot);
+    assert_eq!(judged(&snapshot, on_kafka(&[1, 0])).disorder, [1]);
+    assert!(judged(&snapshot, on_kafka(&[0, 1])).disorder.is_empty());
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn duplicates_are_counted_and_only_the_first_has_an_order() {
     let twice = |digest| {
         let mut records = on_kafka(&[0, 1, 0]);
         records[2].1.digest = digest;
-        judged(&books(&[success(), success()]), records)
+        judged(&snapshot(&[success(), success()]), records)
     };
     let report = twice(7);
     assert_eq!((report.duplicates, report.faults()), (1, Vec::new()));
@@ -128,28 +128,30 @@ fn another_key_or_number_than_was_sent_is_a_distortion() {
     for change in [|stored: &mut Stored| stored.number = Some(9), |stored: &mut Stored| stored.key.push('x')] {
         let mut records = on_kafka(&[0]);
         change(&mut records[0].1);
-        assert_eq!(judged(&books(&[success()]), records).distorted, [0]);
+        assert_eq!(judged(&snapshot(&[success()]), records).distorted, [0]);
     }
 }
 
 #[test]
 fn an_answer_too_late_or_one_that_nothing_calls_for_is_a_fault() {
-    assert_eq!(judged(&books(&[End::TooLate]), on_kafka(&[0])).late, 1);
-    for end in [answered(Said::Skipped), answered(Said::Nonsense), End::Refused(401, "bad_signature".to_owned())] {
-        assert_eq!(judged(&books(&[end]), on_kafka(&[0])).unexpected, [0]);
+    assert_eq!(judged(&snapshot(&[End::TooLate]), on_kafka(&[0])).late, 1);
+    for end in
+        [answered(EventAnswer::Skipped), answered(EventAnswer::Nonsense), End::Refused(401, "bad_signature".to_owned())]
+    {
+        assert_eq!(judged(&snapshot(&[end]), on_kafka(&[0])).unexpected, [0]);
     }
 }
 
 #[test]
 fn what_kafka_showed_and_has_no_more_is_told() {
     let along = Published::of(on_kafka(&[0, 1]));
-    let report = verify("test", &books(&[success()]), &Published::of(on_kafka(&[0])), &along);
+    let report = verify("test", &snapshot(&[success()]), &Published::of(on_kafka(&[0])), &along);
     assert_eq!(report.forgotten, 1);
 }
 
 #[test]
 fn a_fault_that_was_not_felt_is_a_complaint() {
-    let mut report = judged(&books(&[success()]), on_kafka(&[0]));
+    let mut report = judged(&snapshot(&[success()]), on_kafka(&[0]));
     report.must_have_said(&["success"]);
     assert!(report.faults().is_empty());
     report.must_have_said(&["overloaded", "not_confirmed"]);

@@ -1,0 +1,135 @@
+//! Any history of events gives what the model gives.
+
+use idaas_state::{Entity, Event, Time};
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+
+use crate::folded::Folded;
+use crate::model::{Model, assert_equal};
+
+fn value() -> impl Strategy<Value = Value> {
+    prop_oneof![Just(Value::Null), (0..3_u8).prop_map(|number| json!(format!("v{number}"))), Just(json!([]))]
+}
+
+fn list() -> impl Strategy<Value = Value> {
+    prop::collection::btree_set(0..5_u8, 0..4)
+        .prop_map(|ids| ids.iter().map(|id| json!({"id": format!("m{id}")})).collect())
+}
+
+fn fields() -> impl Strategy<Value = Map<String, Value>> {
+    let flat = prop::collection::btree_map(prop::sample::select(vec!["username", "status", "name"]), value(), 0..3);
+    let inner = prop::collection::btree_map(prop::sample::select(vec!["region", "number"]), value(), 1..3);
+    let lists = (prop::option::of(list()), prop::option::of(list()), prop::option::of(list()));
+    (flat, prop::option::of(inner), lists).prop_map(|(flat, phone, (members, added, removed))| {
+        let mut fields: Map<_, _> = flat.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        fields.insert("id".to_owned(), json!("x"));
+        let phone = phone.map(|phone| phone.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
+        for (name, value) in
+            [("phone", phone), ("members", members), ("addedMembers", added), ("removedMembers", removed)]
+        {
+            fields.extend(value.map(|value| (name.to_owned(), value)));
+        }
+        fields
+    })
+}
+
+fn event(entity: Entity) -> impl Strategy<Value = Event> {
+    let actions =
+        ["created", "updated", "deleted", "enabled", "disabled", "snapshot", "member_added", "member_removed"];
+    let additional = prop::collection::btree_map(prop::sample::select(vec!["a", "b"]), value(), 0..2);
+    (prop::sample::select(actions.to_vec()), 0..12_i64, fields(), additional).prop_map(
+        move |(action, time, mut fields, additional)| {
+            if !entity.has_members() {
+                fields.retain(|name, _| !name.to_lowercase().ends_with("members"));
+            }
+            Event {
+                entity,
+                id: "x".to_owned(),
+                action: action.to_owned(),
+                time: Time::from_millis(time * 1000),
+                recorded: Time::from_millis(0),
+                event_id: format!("e{time}"),
+                event_type: "t".to_owned(),
+                application_id: "a".to_owned(),
+                instance_id: "i".to_owned(),
+                fields,
+                additional: additional.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            }
+        },
+    )
+}
+
+/// Events, some of them again at other places.
+fn history() -> impl Strategy<Value = Vec<Event>> {
+    let entity = prop::sample::select(vec![Entity::User, Entity::OrganizationalUnit, Entity::Group]);
+    entity.prop_flat_map(|entity| {
+        let again = prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 0..6);
+        (prop::collection::vec(event(entity), 1..14), again).prop_map(|(mut events, again)| {
+            for (from, to) in again {
+                let event = events[from.index(events.len())].clone();
+                events.insert(to.index(events.len() + 1), event);
+            }
+            events
+        })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn any_history_gives_what_the_model_gives(events in history()) {
+        let (mut folded, mut model) = (Folded::default(), Model::default());
+        for event in &events {
+            folded.apply(event);
+            model.apply(event);
+            assert_equal(&folded, &model);
+        }
+    }
+
+    #[test]
+    fn a_suffix_applied_again_changes_nothing(events in history(), from in any::<prop::sample::Index>()) {
+        let mut folded = Folded::default();
+        for event in &events {
+            folded.apply(event);
+        }
+        let before = folded.value();
+        for event in &events[from.index(events.len())..] {
+            folded.apply(event);
+        }
+        let mut after = folded.value();
+        // Of events with equal times, the last one that changed something is the newest.
+        if let (Some(before), Some(after)) = (&before, &mut after) {
+            for name in ["lastEventId", "lastAction", "lastSnapshotTime"] {
+                match before["state"].get(name) {
+                    Some(value) => after["state"][name] = value.clone(),
+                    None => drop(after["state"].as_object_mut().unwrap().remove(name)),
+                }
+            }
+        }
+        prop_assert_eq!(before, after);
+    }
+
+    #[test]
+    fn an_event_that_comes_twice_in_a_row_changes_nothing(events in history()) {
+        let mut folded = Folded::default();
+        for event in &events {
+            folded.apply(event);
+            prop_assert!(!folded.apply(event), "{:?}", event);
+        }
+    }
+
+    #[test]
+    fn times_never_go_back(events in history()) {
+        let mut folded = Folded::default();
+        for event in &events {
+            let before = folded.clone();
+            folded.apply(event);
+            let (Some(before), Some(after)) = (before.live(), folded.live()) else { continue };
+            prop_assert!(after.last.time >= before.last.time);
+            for (path, field) in &before.fields {
+                prop_assert!(after.fields[path].time >= field.time);
+            }
+        }
+    }
+}
