@@ -45,7 +45,7 @@ fn entry(seq: u64, size: usize) -> Entry {
         key: EventKey::of("app_x", &id),
         lane: LaneKey::of("idaas.user.v1", &user),
         event_id: id,
-        sent_id: true,
+        id_provided: true,
         application: "workforce".to_owned(),
         accepted_at: 1_000_000,
         event_time: None,

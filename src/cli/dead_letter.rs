@@ -27,10 +27,10 @@ use crate::service::wiring;
 use crate::terminal::{BAD, HEADING, PLAIN, QUIET, Style, columns, cut, entry, stdout, styled};
 
 /// Maximum time for reading the topics.
-const LIMIT: Duration = Duration::from_secs(60);
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Number of the newest records per partition that are searched for an id.
-const SEARCHED: u32 = 100_000;
+const MAX_SEARCHED: u32 = 100_000;
 
 /// Show events that became dead letters, and publish them again
 #[derive(Args)]
@@ -130,7 +130,7 @@ fn list(config: &Config, count: u32, json: bool, call: &Call<'_>) -> Exit {
 
 fn show(config: &Config, id: &str, (reveal, json): (bool, bool), call: &Call<'_>) -> Exit {
     let mut newest: Option<TopicRecord> = None;
-    let scanned = read(config, SEARCHED, |seen| {
+    let scanned = read(config, MAX_SEARCHED, |seen| {
         let is_newer = newest.as_ref().is_none_or(|known| known.timestamp <= seen.timestamp);
         if is_newer && line::event_id(&seen).as_deref() == Some(id) {
             newest = Some(seen);
@@ -141,7 +141,7 @@ fn show(config: &Config, id: &str, (reveal, json): (bool, bool), call: &Call<'_>
         Err(exit) => return exit,
     };
     let Some(seen) = newest else {
-        let most = grouped(u64::from(SEARCHED));
+        let most = grouped(u64::from(MAX_SEARCHED));
         unread(&scanned, call);
         return fail(
             format_args!("{id} is not among the newest {most} dead letters of each partition"),
@@ -223,7 +223,7 @@ fn compact(seen: &TopicRecord) -> Vec<(Style, String)> {
 fn read(config: &Config, newest: u32, mut each: impl FnMut(TopicRecord)) -> Result<Scanned, Exit> {
     let topics = TopicSettings::of(config).topics.into_iter().filter(|topic| topic.entity == Entity::DeadLetter);
     let topics: Vec<_> = topics.map(|topic| topic.name).collect();
-    let scanned = scan(&wiring::cluster(config), &topics, Range::Newest(newest), LIMIT, |seen| {
+    let scanned = scan(&wiring::cluster(config), &topics, Range::Newest(newest), READ_TIMEOUT, |seen| {
         each(seen);
         true
     });

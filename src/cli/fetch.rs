@@ -25,7 +25,7 @@ use idaas_callback::timestamp::rfc3339;
 /// Maximum number of problems shown; more would only scroll.
 const MAX_PROBLEMS: usize = 10;
 /// Maximum length of the name of a run, in bytes.
-const MAX_RUN: usize = 100;
+const MAX_RUN_NAME_LENGTH: usize = 100;
 
 /// Read the directory from IDaaS and publish it as snapshot records
 ///
@@ -73,8 +73,8 @@ pub struct FetchArguments {
 }
 
 fn run_name(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.len() > MAX_RUN || text.chars().any(char::is_control) {
-        return Err(format!("must have 1 to {MAX_RUN} characters"));
+    if text.is_empty() || text.len() > MAX_RUN_NAME_LENGTH || text.chars().any(char::is_control) {
+        return Err(format!("must have 1 to {MAX_RUN_NAME_LENGTH} characters"));
     }
     Ok(text.to_owned())
 }

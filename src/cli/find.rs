@@ -27,7 +27,7 @@ use crate::terminal::stdout;
 use idaas_callback::jose::jwe::ContentKey;
 
 /// Maximum time for reading the topics.
-const LIMIT: Duration = Duration::from_secs(600);
+const READ_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Find an event, or the events of an entity
 #[derive(Args)]
@@ -119,7 +119,7 @@ pub fn run(arguments: &FindArguments) -> Exit {
     let since =
         since.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
     let mut written = Ok(());
-    let scanned = scan(&wiring::cluster(&config), &topics, Range::Since(since), LIMIT, |seen| {
+    let scanned = scan(&wiring::cluster(&config), &topics, Range::Since(since), READ_TIMEOUT, |seen| {
         if is_about(&seen, &arguments.id, &config.journal.keys) {
             places.records += 1;
             if is_dead_letter(&seen) {

@@ -25,7 +25,7 @@ use crate::telemetry::state::StateMetrics;
 const CREATION_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Maximum time to wait for blocking tasks at the end.
-const LAST_TASKS: Duration = Duration::from_millis(200);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Maintain the state topics: the current state of each user, organizational unit and group
 #[derive(Args)]
@@ -73,7 +73,7 @@ pub fn run(arguments: &MaterializeArguments) -> Exit {
         }
     };
     let exit = work(&runtime, materializer, || serve_state(listener, health));
-    runtime.shutdown_timeout(LAST_TASKS);
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     exit
 }
 
@@ -94,7 +94,7 @@ fn work(runtime: &Runtime, materializer: Materializer, serve: impl FnOnce() -> s
                 ended = &mut work => break ended,
                 order = orders.recv() => match order {
                     Some(ControlMessage::Reload) => tracing::info!(code = LogCode::NotReloaded.as_str(), "restart to change the configuration"),
-                    Some(ControlMessage::End) | None => {
+                    Some(ControlMessage::Shutdown) | None => {
                         tracing::info!(code = LogCode::Draining.as_str(), "the current transaction is finished");
                         stop.request();
                         break (&mut work).await;
@@ -123,7 +123,7 @@ fn create_topics(config: &Config) {
             Creation::Created => {
                 tracing::info!(code = LogCode::TopicCreated.as_str(), topic = wanted.name, "the topic was created")
             }
-            Creation::WasThere => {}
+            Creation::AlreadyExists => {}
             Creation::Rejected { diagnosis, .. } => {
                 tracing::warn!(code = LogCode::TopicNotCreated.as_str(), topic = wanted.name, "{diagnosis}");
             }

@@ -20,7 +20,7 @@ use crate::service::wiring;
 use crate::terminal::stdout;
 
 /// Maximum time for reading the topics.
-const LIMIT: Duration = Duration::from_secs(3600);
+const READ_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Report the full pushes on the topics: what was new, changed, unchanged and not mentioned
 #[derive(Args)]
@@ -64,12 +64,12 @@ pub fn run(arguments: &PushReportArguments) -> Exit {
     let events: Vec<_> = pairs.iter().map(|pair| pair.events.clone()).collect();
     let states: Vec<_> = pairs.iter().map(|pair| pair.states.clone()).collect();
     let mut folder = Folder::new(pairs);
-    let read = scan(&cluster, &events, Range::Since(0), LIMIT, |seen| {
+    let read = scan(&cluster, &events, Range::Since(0), READ_TIMEOUT, |seen| {
         folder.event(&seen);
         true
     });
     let read = read.and_then(|events| {
-        let states = scan(&cluster, &states, Range::Since(0), LIMIT, |seen| {
+        let states = scan(&cluster, &states, Range::Since(0), READ_TIMEOUT, |seen| {
             folder.state(&seen);
             true
         })?;

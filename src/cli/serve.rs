@@ -13,7 +13,7 @@ use crate::telemetry::log_code::LogCode;
 use crate::telemetry::logs::{self, Format};
 
 /// Maximum time to wait for blocking tasks at the end.
-const LAST_TASKS: Duration = Duration::from_millis(200);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Run the service until SIGTERM or SIGINT, then drain
 #[derive(Args)]
@@ -39,7 +39,7 @@ pub fn run(arguments: &ServeArguments) -> Exit {
     let Some(runtime) = runtime() else { return Exit::Failed };
     let exit = serve(&runtime, &arguments.config, config);
     // A name lookup or a disk that hangs does not delay the exit, because everything important is closed by now.
-    runtime.shutdown_timeout(LAST_TASKS);
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     exit
 }
 

@@ -86,7 +86,7 @@ fn observe_and_create(
         let name = &wanted.name;
         let _ = match creation {
             Creation::Created => writeln!(out, "{} {name}", styled(GOOD, "created")),
-            Creation::WasThere => writeln!(out, "{} {name}: it is there by now", styled(QUIET, "skipped")),
+            Creation::AlreadyExists => writeln!(out, "{} {name}: it is there by now", styled(QUIET, "skipped")),
             Creation::Rejected { diagnosis: Diagnosis { problem, remedy, .. }, .. } => {
                 let remedy = fix_line("fix", remedy.unwrap_or_default());
                 writeln!(out, "{} {name}: {problem}\n{remedy}", styled(BAD, "not created"))

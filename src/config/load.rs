@@ -7,7 +7,7 @@ use super::{Config, NamedFile, Sources};
 use crate::diagnosis::{Diagnosis, misconfigured};
 
 /// The key of the configuration file itself in [`NamedFile`].
-const OWN_KEY: &str = "--config";
+const CONFIG_FILE_KEY: &str = "--config";
 
 impl Config {
     /// Reads the configuration file at `path`, with the process's environment.
@@ -15,13 +15,13 @@ impl Config {
     /// # Errors
     /// All faults, or a single one if the file cannot be read.
     pub fn load(path: &Path) -> Result<Self, Vec<Diagnosis>> {
-        Self::load_naming(path).0
+        Self::load_with_files(path).0
     }
 
     /// Like [`Config::load`]. Also returns the files that determine the result, including the configuration file. If
     /// there are faults, a change of one of these files can fix them.
-    pub fn load_naming(path: &Path) -> (Result<Self, Vec<Diagnosis>>, Vec<NamedFile>) {
-        let own = |content: Option<&[u8]>| NamedFile::new(OWN_KEY.to_owned(), path.to_owned(), content);
+    pub fn load_with_files(path: &Path) -> (Result<Self, Vec<Diagnosis>>, Vec<NamedFile>) {
+        let own = |content: Option<&[u8]>| NamedFile::new(CONFIG_FILE_KEY.to_owned(), path.to_owned(), content);
         let text = match std::fs::read(path) {
             Ok(text) => text,
             Err(error) => return (Err(vec![unreadable(path, error.kind())]), vec![own(None)]),
@@ -38,7 +38,7 @@ impl Config {
             variables: variables.collect(),
             read: &|path| std::fs::read(path),
         };
-        let (mut parsed, mut files) = Self::parse_naming(&text, &around);
+        let (mut parsed, mut files) = Self::parse_with_files(&text, &around);
         files.push(own);
         if let Ok(config) = &mut parsed {
             config.files.clone_from(&files);

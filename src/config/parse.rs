@@ -30,11 +30,11 @@ impl Config {
     /// # Errors
     /// All faults, in the order of the sections. If the text is not valid TOML, only the syntax errors.
     pub fn parse(text: &str, around: &Sources<'_>) -> Result<Self, Vec<Diagnosis>> {
-        Self::parse_naming(text, around).0
+        Self::parse_with_files(text, around).0
     }
 
     /// Like [`Config::parse`]. Also returns the files that were named, even if there are faults.
-    pub(super) fn parse_naming(text: &str, around: &Sources<'_>) -> (Result<Self, Vec<Diagnosis>>, Vec<NamedFile>) {
+    pub(super) fn parse_with_files(text: &str, around: &Sources<'_>) -> (Result<Self, Vec<Diagnosis>>, Vec<NamedFile>) {
         let around = ConfigFiles::new(around);
         let mut parsed = Self::parse_around(text, &around);
         let files = around.into_named();

@@ -18,7 +18,7 @@ const FORMS: &str = "write { file = \"…\" } or { env = \"…\" }";
 /// Reads a secret text. Removes a byte-order mark and the last line ending, which editors and `echo` write into files.
 pub(super) fn text(reading: &mut Diagnostics<'_>, given: &RawValue) -> Result<Secret<String>, Diagnosis> {
     let secret = match &given.raw {
-        Raw::Table(entries) => referred(reading, entries)?,
+        Raw::Table(entries) => read_reference(reading, entries)?,
         Raw::Variable(text) => Zeroizing::new(text.clone()),
         Raw::Plain(toml::Value::String(text)) => {
             let remedy = "move it out and write { file = \"…\" }";
@@ -39,7 +39,7 @@ pub(super) fn is_reference(entries: &Entries) -> bool {
     entries.len() == 1 && (entries.contains_key("file") || entries.contains_key("env"))
 }
 
-fn referred(reading: &mut Diagnostics<'_>, entries: &Entries) -> Result<Zeroizing<String>, Diagnosis> {
+fn read_reference(reading: &mut Diagnostics<'_>, entries: &Entries) -> Result<Zeroizing<String>, Diagnosis> {
     let mut entries = entries.iter();
     match (entries.next(), entries.next()) {
         (Some((form, given)), None) if form == "file" => {

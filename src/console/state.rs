@@ -21,7 +21,7 @@ use crate::telemetry::pushes::Push;
 const MAX_READ: usize = 1000;
 
 /// Maximum number of applications without public keys that are shown besides the busiest ones.
-const MAX_LACKING: usize = 10;
+const MAX_WITHOUT_KEYS: usize = 10;
 
 /// A snapshot of the service. Times are milliseconds since 1970; ages are milliseconds.
 #[derive(Clone, Serialize)]
@@ -206,8 +206,8 @@ fn applications(app_state: &AppState, traffic: &Traffic) -> ApplicationsState {
     let lacking: Vec<&str> =
         by_name.iter().filter(|(_, application)| application.keys.key_count() == 0).map(|(name, _)| *name).collect();
     let busiest = traffic.busiest();
-    let named = busiest.iter().map(|name| &**name).chain(lacking.iter().copied().take(MAX_LACKING));
-    let limit = MAX_SHOWN.max(busiest.len() + lacking.len().min(MAX_LACKING));
+    let named = busiest.iter().map(|name| &**name).chain(lacking.iter().copied().take(MAX_WITHOUT_KEYS));
+    let limit = MAX_SHOWN.max(busiest.len() + lacking.len().min(MAX_WITHOUT_KEYS));
     let all = named.chain(by_name.keys().copied());
     let mut seen = BTreeSet::new();
     let rows = all

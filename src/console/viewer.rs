@@ -59,7 +59,7 @@ impl Viewer {
     /// returns a comment. Returns `None` once the console is closed.
     pub async fn next(&mut self, limit: Duration) -> Option<String> {
         loop {
-            let text = self.unseen()?;
+            let text = self.new_messages()?;
             if !text.is_empty() {
                 return Some(text);
             }
@@ -71,7 +71,7 @@ impl Viewer {
         }
     }
 
-    fn unseen(&mut self) -> Option<String> {
+    fn new_messages(&mut self) -> Option<String> {
         let messages = self.messages.borrow_and_update();
         if messages.closed {
             return None;

@@ -98,9 +98,10 @@ impl EventPublication {
 
     /// Restores the publication from a journal entry.
     pub(super) fn from_entry(entry: Entry, source: Arc<EventSource>, trace: Option<EventContext>) -> Self {
-        let Entry { key, lane, event_id, sent_id, event_time, verdict, record, credential, dead_letter_source, .. } =
-            entry;
-        let id = if sent_id { EventId::Provided(event_id) } else { EventId::Generated(event_id) };
+        let Entry {
+            key, lane, event_id, id_provided, event_time, verdict, record, credential, dead_letter_source, ..
+        } = entry;
+        let id = if id_provided { EventId::Provided(event_id) } else { EventId::Generated(event_id) };
         Self {
             key,
             lane,
@@ -123,7 +124,7 @@ impl EventPublication {
             key: self.key,
             lane: self.lane,
             event_id: self.id.text().to_owned(),
-            sent_id: matches!(self.id, EventId::Provided(_)),
+            id_provided: matches!(self.id, EventId::Provided(_)),
             application: self.source.name.clone(),
             accepted_at: self.record.timestamp,
             event_time: self.event_time,

@@ -124,7 +124,7 @@ impl Environment {
         let Self { records, counts, service, orders, broker, .. } = self;
         drop((records, counts));
         // Both fail only if the service has already ended.
-        let _ = orders.send(ControlMessage::End);
+        let _ = orders.send(ControlMessage::Shutdown);
         let _ = service.await;
         // Dropping the broker joins a thread, which blocks.
         let _ = tokio::task::spawn_blocking(move || drop(broker)).await;
@@ -226,7 +226,7 @@ fn make_missing(cluster: &Cluster, mut plan: TopicSettings) -> Result<(), DemoFa
     }
     for (wanted, creation) in missing.iter().zip(administrator.create(&missing, CLUSTER).map_err(failed)?) {
         match creation {
-            Creation::Created | Creation::WasThere => {}
+            Creation::Created | Creation::AlreadyExists => {}
             Creation::Rejected { diagnosis, .. } => {
                 let diagnosis = diagnosis.context(format_args!("{} cannot be created", wanted.name));
                 return Err(DemoFault::Diagnosed(vec![diagnosis]));

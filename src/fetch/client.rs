@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::answers::{Meaning, Rejection, meaning};
 use super::calls::{Call, segment};
 use super::fault::{ApiFault, Cause};
-use super::schedule::{Backoff, Pace, Token, read_at, retry_after};
+use super::schedule::{Backoff, RateLimiter, Token, read_at, retry_after};
 use crate::config::Fetch;
 use crate::http_client::{HttpClient, HttpFault, HttpResponse, Proxy, Settings, Url};
 use crate::secret::Secret;
@@ -70,7 +70,7 @@ pub struct Client {
     settings: ClientSettings,
     base: String,
     token: Option<Token>,
-    pace: Pace,
+    pace: RateLimiter,
     requests: u64,
     notify: Notify,
 }
@@ -107,7 +107,7 @@ impl Client {
         })?;
         let (instance, application) = (segment(&settings.instance_id), segment(&settings.application_id));
         let base = format!("{}/v2/{instance}/{application}", settings.fetch.endpoint);
-        let pace = Pace::new(settings.fetch.requests_per_second);
+        let pace = RateLimiter::new(settings.fetch.requests_per_second);
         Ok(Self { http, settings, base, token: None, pace, requests: 0, notify })
     }
 
@@ -140,7 +140,7 @@ impl Client {
             let authorization = Secret::new(["Bearer ", token.expose().as_str()].concat());
             let headers = [("accept", "application/json"), ("authorization", authorization.expose().as_str())];
             let response = self.http.get(&url, &headers, MAX_BODY).await;
-            match judge(response, call.entity()) {
+            match classify(response, call.entity()) {
                 Attempt::Answered(response) => {
                     let read_at = read_at(sent, response.header("date"), began.elapsed());
                     return Ok(Answer { body: response.body, read_at });
@@ -174,7 +174,7 @@ impl Client {
                 ("client_secret", client_secret.expose().as_str()),
             ];
             let response = self.http.post_form(&url, &form, &[("accept", "application/json")], MAX_BODY).await;
-            match judge(response, None) {
+            match classify(response, None) {
                 Attempt::Answered(response) => {
                     let answer: TokenAnswer =
                         serde_json::from_slice(&response.body).map_err(|_| fault(Cause::Malformed))?;
@@ -214,7 +214,7 @@ impl Client {
     }
 }
 
-fn judge(response: Result<HttpResponse, HttpFault>, entity: Option<Entity>) -> Attempt {
+fn classify(response: Result<HttpResponse, HttpFault>, entity: Option<Entity>) -> Attempt {
     let response = match response {
         Ok(response) => response,
         Err(fault) => return unanswered(fault),

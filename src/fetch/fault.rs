@@ -50,7 +50,7 @@ impl From<&ApiFault> for Diagnosis {
 impl ApiFault {
     fn remedy(&self) -> String {
         match &self.cause {
-            Cause::Rejected(rejection) => self.remedy_of(rejection),
+            Cause::Rejected(rejection) => self.rejection_remedy(rejection),
             Cause::TokenRefused => "see that no other endpoint, instance or proxy answers, and try again".to_owned(),
             Cause::Throttled => "lower requests_per_second in [application.fetch], and go on with --run".to_owned(),
             Cause::Status(_) | Cause::Malformed => {
@@ -75,7 +75,7 @@ impl ApiFault {
         }
     }
 
-    fn remedy_of(&self, rejection: &Rejection) -> String {
+    fn rejection_remedy(&self, rejection: &Rejection) -> String {
         match rejection {
             Rejection::PermissionDenied(named) if named.is_empty() => {
                 format!("grant the application {} in the IDaaS console", self.permission)

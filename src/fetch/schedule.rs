@@ -15,12 +15,12 @@ const DEFAULT_LIFETIME: Duration = Duration::from_secs(300);
 
 /// Spaces requests evenly.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct RateLimiter {
     interval: Duration,
     next: Option<Instant>,
 }
 
-impl Pace {
+impl RateLimiter {
     pub(super) fn new(requests_per_second: u32) -> Self {
         Self { interval: Duration::from_secs(1) / requests_per_second.max(1), next: None }
     }
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn requests_are_spaced_by_the_rate() {
-        let (mut pace, start) = (Pace::new(5), Instant::now());
+        let (mut pace, start) = (RateLimiter::new(5), Instant::now());
         let waits: Vec<_> = (0..3).map(|_| pace.reserve(start).as_millis()).collect();
         assert_eq!(waits, [0, 200, 400]);
         assert_eq!(pace.reserve(start + Duration::from_secs(60)), Duration::ZERO);

@@ -27,12 +27,12 @@ pub(super) async fn read<'a>(
     deadline: Instant,
 ) -> Result<Body<'a>, Refusal> {
     let limit = app_state.limits.max_body;
-    if request.headers().get_all(header::CONTENT_ENCODING).any(|codings| compresses(codings.as_bytes())) {
+    if request.headers().get_all(header::CONTENT_ENCODING).any(|codings| is_compressed(codings.as_bytes())) {
         return Err(Refusal::UnsupportedEncoding);
     }
-    let announced = request.headers().get(header::CONTENT_LENGTH);
-    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > limit) {
+    let content_length = request.headers().get(header::CONTENT_LENGTH);
+    let content_length = content_length.and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if content_length.is_some_and(|length| length > limit) {
         return Err(Refusal::TooLarge);
     }
     let mut reserved = app_state.reserve();
@@ -44,7 +44,7 @@ pub(super) async fn read<'a>(
             Ok(Some(Err(_))) => return Err(Refusal::Malformed),
             Ok(Some(Ok(chunk))) if body.len() + chunk.len() > limit => return Err(Refusal::TooLarge),
             Ok(Some(Ok(chunk))) if !reserved.grow(chunk.len()) => return Err(Refusal::Overloaded),
-            Ok(Some(Ok(chunk))) => body = body.and(chunk, announced.unwrap_or(limit)),
+            Ok(Some(Ok(chunk))) => body = body.and(chunk, content_length.unwrap_or(limit)),
         }
     }
 }
@@ -70,7 +70,7 @@ const COMPRESSIONS: [&str; 15] = [
 
 /// Returns true if a `Content-Encoding` names a compression. Any other value, such as `identity` or a charset that a
 /// sender puts there by mistake, is ignored. If the body is unreadable after all, it is rejected as malformed.
-fn compresses(codings: &[u8]) -> bool {
+fn is_compressed(codings: &[u8]) -> bool {
     let named = |coding: &[u8]| COMPRESSIONS.iter().any(|known| coding.eq_ignore_ascii_case(known.as_bytes()));
     codings.split(|byte| *byte == b',').any(|coding| named(coding.trim_ascii()))
 }

@@ -20,7 +20,7 @@ use crate::telemetry::metrics::Gauge;
 use crate::telemetry::spans::{CallbackTrace, StageSpan};
 
 /// Larger bodies, in bytes, are prepared on another thread, so that they do not delay other requests.
-const LARGE_BODY: usize = 128 << 10;
+const MAX_INLINE_BODY: usize = 128 << 10;
 
 /// The health endpoint for load balancers that can reach only this listener.
 const HEALTH: &str = "/healthz";
@@ -162,7 +162,7 @@ async fn prepare(
         Refusal::KeysUnavailable
     })?;
     let (application, trace) = (Arc::clone(application), trace.clone());
-    let large = body.len() > LARGE_BODY;
+    let large = body.len() > MAX_INLINE_BODY;
     let work = move || {
         let context = RequestContext { received_at: now(), traceparent: traceparent.as_deref() };
         let mut stage = StageSpan::default();

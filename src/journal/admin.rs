@@ -70,7 +70,7 @@ pub enum Retried {
     Now(EntrySummary),
     /// It is tried automatically: it is with the producer, waits behind another event of its entity, or waits for the
     /// reason in the summary.
-    BySelf(EntrySummary),
+    Automatic(EntrySummary),
     /// The name matches no entry, or several.
     Not(Lookup),
 }

@@ -43,7 +43,7 @@ pub struct Entry {
     /// Id of the event.
     pub event_id: String,
     /// True if IDaaS provided the event id. A generated id cannot be used in a response.
-    pub sent_id: bool,
+    pub id_provided: bool,
     /// Configured name of the application.
     pub application: String,
     /// When the event was received, in milliseconds since 1970.
@@ -74,7 +74,7 @@ struct WireEntry<'a> {
     key: [u8; 16],
     lane: u64,
     event_id: &'a str,
-    sent_id: bool,
+    id_provided: bool,
     application: &'a str,
     accepted_at: i64,
     event_time: Option<i64>,
@@ -120,7 +120,7 @@ impl Entry {
             key: self.key.0,
             lane: self.lane.0,
             event_id: &self.event_id,
-            sent_id: self.sent_id,
+            id_provided: self.id_provided,
             application: &self.application,
             accepted_at: self.accepted_at,
             event_time: self.event_time,
@@ -164,7 +164,7 @@ impl Entry {
             key: EventKey(wire.key),
             lane: LaneKey(wire.lane),
             event_id: wire.event_id.to_owned(),
-            sent_id: wire.sent_id,
+            id_provided: wire.id_provided,
             application: wire.application.to_owned(),
             accepted_at: wire.accepted_at,
             event_time: wire.event_time,

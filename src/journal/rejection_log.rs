@@ -7,10 +7,10 @@ use crate::telemetry::log_code::LogCode;
 /// Percentages of the quarantine's limit: a warning is logged at the first, and can be logged again after a fall below
 /// the second.
 const FILLING: u64 = 80;
-const RELAXED: u64 = 70;
+const NO_LONGER_FILLING: u64 = 70;
 
 /// A full journal accepts entries again below this percentage of its limit.
-const SPACE_AGAIN: u64 = 90;
+const ACCEPTS_AGAIN: u64 = 90;
 
 /// The reason why the journal currently rejects entries, if it does.
 #[derive(Default)]
@@ -35,7 +35,7 @@ impl RejectionLog {
     pub(super) fn freed(&mut self, events: u64, bytes: u64, limit: u64) {
         let has_space = match self.0 {
             None => false,
-            Some(JournalRejection::Full) => bytes.saturating_mul(100) / limit.max(1) < SPACE_AGAIN,
+            Some(JournalRejection::Full) => bytes.saturating_mul(100) / limit.max(1) < ACCEPTS_AGAIN,
             Some(
                 JournalRejection::QuarantineFull
                 | JournalRejection::Busy
@@ -94,7 +94,7 @@ impl QuarantineRejectionLog {
                  the missing key to the application's decryption_keys and reload"
             );
         }
-        if percent < RELAXED {
+        if percent < NO_LONGER_FILLING {
             self.filling = false;
             if self.refuses == Some(JournalRejection::QuarantineFull) {
                 self.accepts();

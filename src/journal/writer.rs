@@ -14,7 +14,7 @@ use super::work::Work;
 use crate::telemetry::log_code::LogCode;
 
 /// Idle time before the file is compacted.
-const IDLE: Duration = Duration::from_secs(5);
+const IDLE_BEFORE_COMPACTION: Duration = Duration::from_secs(5);
 
 /// Idle time before the next rows are sealed with the current key, and the delay after a failure.
 const RESEAL: Duration = Duration::from_millis(50);
@@ -22,7 +22,7 @@ const RESEAL_LATER: Duration = Duration::from_secs(60);
 
 /// Maximum number of further attempts to finish at shutdown if the file cannot be used. Then the remaining deletions
 /// are dropped.
-const LAST_ATTEMPTS: u32 = 3;
+const MAX_CLOSE_RETRIES: u32 = 3;
 
 /// The state of the journal's thread.
 pub(super) struct Writer {
@@ -66,7 +66,7 @@ impl Writer {
             let idle_until = if reseals {
                 Some((Instant::now() + RESEAL).max(self.reseal_from))
             } else {
-                self.compaction_due.then(|| Instant::now() + IDLE)
+                self.compaction_due.then(|| Instant::now() + IDLE_BEFORE_COMPACTION)
             };
             let inbox = Arc::clone(&self.inbox);
             let Some(work) = inbox.next(idle_until, Work::take) else {
@@ -80,7 +80,7 @@ impl Writer {
             };
             let last = work.last;
             let done = self.work(work);
-            if last && (done || attempts >= LAST_ATTEMPTS) {
+            if last && (done || attempts >= MAX_CLOSE_RETRIES) {
                 return;
             }
             attempts += u32::from(last);

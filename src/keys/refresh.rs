@@ -194,7 +194,7 @@ impl Work {
         loop {
             let requests = self.store.requests();
             let due = schedule.due(requests.unknown_kid);
-            if requests.demanded || due <= Instant::now() {
+            if requests.operator_requested || due <= Instant::now() {
                 return;
             }
             tokio::select! {

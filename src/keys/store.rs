@@ -39,7 +39,7 @@ struct Ended {
 /// What was requested since the last fetch began.
 pub(super) struct RefreshRequests {
     pub(super) unknown_kid: bool,
-    pub(super) demanded: bool,
+    pub(super) operator_requested: bool,
 }
 
 impl KeyStore {
@@ -110,14 +110,14 @@ impl KeyStore {
     pub(super) fn requests(&self) -> RefreshRequests {
         RefreshRequests {
             unknown_kid: self.unknown_kid.load(Ordering::Acquire),
-            demanded: self.demands.load(Ordering::Acquire) > self.taken.load(Ordering::Acquire),
+            operator_requested: self.demands.load(Ordering::Acquire) > self.taken.load(Ordering::Acquire),
         }
     }
 
     pub(super) fn take_requests(&self) -> RefreshRequests {
         RefreshRequests {
             unknown_kid: self.unknown_kid.swap(false, Ordering::AcqRel),
-            demanded: {
+            operator_requested: {
                 let demands = self.demands.load(Ordering::Acquire);
                 demands > self.taken.swap(demands, Ordering::AcqRel)
             },

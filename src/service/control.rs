@@ -11,7 +11,7 @@ pub enum ControlMessage {
     /// Reload the configuration.
     Reload,
     /// Drain and exit. A second one ends the waiting.
-    End,
+    Shutdown,
 }
 
 /// The receiving end of the control channel.
@@ -25,8 +25,8 @@ pub type ControlMessages = mpsc::UnboundedReceiver<ControlMessage>;
 pub fn signals() -> std::io::Result<ControlMessages> {
     let (give, control_messages) = mpsc::unbounded_channel();
     let kinds = [
-        (SignalKind::terminate(), ControlMessage::End),
-        (SignalKind::interrupt(), ControlMessage::End),
+        (SignalKind::terminate(), ControlMessage::Shutdown),
+        (SignalKind::interrupt(), ControlMessage::Shutdown),
         (SignalKind::hangup(), ControlMessage::Reload),
     ];
     for (kind, order) in kinds {
@@ -36,10 +36,10 @@ pub fn signals() -> std::io::Result<ControlMessages> {
     Ok(control_messages)
 }
 
-/// Waits for another [`ControlMessage::End`]. Never returns if the channel is closed.
-pub(super) async fn second_shutdown(control_messages: &mut ControlMessages) {
+/// Waits for another [`ControlMessage::Shutdown`]. Never returns if the channel is closed.
+pub(super) async fn wait_for_second_shutdown(control_messages: &mut ControlMessages) {
     while let Some(order) = control_messages.recv().await {
-        if order == ControlMessage::End {
+        if order == ControlMessage::Shutdown {
             return tracing::warn!(code = LogCode::SecondSignal.as_str(), "not waiting any longer");
         }
     }

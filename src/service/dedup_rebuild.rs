@@ -32,7 +32,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 const LATE_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long replay waits for partitions that do not answer, while Kafka is available.
-const MAX_HOLD: Duration = Duration::from_secs(10);
+const MAX_REPLAY_DELAY: Duration = Duration::from_secs(10);
 
 /// The state of the rebuild, and the follower that keeps the cache current afterwards.
 pub(super) struct DedupRebuild {
@@ -79,7 +79,7 @@ enum Attempt {
     /// The topics cannot be read, and a retry would not help.
     Impossible(ReadFault),
     /// Kafka does not answer.
-    Away,
+    Unreachable,
 }
 
 impl DedupRebuild {
@@ -191,11 +191,11 @@ impl DedupRebuild {
             (state.generation, state.revision, window(since), std::mem::take(&mut state.resume))
         };
         let scope = self.scope.load();
-        let observe = |known: &[Known]| self.publish_batch(app_state, generation, known);
+        let observe = |known: &[Known]| self.record_published(app_state, generation, known);
         let cluster = self.cluster.lock().clone();
         let attempt = match read_tail(&cluster, &scope, window, &mut resume, observe) {
             Ok(tail) => Attempt::Read(tail),
-            Err(ReadFault::Unreachable(_)) => Attempt::Away,
+            Err(ReadFault::Unreachable(_)) => Attempt::Unreachable,
             Err(fault @ (ReadFault::Settings(_) | ReadFault::NotAllowed)) => Attempt::Impossible(fault),
         };
         let mut state = self.state.lock();
@@ -204,19 +204,19 @@ impl DedupRebuild {
             return;
         }
         state.resume = resume;
-        self.conclude(&mut state, &attempt, app_state);
+        self.handle_outcome(&mut state, &attempt, app_state);
         if state.follows && state.is_released {
-            self.begin_to_follow(&mut state, app_state);
+            self.start_follower(&mut state, app_state);
         }
     }
 
     /// Logs the outcome of an attempt, and enables replay if there is nothing more to wait for.
-    fn conclude(&self, state: &mut State, attempt: &Attempt, app_state: &AppState) {
-        let is_late = state.asked_since.is_some_and(|since| since.elapsed() >= MAX_HOLD);
+    fn handle_outcome(&self, state: &mut State, attempt: &Attempt, app_state: &AppState) {
+        let is_late = state.asked_since.is_some_and(|since| since.elapsed() >= MAX_REPLAY_DELAY);
         state.is_denied = match attempt {
             Attempt::Read(tail) => !tail.denied.is_empty(),
             Attempt::Impossible(_) => true,
-            Attempt::Away => state.is_denied,
+            Attempt::Unreachable => state.is_denied,
         };
         let may_release = match attempt {
             Attempt::Read(tail) => {
@@ -235,7 +235,7 @@ impl DedupRebuild {
                 );
                 true
             }
-            Attempt::Away => {
+            Attempt::Unreachable => {
                 if is_late && !state.is_released {
                     tracing::warn!(
                         code = LogCode::MemoryIncomplete.as_str(),
@@ -252,7 +252,7 @@ impl DedupRebuild {
     }
 
     /// Passes events on to the outbox, unless the cluster that they are from has been replaced.
-    fn publish_batch(&self, app_state: &AppState, generation: u64, known: &[Known]) {
+    fn record_published(&self, app_state: &AppState, generation: u64, known: &[Known]) {
         let state = self.state.lock();
         if state.generation == generation {
             app_state.dispatcher.mark_published(known.iter().map(learned));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Service;
-use super::control::{ControlMessages, second_shutdown};
+use super::control::{ControlMessages, wait_for_second_shutdown};
 use super::dedup_rebuild::DedupRebuild;
 use super::replicas::Replicas;
 use crate::app_state::AppState;
@@ -16,18 +16,18 @@ use crate::http::Callbacks;
 use crate::telemetry::log_code::LogCode;
 
 /// Limit for the last answers after a second shutdown request.
-const LAST_ANSWERS: Duration = Duration::from_secs(2);
+const FINAL_ANSWERS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long callbacks wait for Kafka after the shutdown request. A healthy broker confirms within milliseconds;
 /// otherwise the journal is faster.
-const CONFIRMATIONS: Duration = Duration::from_secs(2);
+const CONFIRMATION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long to wait for the producer once all its events are durable. Events that it still confirms are not published
 /// again after the restart.
-const LAST_CONFIRMATIONS: Duration = Duration::from_millis(500);
+const FINAL_CONFIRMATIONS_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Minimum time for the last journal writes, even if the drain timeout has passed.
-const LAST_WRITES: Duration = Duration::from_secs(1);
+const MIN_JOURNAL_WRITE_TIME: Duration = Duration::from_secs(1);
 
 impl Service {
     /// Shuts down the service: reports not ready, accepts no more callbacks, answers the open ones, and empties the
@@ -41,7 +41,7 @@ impl Service {
         let dispatcher = &self.app_state.dispatcher;
         tokio::select! {
             () = flush(dispatcher, until) => {}
-            () = second_shutdown(&mut control_messages) => {}
+            () = wait_for_second_shutdown(&mut control_messages) => {}
         }
         let lost = close(dispatcher, self.dedup_rebuild, self.replicas, until).await;
         if lost > 0 {
@@ -68,7 +68,7 @@ async fn answer_callbacks(
 ) -> Instant {
     let orderly = async move {
         while app_state.metrics.callbacks_in_flight.get() > 0 {
-            if began.elapsed() > CONFIRMATIONS {
+            if began.elapsed() > CONFIRMATION_TIMEOUT {
                 // Writes their events to the journal. They are answered once that is durable.
                 app_state.dispatcher.expire_deadlines();
                 sleep(Duration::from_millis(100)).await;
@@ -86,11 +86,11 @@ async fn answer_callbacks(
             }
             began + limit
         }
-        () = second_shutdown(control_messages) => {
+        () = wait_for_second_shutdown(control_messages) => {
             let until = Instant::now();
             // Events that wait for Kafka are written to the journal and answered at once.
             app_state.dispatcher.expire_deadlines();
-            let _ = timeout(LAST_ANSWERS, &mut orderly).await;
+            let _ = timeout(FINAL_ANSWERS_TIMEOUT, &mut orderly).await;
             until
         }
     }
@@ -106,12 +106,13 @@ async fn close(
 ) -> usize {
     let following = tokio::task::spawn_blocking(move || dedup_rebuild.end());
     let (closing, rest) = (Arc::clone(dispatcher), until.saturating_duration_since(Instant::now()));
-    let lost = tokio::task::spawn_blocking(move || closing.close(rest.max(LAST_WRITES))).await.unwrap_or_default();
+    let lost =
+        tokio::task::spawn_blocking(move || closing.close(rest.max(MIN_JOURNAL_WRITE_TIME))).await.unwrap_or_default();
     // The follower only reads. If it does not stop in time, it ends with the process.
-    let _ = timeout(LAST_CONFIRMATIONS, following).await;
+    let _ = timeout(FINAL_CONFIRMATIONS_TIMEOUT, following).await;
     // After the last delivery report, because the other replicas then take over the lanes of this one.
     let leaving = tokio::task::spawn_blocking(move || replicas.end());
-    let _ = timeout(LAST_CONFIRMATIONS, leaving).await;
+    let _ = timeout(FINAL_CONFIRMATIONS_TIMEOUT, leaving).await;
     lost
 }
 
@@ -125,10 +126,10 @@ async fn flush(dispatcher: &Arc<Dispatcher>, until: Instant) {
         let flush_slice = move || waiting.flush(Duration::from_millis(100)) == 0 || !waiting.is_connected();
         let flushed = tokio::task::spawn_blocking(flush_slice).await.unwrap_or(true);
         let now = Instant::now();
-        if flushed || now >= until || (dispatcher.not_durable() == 0 && now > began + LAST_CONFIRMATIONS) {
+        if flushed || now >= until || (dispatcher.not_durable() == 0 && now > began + FINAL_CONFIRMATIONS_TIMEOUT) {
             return;
         }
-        if now > began + CONFIRMATIONS {
+        if now > began + CONFIRMATION_TIMEOUT {
             // Writes events that are still unconfirmed to the journal.
             dispatcher.expire_deadlines();
         }

@@ -63,7 +63,7 @@ impl Drop for FileWatch {
 }
 
 async fn watch(shared: Arc<Shared>) {
-    let (mut settled, mut last) = (Vec::new(), Vec::new());
+    let (mut last_compared, mut last) = (Vec::new(), Vec::new());
     loop {
         sleep(POLL_INTERVAL).await;
         let known = shared.known.lock().clone();
@@ -71,10 +71,10 @@ async fn watch(shared: Arc<Shared>) {
         let stamps = blocking(move || paths.into_iter().map(|path| (stamp(&path), path)).collect::<Vec<_>>()).await;
         let stable = stamps == last;
         last = stamps;
-        if !stable || (last == settled && !recent(&last)) {
+        if !stable || (last == last_compared && !changed_recently(&last)) {
             continue;
         }
-        settled.clone_from(&last);
+        last_compared.clone_from(&last);
         let now = blocking({
             let known = known.clone();
             move || known.into_iter().map(read).collect::<Vec<_>>()
@@ -103,7 +103,7 @@ async fn blocking<T: Default + Send + 'static>(work: impl FnOnce() -> T + Send +
 
 /// Returns true if a file was written so recently that a second write can have left the same times, because file system
 /// clocks advance only every few milliseconds. Then only the contents show a change.
-fn recent(stamps: &[(Stamp, PathBuf)]) -> bool {
+fn changed_recently(stamps: &[(Stamp, PathBuf)]) -> bool {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let limit = i64::try_from(now.saturating_sub(2 * POLL_INTERVAL).as_secs()).unwrap_or(i64::MAX);
     stamps.iter().any(|(stamp, _)| stamp.is_some_and(|(.., changed, _)| changed >= limit))

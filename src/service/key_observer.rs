@@ -12,7 +12,7 @@ use crate::telemetry::metrics::Metrics;
 
 /// Smaller clock offsets are not logged, however small `server.clock_skew` is. The endpoint's time has whole seconds,
 /// and the response takes time to arrive.
-const LEAST_OFFSET: Duration = Duration::from_secs(5);
+const MIN_OFFSET: Duration = Duration::from_secs(5);
 
 /// Counts refreshes of key sets and monitors the clock offset.
 pub(super) struct Observer {
@@ -31,7 +31,7 @@ impl Observer {
     /// Returns the offset in seconds beyond which a warning is logged: half of the skew at which valid callbacks are
     /// rejected.
     fn limit(&self) -> u64 {
-        (self.clock_skew / 2).max(LEAST_OFFSET).as_secs()
+        (self.clock_skew / 2).max(MIN_OFFSET).as_secs()
     }
 }
 

@@ -181,7 +181,11 @@ fn warm_up(
         }
         app_state.warmed_up();
         tokio::spawn(Arc::clone(&dedup_rebuild).run_until_done(Arc::clone(&app_state)));
-        tokio::spawn(learn_again(Arc::clone(&app_state), dedup_rebuild, Arc::clone(&topic_reconciler)));
+        tokio::spawn(rebuild_after_cluster_replaced(
+            Arc::clone(&app_state),
+            dedup_rebuild,
+            Arc::clone(&topic_reconciler),
+        ));
         tokio::spawn(quarantine_replay::run(Arc::clone(&app_state)));
         topic_reconciler.run_until_done(app_state).await;
     });
@@ -189,7 +193,7 @@ fn warm_up(
 
 /// Creates missing topics and rebuilds the dedup cache whenever another cluster answers at the same address. Replay
 /// stays paused until then.
-async fn learn_again(
+async fn rebuild_after_cluster_replaced(
     app_state: Arc<AppState>,
     dedup_rebuild: Arc<dedup_rebuild::DedupRebuild>,
     topic_reconciler: Arc<topics::TopicReconciler>,

@@ -61,7 +61,7 @@ async fn replay_once(app_state: &Arc<AppState>) -> ReplayOutcome {
             break;
         }
         let app_state = Arc::clone(app_state);
-        let mut publishing = Box::pin(async move { app_state.publish_reopened(reopened).await.is_safe() });
+        let mut publishing = Box::pin(async move { app_state.publish_readable(reopened).await.is_safe() });
         // The first poll hands over the events, which keeps the callbacks in order. The rest runs concurrently.
         match poll_fn(|context| Poll::Ready(publishing.as_mut().poll(context))).await {
             Poll::Ready(safe) => on_their_way.refused |= !safe,

@@ -30,18 +30,18 @@ impl Service {
     /// Runs until the shutdown, then drains. Returns true if everything was confirmed or kept.
     pub async fn run(mut self, mut control_messages: ControlMessages) -> bool {
         loop {
-            let order = tokio::select! {
-                order = control_messages.recv() => order,
+            let message = tokio::select! {
+                message = control_messages.recv() => message,
                 () = self.files.changed() => Some(ControlMessage::Reload),
             };
-            match order {
+            match message {
                 Some(ControlMessage::Reload) => {
-                    if self.reload_until_told_to_end(&mut control_messages).await {
+                    if self.reload_interruptibly(&mut control_messages).await {
                         break;
                     }
                 }
                 // A closed channel counts as a shutdown.
-                Some(ControlMessage::End) | None => break,
+                Some(ControlMessage::Shutdown) | None => break,
             }
         }
         self.drain(control_messages).await
@@ -51,7 +51,7 @@ impl Service {
     ///
     /// A shutdown cancels the reload at its next wait, because a key endpoint that does not respond can delay it by
     /// seconds.
-    async fn reload_until_told_to_end(&mut self, control_messages: &mut ControlMessages) -> bool {
+    async fn reload_interruptibly(&mut self, control_messages: &mut ControlMessages) -> bool {
         loop {
             let mut again = false;
             let reload = self.reload();
@@ -59,9 +59,9 @@ impl Service {
             loop {
                 tokio::select! {
                     () = &mut reload => break,
-                    order = control_messages.recv() => match order {
+                    message = control_messages.recv() => match message {
                         Some(ControlMessage::Reload) => again = true,
-                        Some(ControlMessage::End) | None => return true,
+                        Some(ControlMessage::Shutdown) | None => return true,
                     },
                 }
             }
@@ -95,7 +95,7 @@ impl Service {
     }
 
     async fn reloaded(&mut self) -> Result<(), Vec<Diagnosis>> {
-        let (loaded, files) = Config::load_naming(&self.path);
+        let (loaded, files) = Config::load_with_files(&self.path);
         let watches = loaded.as_ref().map_or(self.config.server.watch_files, |config| config.server.watch_files);
         // Watched even if the configuration is invalid, so that a correction triggers another reload.
         self.files.watch(if watches { files } else { Vec::new() });

@@ -36,7 +36,7 @@ pub(super) fn log(tail: &Backlog) {
 pub(super) fn show_last_events(tail: &Backlog, app_state: &AppState) {
     for application in app_state.applications().by_name.values() {
         if let Some(newest) = tail.newest.get(&application.policy.application_id) {
-            application.metrics.accepted_before(newest / 1000);
+            application.metrics.record_received_at(newest / 1000);
         }
     }
 }

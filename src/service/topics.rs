@@ -174,7 +174,7 @@ impl TopicReconciler {
                     replication_factor = wanted.replication,
                     "created the topic"
                 ),
-                Creation::WasThere => {}
+                Creation::AlreadyExists => {}
                 Creation::Rejected { diagnosis, .. } => {
                     tracing::error!(
                         code = LogCode::TopicNotCreated.as_str(),

@@ -133,7 +133,7 @@ impl ApplicationMetrics {
 
     /// Records the time of receipt of a record read from the topics, in seconds since 1970. Without it, each restart
     /// would hide how long an application has been silent.
-    pub fn accepted_before(&self, time: i64) {
+    pub fn record_received_at(&self, time: i64) {
         self.last_event.came_at_least(time);
     }
 

@@ -416,7 +416,7 @@ impl TestBridge {
     pub(crate) fn order_end(&self) {
         match &self.running {
             // Whoever has ended already takes no more orders.
-            Running::Inside { orders, .. } => drop(orders.send(ControlMessage::End)),
+            Running::Inside { orders, .. } => drop(orders.send(ControlMessage::Shutdown)),
             Running::Program(program) => program.signal("TERM"),
         }
     }
@@ -464,7 +464,7 @@ impl Drop for TestBridge {
     fn drop(&mut self) {
         // Not waited for: what a test has left in the producer may take its whole time.
         if let Running::Inside { orders, thread: Some(_) } = &self.running {
-            let _ = orders.send(ControlMessage::End);
+            let _ = orders.send(ControlMessage::Shutdown);
         }
     }
 }

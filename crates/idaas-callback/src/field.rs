@@ -221,6 +221,7 @@ pub(crate) fn list<'a, T>(value: Raw<'a>, mut element: impl FnMut(json::Members<
     if is_empty(value) {
         return Some(Field::Null);
     }
-    let read = json::map_elements(value.get(), json::ANY, None, |json::Element(members)| members.map(&mut element))?;
+    let read =
+        json::map_elements(value.get(), json::UNLIMITED, None, |json::Element(members)| members.map(&mut element))?;
     read.into_iter().collect::<Option<Vec<_>>>().map(Field::Value)
 }

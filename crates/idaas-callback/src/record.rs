@@ -68,7 +68,7 @@ pub const CREDENTIAL_SUFFIX: &str = ":credential";
 const SPECVERSION: &str = "1.0";
 
 /// The initial capacity of a record's value, in bytes. A user has about this size.
-const HEADER_CAPACITY: usize = 1536;
+const VALUE_CAPACITY: usize = 1536;
 
 /// The names of all headers that a record can have.
 const HEADERS: [&str; 10] = [
@@ -93,7 +93,7 @@ pub fn header_name(name: &str) -> Option<&'static str> {
 /// Builds the record of a value, for a topic.
 pub(super) fn build(attributes: &Attributes<'_>, value: &Value<'_>, topic: &Arc<str>, mode: EventMode) -> Record {
     let Attributes { entity, .. } = *attributes;
-    let mut json = Vec::with_capacity(HEADER_CAPACITY);
+    let mut json = Vec::with_capacity(VALUE_CAPACITY);
     // Cannot fail: it writes to memory, and every key is a string.
     if serde_json::to_writer(&mut json, value).is_err() {
         json.clear();

@@ -14,7 +14,7 @@ pub(crate) const PREFIX: &str = "/_control/";
 /// A control request.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields, tag = "do")]
-enum Order {
+enum ControlRequest {
     DeleteUser {
         id: String,
     },
@@ -87,50 +87,50 @@ impl Simulator {
         })
     }
 
-    fn follow(&self, order: Order, now: i64) -> (u16, Value) {
+    fn follow(&self, order: ControlRequest, now: i64) -> (u16, Value) {
         let mut state = self.state.lock();
         let state = &mut *state;
         let directory = &mut state.directory;
         let done = match order {
-            Order::DeleteUser { id } => directory.delete_user(&id),
-            Order::DeleteUnit { id } => directory.delete_unit(&id),
-            Order::DeleteGroup { id } => directory.delete_group(&id),
-            Order::MoveUser { id, unit } => directory.move_user(&id, &unit, now),
-            Order::MoveUnit { id, parent } => directory.move_unit(&id, &parent, now),
-            Order::RenameUser { id, display_name } => directory.rename_user(&id, &display_name, now),
-            Order::CreateUser {} => {
+            ControlRequest::DeleteUser { id } => directory.delete_user(&id),
+            ControlRequest::DeleteUnit { id } => directory.delete_unit(&id),
+            ControlRequest::DeleteGroup { id } => directory.delete_group(&id),
+            ControlRequest::MoveUser { id, unit } => directory.move_user(&id, &unit, now),
+            ControlRequest::MoveUnit { id, parent } => directory.move_unit(&id, &parent, now),
+            ControlRequest::RenameUser { id, display_name } => directory.rename_user(&id, &display_name, now),
+            ControlRequest::CreateUser {} => {
                 let id = create_user(directory, &mut state.random, now);
                 return (200, json!({"done": true, "id": id}));
             }
-            Order::Scope { organizational_unit_ids, group_ids } => {
+            ControlRequest::Scope { organizational_unit_ids, group_ids } => {
                 directory.scope_units = organizational_unit_ids;
                 directory.scope_groups = group_ids;
                 true
             }
-            Order::TokenLifetime { seconds } => {
+            ControlRequest::TokenLifetime { seconds } => {
                 state.tokens.set_lifetime(seconds * 1000);
                 true
             }
-            Order::ExpireTokens {} => {
+            ControlRequest::ExpireTokens {} => {
                 state.tokens.expire_all();
                 true
             }
-            Order::Fail { count, status, code, retry_after, path } => {
+            ControlRequest::Fail { count, status, code, retry_after, path } => {
                 state.faults.fail_next(count, Failure { status, code, retry_after, path });
                 true
             }
-            Order::Limit { requests_per_second } => {
+            ControlRequest::Limit { requests_per_second } => {
                 state.faults.set_limit(requests_per_second);
                 true
             }
-            Order::Deny { permission } => {
+            ControlRequest::Deny { permission } => {
                 let denied = Permission::ALL.into_iter().find(|known| known.urn().contains(&permission));
                 denied.is_some_and(|permission| {
                     state.faults.deny(permission);
                     true
                 })
             }
-            Order::PermitAll {} => {
+            ControlRequest::PermitAll {} => {
                 state.faults.permit_all();
                 true
             }

@@ -35,7 +35,7 @@ impl PresignedQueue {
 /// Starts to make the callbacks of `plan`. The threads end when all are made, or when the receiver is dropped.
 pub(super) fn open(sender: &Arc<Sender>, plan: &Arc<RunSettings>) -> PresignedQueue {
     let total = plan.callbacks();
-    let capacity = plan.stock().min(usize::try_from(total).unwrap_or(usize::MAX)).max(1);
+    let capacity = plan.presigned().min(usize::try_from(total).unwrap_or(usize::MAX)).max(1);
     let (finished, callbacks) = mpsc::channel(capacity);
     let (next, made) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let full = Arc::new(Notify::new());

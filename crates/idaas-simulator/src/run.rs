@@ -66,11 +66,11 @@ impl RunSettings {
     /// Returns the number of callbacks that are signed before the first is sent.
     #[must_use]
     pub fn signed_ahead(&self) -> u64 {
-        self.callbacks().min(self.stock() as u64)
+        self.callbacks().min(self.presigned() as u64)
     }
 
     /// Returns the capacity of the queue of signed callbacks: some thousand events, or a few if each has megabytes.
-    pub(super) fn stock(&self) -> usize {
+    pub(super) fn presigned(&self) -> usize {
         let large = [Some(Fault::TooLarge), Some(Fault::RecordTooLarge)].contains(&self.fault);
         let events = if large { 4 } else { 8192 };
         usize::try_from((events / self.events_per_callback).max(2)).unwrap_or(2)
@@ -113,24 +113,24 @@ impl RunSettings {
 /// Sends all events and reports all delivery events. Returns when all events have a final outcome. Starts threads for
 /// signing, and tasks on the current runtime.
 pub async fn send(sender: Arc<Sender>, settings: Arc<RunSettings>, event_sender: mpsc::UnboundedSender<DeliveryEvent>) {
-    let stock = presigner::open(&sender, &settings);
-    stock.filled().await;
+    let presigned = presigner::open(&sender, &settings);
+    presigned.filled().await;
     match settings.rate {
-        None => send_in_turn(stock, &sender, &settings, &event_sender).await,
+        None => send_in_turn(presigned, &sender, &settings, &event_sender).await,
         Some(rate) => {
             let interval = Duration::from_secs_f64(settings.events_per_callback as f64 / rate.max(0.001));
-            send_at_rate(stock, interval, &sender, &settings, &event_sender).await;
+            send_at_rate(presigned, interval, &sender, &settings, &event_sender).await;
         }
     }
 }
 
 async fn send_in_turn(
-    stock: PresignedQueue,
+    presigned: PresignedQueue,
     sender: &Arc<Sender>,
     settings: &Arc<RunSettings>,
     event_sender: &mpsc::UnboundedSender<DeliveryEvent>,
 ) {
-    let callbacks = Arc::new(Mutex::new(stock.callbacks));
+    let callbacks = Arc::new(Mutex::new(presigned.callbacks));
     let mut connections = JoinSet::new();
     for _ in 0..settings.connections.max(1) {
         let (sender, settings, event_sender) = (Arc::clone(sender), Arc::clone(settings), event_sender.clone());
@@ -148,7 +148,7 @@ async fn send_in_turn(
 }
 
 async fn send_at_rate(
-    mut stock: PresignedQueue,
+    mut presigned: PresignedQueue,
     interval: Duration,
     sender: &Arc<Sender>,
     settings: &Arc<RunSettings>,
@@ -160,7 +160,7 @@ async fn send_at_rate(
     std::thread::spawn(move || {
         let start = Instant::now();
         for number in 0_u32.. {
-            let Some(prepared) = stock.callbacks.blocking_recv() else { return };
+            let Some(prepared) = presigned.callbacks.blocking_recv() else { return };
             let moment = start + interval * number;
             std::thread::sleep(moment.saturating_duration_since(Instant::now()));
             if due.send((prepared, moment)).is_err() {
@@ -224,7 +224,7 @@ mod tests {
     async fn each_event_is_sent_once_in_callbacks_of_the_given_size() {
         for rate in [None, Some(10_000.0)] {
             let (bridge, tally) = sent(settings(101, 10, rate)).await;
-            assert!(tally.all_good(101), "{tally:?}");
+            assert!(tally.is_as_expected(101), "{tally:?}");
             let requests = bridge.requests();
             assert_eq!(requests.len(), 11);
             assert!(requests.iter().all(|request| request.event_ids.len() <= 10));
@@ -239,7 +239,7 @@ mod tests {
         let mut settings = settings(1, 1, None);
         settings.source = Source::Given(vec![Event::given(item.clone())]);
         let (bridge, tally) = sent(settings).await;
-        assert!(tally.all_good(1));
+        assert!(tally.is_as_expected(1));
         assert_eq!(bridge.requests()[0].items, [item]);
     }
 }

@@ -75,7 +75,7 @@ impl RunStats {
 
     /// Returns true if all of `count` events had the expected outcome, and all answers were valid.
     #[must_use]
-    pub const fn all_good(&self, count: u64) -> bool {
+    pub const fn is_as_expected(&self, count: u64) -> bool {
         self.settled == count && self.unexpected == 0 && self.wrong.is_empty()
     }
 
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_run_whose_events_are_not_all_settled_is_not_good() {
-        assert!(!RunStats::default().all_good(1));
-        assert!(RunStats::default().all_good(0));
+        assert!(!RunStats::default().is_as_expected(1));
+        assert!(RunStats::default().is_as_expected(0));
     }
 }

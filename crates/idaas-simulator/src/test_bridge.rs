@@ -17,7 +17,7 @@ use super::tenant_keys::TenantKeys;
 
 /// A received callback.
 #[derive(Debug, Clone, Default)]
-pub struct Arrival {
+pub struct ReceivedCallback {
     /// The ids of the events that have one.
     pub event_ids: Vec<String>,
     /// The token's `jti`.
@@ -38,7 +38,7 @@ type Script = dyn Fn(usize, &[String]) -> (u16, String) + Send + Sync;
 pub struct TestBridge {
     /// Sends to the test bridge.
     pub sender: Arc<Sender>,
-    arrivals: Arc<Mutex<Vec<Arrival>>>,
+    arrivals: Arc<Mutex<Vec<ReceivedCallback>>>,
     task: JoinHandle<()>,
 }
 
@@ -63,7 +63,7 @@ impl TestBridge {
     }
 
     /// Returns the callbacks received so far.
-    pub fn requests(&self) -> Vec<Arrival> {
+    pub fn requests(&self) -> Vec<ReceivedCallback> {
         self.arrivals.lock().unwrap().clone()
     }
 
@@ -80,7 +80,7 @@ async fn serve(
     mut stream: TcpStream,
     material: Arc<TenantKeys>,
     script: Arc<Script>,
-    arrivals: Arc<Mutex<Vec<Arrival>>>,
+    arrivals: Arc<Mutex<Vec<ReceivedCallback>>>,
 ) {
     let mut request = Vec::new();
     let body = loop {
@@ -106,7 +106,7 @@ async fn serve(
     stream.write_all((head + &body).as_bytes()).await.unwrap();
 }
 
-fn open(material: &TenantKeys, body: &str) -> Arrival {
+fn open(material: &TenantKeys, body: &str) -> ReceivedCallback {
     let body: Value = serde_json::from_str(body).unwrap();
     let claims = URL_SAFE_NO_PAD.decode(body["event"].as_str().unwrap().split('.').nth(1).unwrap()).unwrap();
     let claims: Value = serde_json::from_slice(&claims).unwrap();
@@ -114,7 +114,7 @@ fn open(material: &TenantKeys, body: &str) -> Arrival {
     let payload: Value = serde_json::from_slice(&payload).unwrap();
     let items: Vec<Value> = serde_json::from_str(payload["eventData"].as_str().unwrap()).unwrap();
     let event_ids = items.iter().filter_map(|item| Some(item.get("eventId")?.as_str()?.to_owned())).collect();
-    Arrival { event_ids, token_id: claims["jti"].to_string(), items }
+    ReceivedCallback { event_ids, token_id: claims["jti"].to_string(), items }
 }
 
 /// Returns an answer with these events in the lists for success and retry.

@@ -14,7 +14,7 @@ use crate::keys::{Clients, Fetched, Proxy, Source, fetch};
 use crate::service::wiring;
 
 /// A larger clock difference gets a warning, because the validity of tokens depends on the clocks.
-const WORTH_A_WORD: Duration = Duration::from_secs(5);
+const REPORTED_CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
 
 /// Fetches the keys of all applications concurrently.
 pub(super) fn examine(config: &Config, runtime: &Runtime) -> Vec<Finding> {
@@ -100,7 +100,7 @@ fn clock(key: &str, theirs: SystemTime, ours: SystemTime, skew: Duration) -> Fin
         let problem =
             format!("{problem}, more than server.clock_skew ({} s): honest callbacks would be refused", skew.as_secs());
         Finding::fault(Code::JwksClock, &format!("{key} (clock)"), &problem, remedy)
-    } else if apart > WORTH_A_WORD {
+    } else if apart > REPORTED_CLOCK_DIFFERENCE {
         Finding::warning(Code::JwksClock, &format!("{key} (clock)"), &problem, remedy)
     } else {
         Finding::ok(Code::JwksClock, &format!("{key} (clock)"), "this machine's clock agrees with the key endpoint's")

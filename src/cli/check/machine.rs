@@ -17,10 +17,10 @@ use crate::http::ListenerCertificate;
 use crate::service::wiring;
 
 /// A certificate that expires within fewer days gets a warning.
-const DAYS: i32 = 14;
+const MIN_CERTIFICATE_DAYS: i32 = 14;
 /// Permission bits of users who are neither the owner nor in the group. Access for the group is fine: Kubernetes gives
 /// secret volumes to the pod's group.
-const EVERYBODY: u32 = 0o007;
+const OTHER_USERS: u32 = 0o007;
 /// Timeout for an answer from the process that uses the admin listener's address.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -46,7 +46,7 @@ pub(super) fn secret_files(files: &[SecretFile]) -> Vec<Finding> {
         let shown = file.path.display();
         // Follows links, because the permissions of the target count.
         match std::fs::metadata(&file.path) {
-            Ok(metadata) if metadata.permissions().mode() & EVERYBODY != 0 => {
+            Ok(metadata) if metadata.permissions().mode() & OTHER_USERS != 0 => {
                 let mode = metadata.permissions().mode() & 0o777;
                 let problem =
                     format!("{shown} holds a secret, and every user of this machine has access (mode {mode:04o})");
@@ -114,7 +114,7 @@ fn certificate(tls: &Tls) -> Finding {
             let problem = format!("the certificate expired {} ago: IDaaS will not deliver to it", days_left(days));
             Finding::fault(code, key, &problem, renew())
         }
-        Some(days) if days < DAYS => {
+        Some(days) if days < MIN_CERTIFICATE_DAYS => {
             let problem = format!("the certificate expires in {}", days_left(days));
             Finding::warning(code, key, &problem, renew())
         }

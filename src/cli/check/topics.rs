@@ -98,7 +98,7 @@ impl<'a> Examination<'a> {
         for (creation, topics) in by_value(names.into_iter().zip(creations)) {
             let key = self.key(&topics);
             match creation {
-                Creation::Created | Creation::WasThere => {
+                Creation::Created | Creation::AlreadyExists => {
                     let text = "is missing, will be created by serve, and this user may create it";
                     emit(Finding::ok(code, &key, &self.sentence(&topics, text)));
                     let why = "whether this user may write and read: the topic has to exist first";
@@ -123,7 +123,7 @@ impl<'a> Examination<'a> {
             );
             let remedy = match why {
                 Unknown::NotAllowed => Remedy::grant(&[Right::DescribeConfigs], &topics),
-                Unknown::NotAsked | Unknown::NotSupported | Unknown::NoAnswer | Unknown::Other(_) => {
+                Unknown::NotRequested | Unknown::NotSupported | Unknown::NoAnswer | Unknown::Other(_) => {
                     Remedy::from("compare them with the table of `idaas-bridge topics` by hand")
                 }
             };
@@ -161,7 +161,7 @@ impl<'a> Examination<'a> {
                 ),
             });
         }
-        let untested = existing.iter().filter_map(|topic| Some((topic.name, untestable(topic)?)));
+        let untested = existing.iter().filter_map(|topic| Some((topic.name, why_untestable(topic)?)));
         for (why, topics) in by_value(untested) {
             let remedy = "see the other findings; or publish a record to another topic as this user";
             let why = format!("whether the user may write: {why}");
@@ -217,7 +217,7 @@ impl<'a> Examination<'a> {
 /// Returns the test of the permission to write, if it is safe. Only a cluster that returns the settings of topics, or
 /// denies access to them, is known to be Apache Kafka. Another one could publish the record of the invalid request.
 fn question<'a>(topic: &Existing<'a>) -> Option<WritingQuestion<'a>> {
-    if untestable(topic).is_some() {
+    if why_untestable(topic).is_some() {
         return None;
     }
     let limit = topic.present.settings.as_ref().ok().and_then(|settings| settings.max_message_bytes);
@@ -225,13 +225,13 @@ fn question<'a>(topic: &Existing<'a>) -> Option<WritingQuestion<'a>> {
 }
 
 /// Returns why the permission to write cannot be tested. `None` if it can be.
-fn untestable(topic: &Existing<'_>) -> Option<String> {
+fn why_untestable(topic: &Existing<'_>) -> Option<String> {
     if topic.partition.is_none() {
         return Some("no leader of its partitions answers".to_owned());
     }
     match &topic.present.settings {
         Ok(_) | Err(Unknown::NotAllowed) => None,
-        Err(why @ (Unknown::NotAsked | Unknown::NotSupported | Unknown::NoAnswer | Unknown::Other(_))) => {
+        Err(why @ (Unknown::NotRequested | Unknown::NotSupported | Unknown::NoAnswer | Unknown::Other(_))) => {
             Some(format!("without the topic's settings, the test could publish a record ({why})"))
         }
     }

@@ -22,7 +22,7 @@ use crate::journal::summary::{EntrySummary, Summary};
 use crate::journal::{JournalRejection, OpenFault, QuarantineId};
 
 /// Timeouts for connecting to the service and for its response: a summary of a million entries takes a while.
-const REACH: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(60);
 
 /// Page sizes of an export from a directory: entries and callbacks.
@@ -66,7 +66,7 @@ impl Source {
     /// Returns the service, and true if it responds.
     async fn service(config: &Config) -> Result<(Self, bool), Diagnosis> {
         let address = reachable(config.server.admin_listen);
-        let client = Client::builder().no_proxy().connect_timeout(REACH).timeout(ANSWER);
+        let client = Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER);
         let client = client.default_headers(authorization(config)).build();
         let client = client.map_err(|_| misconfigured("no HTTP client", "see that OpenSSL is intact"))?;
         let alive = client.get(format!("http://{address}/livez")).send().await;

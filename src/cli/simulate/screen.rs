@@ -104,7 +104,7 @@ impl<'a> Screen<'a> {
     }
 
     /// Returns true if everything was as expected.
-    pub(super) const fn all_good(&self) -> bool {
-        self.stats.all_good(self.count)
+    pub(super) const fn is_as_expected(&self) -> bool {
+        self.stats.is_as_expected(self.count)
     }
 }

@@ -110,7 +110,7 @@ pub(super) fn send(arguments: &SendArguments, out: &mut dyn Write, err: &mut dyn
     // A closed pipe ends the run.
     let shown = runtime.block_on(screen.follow(events));
     task.abort();
-    Ok(shown.and_then(|()| screen.end()).is_ok() && screen.all_good())
+    Ok(shown.and_then(|()| screen.end()).is_ok() && screen.is_as_expected())
 }
 
 /// Prints the body of each callback on a line of its own.

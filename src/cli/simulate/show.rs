@@ -115,7 +115,7 @@ pub fn summary(out: &mut dyn Write, stats: &RunStats, run: Run, shown: bool) -> 
         let late = counted(stats.late, "callback");
         writeln!(out, "{late} left late: this machine did not keep the pace, and the latencies include the delay")?;
     }
-    if stats.all_good(run.count) {
+    if stats.is_as_expected(run.count) {
         writeln!(out, "{}", styled(GOOD, "all as expected"))
     } else {
         let missing = run.count.saturating_sub(stats.settled);
@@ -142,7 +142,7 @@ pub fn json_summary(out: &mut dyn Write, stats: &RunStats, run: Run) -> io::Resu
     let line = json!({"summary": {
         "events": run.count, "settled": stats.settled, "callbacks": stats.deliveries(), "verdicts": stats.outcomes,
         "unexpected": stats.unexpected, "wrongAnswers": stats.wrong, "late": stats.late,
-        "seconds": run.took.as_secs_f64(), "allAsExpected": stats.all_good(run.count),
+        "seconds": run.took.as_secs_f64(), "allAsExpected": stats.is_as_expected(run.count),
         "latencyMs": {"p50": in_milliseconds(quantiles.p50), "p90": in_milliseconds(quantiles.p90),
                       "p99": in_milliseconds(quantiles.p99), "max": in_milliseconds(quantiles.max)},
     }});

@@ -25,7 +25,7 @@ pub(super) fn show(
         Some(State::Missing) if create => {
             let replication = config.topics.replication_factor;
             match administrator.create_coordination_topic(&topic, replication, REQUEST_TIMEOUT) {
-                Ok(Creation::Created | Creation::WasThere) => {
+                Ok(Creation::Created | Creation::AlreadyExists) => {
                     writeln!(out, "{} (for replicas to coordinate)", styled(GOOD, "created"))?;
                 }
                 Ok(Creation::Rejected { diagnosis, .. }) => {

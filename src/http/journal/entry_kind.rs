@@ -60,7 +60,7 @@ impl From<Retried> for EntryKind {
     fn from(retried: Retried) -> Self {
         match retried {
             Retried::Now(waiting) => Self::Retried(waiting),
-            Retried::BySelf(waiting) => Self::TriedByItself(waiting),
+            Retried::Automatic(waiting) => Self::TriedByItself(waiting),
             Retried::Not(found) => found.into(),
         }
     }

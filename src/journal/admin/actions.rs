@@ -113,12 +113,12 @@ impl JournalAdmin {
         let summary = |waiting| EntrySummary { waiting, ..entry.clone() };
         Ok(match outcome {
             RedriveOutcome::Started => Retried::Now(summary(None)),
-            RedriveOutcome::NotWaiting => Retried::BySelf(summary(None)),
+            RedriveOutcome::NotWaiting => Retried::Automatic(summary(None)),
             RedriveOutcome::Blocked(head) => {
                 let reason = head.reason.code();
                 let next_step = next_step(reason, &entry.topic, &self.discards.unreachable_brokers());
                 let state = WaitState { reason: reason.to_owned(), attempts: head.attempts.into(), next_step };
-                Retried::BySelf(summary(Some(state)))
+                Retried::Automatic(summary(Some(state)))
             }
             // It has been published since it was looked up.
             RedriveOutcome::Unknown => Retried::Not(Lookup::Nothing),

@@ -17,8 +17,8 @@ use crate::journal::row::{EntryRef, EntryRow};
 pub(super) enum Table {
     Index,
     Bodies,
-    KeptIndex,
-    KeptBodies,
+    QuarantineIndex,
+    QuarantineBodies,
 }
 
 impl Table {
@@ -30,8 +30,8 @@ impl Table {
         table.fill(match self {
             Self::Index => b'i',
             Self::Bodies => b'b',
-            Self::KeptIndex => b'I',
-            Self::KeptBodies => b'B',
+            Self::QuarantineIndex => b'I',
+            Self::QuarantineBodies => b'B',
         });
         rest.copy_from_slice(&key.to_be_bytes());
         place
@@ -94,8 +94,8 @@ impl SealedCodec {
 
     pub(super) fn quarantined(&mut self, callback: &Quarantined) -> Put<u128> {
         let id = callback.id().0;
-        let body = self.seal(Table::KeptBodies, id, |clear| callback.encode(clear));
-        let index = self.seal(Table::KeptIndex, id, |clear| callback.encode_row(clear));
+        let body = self.seal(Table::QuarantineBodies, id, |clear| callback.encode(clear));
+        let index = self.seal(Table::QuarantineIndex, id, |clear| callback.encode_row(clear));
         Put { key: id, index, body }
     }
 
@@ -115,7 +115,7 @@ impl SealedCodec {
 
     /// Like [`SealedCodec::listed`], for the quarantine.
     pub(super) fn quarantine_row(&mut self, id: QuarantineId, row: &[u8]) -> Result<QuarantineRow, SealFault> {
-        let clear = self.opener.open(&Table::KeptIndex.place(id.0), row)?;
+        let clear = self.opener.open(&Table::QuarantineIndex.place(id.0), row)?;
         QuarantineRow::decode(id, &clear).map_err(SealFault::from)
     }
 
@@ -134,7 +134,7 @@ impl SealedCodec {
     }
 
     pub(super) fn open_quarantined(&mut self, id: QuarantineId, body: &[u8]) -> Option<Quarantined> {
-        let clear = self.opener.open(&Table::KeptBodies.place(id.0), body).ok()?;
+        let clear = self.opener.open(&Table::QuarantineBodies.place(id.0), body).ok()?;
         Quarantined::decode(&clear).ok()
     }
 }

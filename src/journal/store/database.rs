@@ -16,7 +16,8 @@ use redb::{Builder, Database, Durability, ReadableDatabase};
 
 use super::preallocation::{Backend, DiskSpace, full};
 use super::tables::{
-    BODIES, Changes, INDEX, IndexedTable, KEPT_BODIES, KEPT_INDEX, KeyCounts, META, STATE, State, TableCounts,
+    BODIES, Changes, INDEX, IndexedTable, KeyCounts, META, QUARANTINE_BODIES, QUARANTINE_INDEX, STATE, State,
+    TableCounts,
 };
 use crate::journal::entry::{DecodeFault, append, parse};
 
@@ -29,7 +30,7 @@ const CACHE: usize = 16 << 20;
 /// Files up to this size, in bytes, are verified completely when they are opened. That takes about two seconds; a
 /// larger file would delay the start too long. For a larger file, the page map is saved with each commit, each index
 /// row is still verified at the start, and each body is verified when it is read.
-const VERIFY_BATCH: u64 = 1 << 30;
+const MAX_FULLY_VERIFIED_SIZE: u64 = 1 << 30;
 
 /// Reason why the file cannot be used.
 pub(super) enum StoreError {
@@ -82,11 +83,11 @@ pub(super) struct JournalFile {
 }
 
 impl JournalFile {
-    /// Opens the tables of a file. Verifies every page if the file is not larger than [`VERIFY_BATCH`].
+    /// Opens the tables of a file. Verifies every page if the file is not larger than [`MAX_FULLY_VERIFIED_SIZE`].
     pub(super) fn open(file: File) -> Result<(Self, State), StoreError> {
         let backend = Backend::new(file).map_err(|error| StoreError::of(&error))?;
         let room = backend.disk_space();
-        let verified = room.top() <= VERIFY_BATCH;
+        let verified = room.top() <= MAX_FULLY_VERIFIED_SIZE;
         let database = catch_panic(|| {
             let mut builder = Builder::new();
             builder.set_cache_size(CACHE).set_check_integrity_on_open(verified);
@@ -107,8 +108,8 @@ impl JournalFile {
             transaction.set_two_phase_commit(true);
             transaction.open_table(INDEX)?;
             transaction.open_table(BODIES)?;
-            transaction.open_table(KEPT_INDEX)?;
-            transaction.open_table(KEPT_BODIES)?;
+            transaction.open_table(QUARANTINE_INDEX)?;
+            transaction.open_table(QUARANTINE_BODIES)?;
             transaction.open_table(META)?.insert(STATE, encoded(State::default()).as_slice())?;
             transaction.commit()?;
             database.close()?;
@@ -146,7 +147,7 @@ impl JournalFile {
             let mut transaction = self.database.begin_write()?;
             transaction.set_durability(Durability::Immediate)?;
             transaction.set_two_phase_commit(true);
-            transaction.set_quick_repair(self.room.top() > VERIFY_BATCH);
+            transaction.set_quick_repair(self.room.top() > MAX_FULLY_VERIFIED_SIZE);
             let mut after = State { commits: before.commits + 1, ..before };
             let mut tally = TableCounts { count: before.entries, bytes: before.bytes, keys: KeyCounts::default() };
             {
@@ -161,8 +162,8 @@ impl JournalFile {
                 (after.entries, after.bytes) = (tally.count, tally.bytes);
             }
             if !changes.keeps.is_empty() || !changes.releases.is_empty() {
-                let index = transaction.open_table(KEPT_INDEX)?;
-                let mut table = IndexedTable { index, bodies: transaction.open_table(KEPT_BODIES)? };
+                let index = transaction.open_table(QUARANTINE_INDEX)?;
+                let mut table = IndexedTable { index, bodies: transaction.open_table(QUARANTINE_BODIES)? };
                 (tally.count, tally.bytes) = (before.kept, before.kept_bytes);
                 for id in &changes.releases {
                     table.remove(*id, &mut tally)?;

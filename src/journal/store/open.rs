@@ -138,7 +138,7 @@ fn verified(
         true
     })
     .map_err(|error| error.at(path))?;
-    file.kept_rows(0, |id, row| {
+    file.quarantine_rows(0, |id, row| {
         if let Err(fault) = codec.quarantine_row(QuarantineId(id), row) {
             unreadable.add(fault);
         }

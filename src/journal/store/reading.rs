@@ -73,7 +73,7 @@ impl Store {
     pub fn quarantined(&mut self, from: QuarantineId, limit: usize) -> Result<Vec<QuarantineRow>, JournalRejection> {
         let mut sealed = Vec::new();
         self.reading(|file| {
-            file.kept_rows(from.0, |id, row| {
+            file.quarantine_rows(from.0, |id, row| {
                 sealed.push((QuarantineId(id), row.to_vec()));
                 sealed.len() < limit
             })
@@ -104,7 +104,7 @@ impl Store {
     /// # Errors
     /// As for [`Store::read`].
     pub fn quarantined_callback(&mut self, id: QuarantineId) -> Result<Option<Quarantined>, JournalRejection> {
-        let body = self.reading(|file| file.kept_body(id.0))?;
+        let body = self.reading(|file| file.quarantined_body(id.0))?;
         Ok(body.and_then(|body| self.codec.open_quarantined(id, &body)))
     }
 }

@@ -125,7 +125,7 @@ impl Store {
     fn old_quarantine(&mut self, from: u128, current: KeyId) -> Result<(Changes, Option<Place>), JournalRejection> {
         let (mut ids, mut looks, mut next) = (Vec::new(), 0, None);
         self.reading(|file| {
-            file.kept_rows(from, |id, row| {
+            file.quarantine_rows(from, |id, row| {
                 if looks >= STEP_LOOKS || ids.len() >= STEP_ROWS {
                     next = Some(Place::Quarantine(id));
                     return false;
@@ -144,8 +144,8 @@ impl Store {
                 break;
             }
             let Some((row, body)) = self.reading(|file| file.kept(id))? else { continue };
-            let index = self.codec.reseal(Table::KeptIndex, id, &row);
-            let body = self.codec.reseal(Table::KeptBodies, id, &body);
+            let index = self.codec.reseal(Table::QuarantineIndex, id, &row);
+            let body = self.codec.reseal(Table::QuarantineBodies, id, &body);
             if let (Some(index), Some(body)) = (index, body) {
                 let put = Put { key: id, index, body };
                 bytes += put.cost();

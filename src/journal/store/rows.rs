@@ -3,7 +3,7 @@
 use redb::{ReadableDatabase, ReadableTableMetadata};
 
 use super::database::{JournalFile, StoreError, catch_panic};
-use super::tables::{BODIES, INDEX, KEPT_BODIES, KEPT_INDEX, KeyCounts};
+use super::tables::{BODIES, INDEX, KeyCounts, QUARANTINE_BODIES, QUARANTINE_INDEX};
 
 /// A sealed index row and its sealed body.
 type SealedRow = (Vec<u8>, Vec<u8>);
@@ -24,10 +24,14 @@ impl JournalFile {
     }
 
     /// Calls `each` with every index row of the quarantine starting at `from`, ordered by id, until it returns false.
-    pub(super) fn kept_rows(&self, from: u128, mut each: impl FnMut(u128, &[u8]) -> bool) -> Result<(), StoreError> {
+    pub(super) fn quarantine_rows(
+        &self,
+        from: u128,
+        mut each: impl FnMut(u128, &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
         catch_panic(|| {
             let transaction = self.database.begin_read()?;
-            for row in transaction.open_table(KEPT_INDEX)?.range(from..)? {
+            for row in transaction.open_table(QUARANTINE_INDEX)?.range(from..)? {
                 let (key, value) = row?;
                 if !each(key.value(), value.value()) {
                     break;
@@ -40,7 +44,7 @@ impl JournalFile {
     /// Returns for each id whether it is in quarantine.
     pub(super) fn has_kept(&self, ids: &[u128]) -> Result<Vec<bool>, StoreError> {
         catch_panic(|| {
-            let table = self.database.begin_read()?.open_table(KEPT_INDEX)?;
+            let table = self.database.begin_read()?.open_table(QUARANTINE_INDEX)?;
             let mut known = Vec::with_capacity(ids.len());
             for id in ids {
                 known.push(table.get(id)?.is_some());
@@ -53,8 +57,8 @@ impl JournalFile {
     pub(super) fn kept(&self, id: u128) -> Result<Option<SealedRow>, StoreError> {
         catch_panic(|| {
             let transaction = self.database.begin_read()?;
-            let index = transaction.open_table(KEPT_INDEX)?.get(id)?.map(|row| row.value().to_vec());
-            let body = transaction.open_table(KEPT_BODIES)?.get(id)?.map(|body| body.value().to_vec());
+            let index = transaction.open_table(QUARANTINE_INDEX)?.get(id)?.map(|row| row.value().to_vec());
+            let body = transaction.open_table(QUARANTINE_BODIES)?.get(id)?.map(|body| body.value().to_vec());
             Ok(index.zip(body))
         })
     }
@@ -66,7 +70,7 @@ impl JournalFile {
             keys.add(row, 1);
             true
         })?;
-        self.kept_rows(0, |_, row| {
+        self.quarantine_rows(0, |_, row| {
             keys.add(row, 1);
             true
         })?;
@@ -99,9 +103,9 @@ impl JournalFile {
     }
 
     /// Returns the sealed body of a quarantined callback.
-    pub(super) fn kept_body(&self, id: u128) -> Result<Option<Vec<u8>>, StoreError> {
+    pub(super) fn quarantined_body(&self, id: u128) -> Result<Option<Vec<u8>>, StoreError> {
         catch_panic(|| {
-            let table = self.database.begin_read()?.open_table(KEPT_BODIES)?;
+            let table = self.database.begin_read()?.open_table(QUARANTINE_BODIES)?;
             Ok(table.get(id)?.map(|body| body.value().to_vec()))
         })
     }
@@ -113,8 +117,8 @@ impl JournalFile {
             Ok([
                 transaction.open_table(INDEX)?.len()?,
                 transaction.open_table(BODIES)?.len()?,
-                transaction.open_table(KEPT_INDEX)?.len()?,
-                transaction.open_table(KEPT_BODIES)?.len()?,
+                transaction.open_table(QUARANTINE_INDEX)?.len()?,
+                transaction.open_table(QUARANTINE_BODIES)?.len()?,
             ])
         })
     }

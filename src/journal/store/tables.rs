@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 pub(super) const INDEX: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("index");
 pub(super) const BODIES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("bodies");
-pub(super) const KEPT_INDEX: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("quarantine_index");
-pub(super) const KEPT_BODIES: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("quarantine_bodies");
+pub(super) const QUARANTINE_INDEX: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("quarantine_index");
+pub(super) const QUARANTINE_BODIES: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("quarantine_bodies");
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 pub(super) const STATE: &str = "state";
 

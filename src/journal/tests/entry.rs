@@ -57,7 +57,7 @@ fn entry_of_item(seq: u64, item: PreparedEvent) -> Entry {
         key: EventKey::of("app", item.id.text()),
         lane: LaneKey::of(&record.topic, record.key.as_deref().unwrap_or_default()),
         event_id: item.id.text().to_owned(),
-        sent_id: matches!(item.id, EventId::Provided(_)),
+        id_provided: matches!(item.id, EventId::Provided(_)),
         application: "workforce".to_owned(),
         accepted_at: NOW * 1000,
         event_time: item.event_time,
@@ -94,14 +94,14 @@ fn shown(record: &Record) -> String {
 fn an_entry_of_every_kind_of_event_comes_back_as_it_was() {
     let (_, all) = all();
     assert!(all.iter().any(|entry| entry.credential.is_some()));
-    assert!(all.iter().any(|entry| !entry.sent_id));
+    assert!(all.iter().any(|entry| !entry.id_provided));
     for entry in all {
         let mut bytes = Vec::new();
         entry.encode(&mut bytes);
         let back = Entry::decode(entry.seq, &bytes).unwrap_or_else(|fault| panic!("{fault:?} {}", entry.event_id));
         let fields = |e: &Entry| {
             let credential = e.credential.as_ref().map(shown);
-            let ids = (e.seq, e.key, e.lane, e.event_id.clone(), e.sent_id, e.application.clone());
+            let ids = (e.seq, e.key, e.lane, e.event_id.clone(), e.id_provided, e.application.clone());
             (ids, e.accepted_at, e.event_time, e.verdict, shown(&e.record), credential)
         };
         assert_eq!(fields(&back), fields(&entry));

@@ -146,9 +146,9 @@ async fn an_entry_is_tried_again_or_said_to_be_tried_by_itself() {
     let directory = tempfile::tempdir().unwrap();
     let (journal_admin, lanes) = desk_with_lanes(directory.path());
     assert!(matches!(journal_admin.redrive("evnt_1", "test").await.unwrap(), Retried::Now(found) if found.seq == 1));
-    let Retried::BySelf(found) = journal_admin.redrive("evnt_2", "test").await.unwrap() else { panic!() };
+    let Retried::Automatic(found) = journal_admin.redrive("evnt_2", "test").await.unwrap() else { panic!() };
     assert_eq!((found.seq, found.waiting), (2, None));
-    let Retried::BySelf(found) = journal_admin.redrive("evnt_0", "test").await.unwrap() else { panic!() };
+    let Retried::Automatic(found) = journal_admin.redrive("evnt_0", "test").await.unwrap() else { panic!() };
     let state = found.waiting.unwrap();
     assert_eq!((state.reason.as_str(), state.attempts), ("other_replica", 3));
     assert!(state.next_step.starts_with("Another replica publishes"), "{}", state.next_step);

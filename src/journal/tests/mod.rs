@@ -74,7 +74,7 @@ pub(crate) fn entry_of(seq: u64, size: usize) -> Entry {
         key: EventKey::of("app_x", &id),
         lane: LaneKey::of("idaas.user.v1", &user),
         event_id: id,
-        sent_id: true,
+        id_provided: true,
         application: "workforce".to_owned(),
         accepted_at: 1_000_000 + i64::try_from(seq).unwrap(),
         event_time: None,

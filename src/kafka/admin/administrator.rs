@@ -23,7 +23,7 @@ use crate::kafka::client::settings::Cluster;
 
 /// Maximum duration of the request for the topics' settings. A cluster that does not support the request does not
 /// answer it.
-const SETTINGS: Duration = Duration::from_secs(3);
+const SETTINGS_TIMEOUT: Duration = Duration::from_secs(3);
 /// Maximum time until a created topic is visible.
 const PROPAGATION: Duration = Duration::from_secs(5);
 
@@ -53,7 +53,7 @@ pub enum Creation {
     /// It was created.
     Created,
     /// The topic already exists, because another client has just created it.
-    WasThere,
+    AlreadyExists,
     /// The cluster rejects the request.
     Rejected {
         /// The problem in Kafka's words, and what to do.
@@ -154,7 +154,7 @@ impl Administrator {
         if asked.is_empty() {
             return;
         }
-        let options = AdminOptions::new().request_timeout(Some(SETTINGS));
+        let options = AdminOptions::new().request_timeout(Some(SETTINGS_TIMEOUT));
         let answers = self.runtime.block_on(self.admin.describe_configs(&asked, &options));
         match answers {
             Ok(answers) => {

@@ -18,7 +18,7 @@ pub(super) const POLL_TIMEOUT: Duration = Duration::from_millis(500);
 /// Maximum duration of one request. It starts with [`POLL_TIMEOUT`] and doubles with each new client.
 const MAX_REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// Interval before a request that failed immediately is repeated.
-const PAUSE: Duration = Duration::from_millis(20);
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 /// Maximum number of brokers that are tested concurrently.
 const MAX_CONCURRENT: usize = 16;
 
@@ -107,7 +107,7 @@ impl Observer {
             self.renew(&mut consumer);
         }
         loop {
-            let rest = end.saturating_duration_since(Instant::now()).max(PAUSE);
+            let rest = end.saturating_duration_since(Instant::now()).max(RETRY_INTERVAL);
             let answer = consumer.fetch_metadata(Some(topic), timeout.min(rest));
             // Serves the error callback only: nothing is assigned.
             while consumer.poll(Duration::ZERO).is_some() {}
@@ -125,12 +125,12 @@ impl Observer {
                 }
                 Err(_) if knows_brokers => {
                     self.needs_new_client.store(true, Ordering::Relaxed);
-                    std::thread::sleep(PAUSE);
+                    std::thread::sleep(RETRY_INTERVAL);
                     self.renew(&mut consumer);
                     timeout = (timeout * 2).min(MAX_REQUEST_TIMEOUT);
                 }
                 // The recorded errors can be about the addresses that brokers advertise.
-                Err(_) if self.has_answered.load(Ordering::Relaxed) => std::thread::sleep(PAUSE),
+                Err(_) if self.has_answered.load(Ordering::Relaxed) => std::thread::sleep(RETRY_INTERVAL),
                 Err(_) if self.listener.is_decided() => return Err(self.listener.unreachable()),
                 Err(_) => {}
             }

@@ -189,7 +189,7 @@ pub struct Leader {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unknown {
     /// They were not requested.
-    NotAsked,
+    NotRequested,
     /// This user may not read them.
     NotAllowed,
     /// The cluster does not support the request. Then it is not Apache Kafka, or it is behind a proxy.
@@ -203,7 +203,7 @@ pub enum Unknown {
 impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NotAsked => "nobody asked for them",
+            Self::NotRequested => "nobody asked for them",
             Self::NotAllowed => "this user may not read them (DESCRIBE_CONFIGS)",
             Self::NotSupported => "this cluster does not tell them",
             Self::NoAnswer => "the cluster does not answer in time",

@@ -156,9 +156,9 @@ mod tests {
         let acceptance = Acceptance::default();
         let watch = acceptance.watch_started();
         let mut seconds = 0..;
-        let mut probed = |takes| {
+        let mut probed = |is_accepting| {
             let asked = seconds.next().unwrap() * SECOND;
-            acceptance.probed(watch, Probe { asked, ended: asked, takes, all_down: !takes })
+            acceptance.probed(watch, Probe { asked, ended: asked, is_accepting, all_down: !is_accepting })
         };
         let mut again = || [probed(false), probed(true)];
         assert_eq!(again(), [Some(false), Some(true)]);
@@ -171,11 +171,15 @@ mod tests {
     #[test]
     fn another_watch_is_told_the_state_again() {
         let acceptance = Acceptance::default();
-        let probe = Probe { asked: SECOND, ended: SECOND, takes: true, all_down: false };
+        let probe = Probe { asked: SECOND, ended: SECOND, is_accepting: true, all_down: false };
         let old = acceptance.watch_started();
         assert_eq!([acceptance.probed(old, probe), acceptance.probed(old, probe)], [Some(true), None]);
         let new = acceptance.watch_started();
-        assert_eq!(acceptance.probed(old, Probe { takes: false, all_down: true, ..probe }), None, "it is replaced");
+        assert_eq!(
+            acceptance.probed(old, Probe { is_accepting: false, all_down: true, ..probe }),
+            None,
+            "it is replaced"
+        );
         assert_eq!(acceptance.probed(new, probe), Some(true));
     }
 }

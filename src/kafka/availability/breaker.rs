@@ -36,7 +36,7 @@ pub(super) struct Probe {
     /// When it ended, on the same clock.
     pub(super) ended: Duration,
     /// True if the cluster accepts records.
-    pub(super) takes: bool,
+    pub(super) is_accepting: bool,
     /// True if the connections to all brokers were reported as lost since the last successful probe.
     pub(super) all_down: bool,
 }
@@ -67,7 +67,7 @@ impl Breaker {
     /// it changed.
     pub(super) fn record(&mut self, probe: Probe, confirmed: u64) -> Option<bool> {
         self.note_proof(&probe, confirmed);
-        let available = if probe.takes {
+        let available = if probe.is_accepting {
             self.failing = None;
             let good_since = *self.good_since.get_or_insert(probe.asked);
             if self.available == Some(false) && probe.ended.saturating_sub(good_since) < self.hold() {
@@ -133,10 +133,10 @@ mod tests {
         while now < until {
             let asked = now;
             let answered = if silence.contains(&asked) { silence.end } else { asked };
-            let takes = answered < asked + 500;
+            let is_accepting = answered < asked + 500;
             now = answered.min(asked + 500);
             let [asked, ended] = [asked, now].map(Duration::from_millis);
-            let probe = Probe { asked, ended, takes, all_down: all_down && !takes };
+            let probe = Probe { asked, ended, is_accepting, all_down: all_down && !is_accepting };
             changes.extend(breaker.record(probe, 0).map(|is| (now, is)));
             now += breaker.interval().as_millis() as u64;
         }
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn the_loss_of_all_connections_alone_opens_nothing() {
         let mut breaker = Breaker::default();
-        let probe = Probe { asked: Duration::ZERO, ended: Duration::ZERO, takes: true, all_down: true };
+        let probe = Probe { asked: Duration::ZERO, ended: Duration::ZERO, is_accepting: true, all_down: true };
         assert_eq!(breaker.record(probe, 0), Some(true));
         assert_eq!(breaker.record(probe, 0), None);
     }
@@ -182,7 +182,7 @@ mod tests {
         let mut changes = Vec::new();
         for now in (0..3000).step_by(100) {
             let now = Duration::from_millis(now);
-            let probe = Probe { asked: now, ended: now, takes: now.is_zero(), all_down: false };
+            let probe = Probe { asked: now, ended: now, is_accepting: now.is_zero(), all_down: false };
             changes.extend(breaker.record(probe, 0).map(|is| (now.as_millis(), is)));
         }
         assert_eq!(changes, [(0, true), (1600, false)]);
@@ -199,8 +199,8 @@ mod tests {
         let (mut breaker, mut changes) = (Breaker::default(), Vec::new());
         for millis in (0..120_000).step_by(200) {
             let (now, second) = (Duration::from_millis(millis), millis / 1000);
-            let (takes, confirmed) = (is_good(second), confirmed(second));
-            let probe = Probe { asked: now, ended: now, takes, all_down: false };
+            let (is_accepting, confirmed) = (is_good(second), confirmed(second));
+            let probe = Probe { asked: now, ended: now, is_accepting, all_down: false };
             changes.extend(breaker.record(probe, confirmed).map(|is| (second, is)));
         }
         changes

@@ -79,11 +79,11 @@ impl Watch {
             let (mut answers, mut identity) = (LastAnswers::default(), Identity::default());
             while !stopped.load(Ordering::Relaxed) {
                 let asked = began.elapsed();
-                let takes = accepting(&client, &watched.load(), &mut answers);
-                let all_down = client.context().all_down(takes);
-                let probe = Probe { asked, ended: began.elapsed(), takes, all_down };
+                let is_accepting = accepting(&client, &watched.load(), &mut answers);
+                let all_down = client.context().all_down(is_accepting);
+                let probe = Probe { asked, ended: began.elapsed(), is_accepting, all_down };
                 let ask = || client.client().fetch_cluster_id(Duration::ZERO);
-                if let Some(id) = identity.changed(asked, takes, ask) {
+                if let Some(id) = identity.changed(asked, is_accepting, ask) {
                     on_event(WatchEvent::Cluster(id));
                 }
                 if let Some(available) = acceptance.probed(number, probe) {
@@ -194,8 +194,8 @@ struct Watcher {
 
 impl Watcher {
     /// Returns true if all connections are down. A successful probe resets it.
-    fn all_down(&self, takes: bool) -> bool {
-        if takes {
+    fn all_down(&self, is_accepting: bool) -> bool {
+        if is_accepting {
             self.all_down.store(false, Ordering::Relaxed);
         }
         self.all_down.load(Ordering::Relaxed)

@@ -25,7 +25,7 @@ const POLL_TIMEOUT: Duration = Duration::from_millis(500);
 const RESCAN: Duration = Duration::from_secs(30);
 const RESCAN_MISSING: Duration = Duration::from_secs(2);
 /// Timeout of a request for offsets.
-const OFFSETS: Duration = Duration::from_secs(10);
+const OFFSETS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One record on a topic. Has no `Debug`, because it holds personal data.
 #[derive(Clone)]
@@ -130,8 +130,8 @@ impl TailReader {
     pub fn published(&self) -> Option<i64> {
         let partitions =
             self.followed.iter().flat_map(|(topic, count)| (0_i32..).take(*count).map(move |at| (topic, at)));
-        let next =
-            partitions.map(|(topic, partition)| self.reader.consumer.fetch_watermarks(topic, partition, OFFSETS));
+        let next = partitions
+            .map(|(topic, partition)| self.reader.consumer.fetch_watermarks(topic, partition, OFFSETS_TIMEOUT));
         next.map(|watermarks| watermarks.ok().map(|(_, next)| next)).sum()
     }
 
@@ -188,7 +188,7 @@ impl TailReader {
             // "The end" as of now, not as of the first fetch from the partition, because records in between must be
             // read.
             Begin::Now => {
-                self.reader.consumer.offsets_for_times(fresh.clone(), OFFSETS).map(|ends| or_end(&fresh, &ends))
+                self.reader.consumer.offsets_for_times(fresh.clone(), OFFSETS_TIMEOUT).map(|ends| or_end(&fresh, &ends))
             }
         };
         offsets

@@ -115,7 +115,7 @@ impl InFlight {
         self.denied.load(Ordering::Relaxed)
     }
 
-    pub(super) fn deny(&self, denied: bool) {
+    pub(super) fn set_denied(&self, denied: bool) {
         if self.denied.swap(denied, Ordering::Relaxed) && !denied {
             self.reports.partitions_recovered();
         }

@@ -23,7 +23,7 @@ const TICK: Duration = Duration::from_millis(100);
 const PROBE_INTERVAL: Duration = Duration::from_secs(3);
 const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time for which records may wait, although the leader can be reached, before the producer is replaced.
-const STUCK: Duration = Duration::from_secs(20);
+const STUCK_AFTER: Duration = Duration::from_secs(20);
 /// Maximum interval between two replacements of stuck producers.
 const MAX_STUCK_INTERVAL: Duration = Duration::from_secs(300);
 
@@ -56,7 +56,7 @@ impl Monitor {
     }
 
     pub(super) fn run(&self) {
-        let mut state = State { probing: None, probed: None, leaders: None, replaced: None, min_interval: STUCK };
+        let mut state = State { probing: None, probed: None, leaders: None, replaced: None, min_interval: STUCK_AFTER };
         loop {
             std::thread::sleep(TICK);
             let Some(producer) = self.producer.upgrade() else { return };
@@ -89,7 +89,7 @@ impl Monitor {
             state.probe(producer);
             self.replace_stuck(producer, state);
         } else {
-            (state.leaders, state.min_interval) = (None, STUCK);
+            (state.leaders, state.min_interval) = (None, STUCK_AFTER);
         }
         let is_change = acceptance.observed(&Observation {
             is_denied: in_flight.is_denied(),
@@ -109,7 +109,7 @@ impl Monitor {
             return;
         }
         let is_stuck = |silent: &Silent| {
-            silent.waited >= STUCK && leaders.reachable.contains(&(silent.topic.clone(), silent.partition))
+            silent.waited >= STUCK_AFTER && leaders.reachable.contains(&(silent.topic.clone(), silent.partition))
         };
         let Some(stuck) = producer.in_flight.silent().into_iter().find(is_stuck) else { return };
         tracing::warn!(

@@ -44,7 +44,7 @@ impl Supervisor {
             };
             let Some(why) = why else { continue };
             if why == ReplaceReason::Denied {
-                deny(&producer);
+                set_denied(&producer);
             }
             let rest = made.map_or(Duration::ZERO, |made| producer.min_lifetime.saturating_sub(made.elapsed()));
             // No report of a producer of the old cluster counts, so waiting is useless.
@@ -89,7 +89,7 @@ impl Supervisor {
                     if !producer.put_unless_outdated(connection, &cluster, why) {
                         continue;
                     }
-                    producer.in_flight.deny(false);
+                    producer.in_flight.set_denied(false);
                     // Errors that it reported before it was in use were ignored, so it is checked again.
                     return self.events.send(SupervisorEvent::ErrorReported(number)).is_ok();
                 }
@@ -141,13 +141,13 @@ fn fresh(producer: &ProducerState, cluster: &Cluster, why: ReplaceReason) -> Res
 
 /// Handles a Kafka user that may not publish: records that are with the producer fail at once, and new records are not
 /// given to it.
-fn deny(producer: &ProducerState) {
+fn set_denied(producer: &ProducerState) {
     if !producer.in_flight.is_denied() {
         tracing::error!(
             code = LogCode::KafkaNotAuthorized.as_str(),
             "the Kafka user may publish nothing; grant it WRITE on the topics. Events go to the journal until then"
         );
     }
-    producer.in_flight.deny(true);
+    producer.in_flight.set_denied(true);
     producer.connection.load().purge(true);
 }

@@ -57,7 +57,7 @@ impl DedupRebuild {
     }
 
     /// Starts to follow the other replicas, unless a follower exists.
-    pub(super) fn begin_to_follow(self: &Arc<Self>, state: &mut State, app_state: &Arc<AppState>) {
+    pub(super) fn start_follower(self: &Arc<Self>, state: &mut State, app_state: &Arc<AppState>) {
         let mut follower = self.follower.lock();
         if follower.is_some() {
             return;
@@ -66,7 +66,7 @@ impl DedupRebuild {
         let (this, app_state, generation) = (Arc::downgrade(self), Arc::downgrade(app_state), state.generation);
         let observe = move |events: &[Known]| {
             if let (Some(this), Some(app_state)) = (this.upgrade(), app_state.upgrade()) {
-                this.publish_batch(&app_state, generation, events);
+                this.record_published(&app_state, generation, events);
             }
         };
         let cluster = self.cluster.lock().clone();

@@ -165,7 +165,7 @@ impl Runner {
             coordinator.uncoordinated();
         }
         if self.is_available {
-            self.topic.aim();
+            self.topic.set_target();
         }
     }
 

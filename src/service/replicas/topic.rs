@@ -13,24 +13,24 @@ use crate::kafka::replica_log::{Presence, Read, ReplicaLog};
 use crate::telemetry::log_code::LogCode;
 
 /// Maximum number of records per read.
-const RECORDS: usize = 1000;
+const MAX_RECORDS: usize = 1000;
 
-/// Time between checks for a topic that cannot be used: during [`CREATION`], while somebody may be creating it, and
+/// Time between checks for a topic that cannot be used: during [`CREATION_GRACE`], while somebody may be creating it, and
 /// later.
-const SOON: Duration = Duration::from_millis(500);
-const LATER: Duration = Duration::from_secs(30);
+const EARLY_CHECK_INTERVAL: Duration = Duration::from_millis(500);
+const CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How long after the start a missing topic is tolerated without a warning.
-const CREATION: Duration = Duration::from_secs(15);
+const CREATION_GRACE: Duration = Duration::from_secs(15);
 
 /// Time before the next attempt to create a topic that the cluster rejected.
-const REFUSED: Duration = Duration::from_secs(5);
+const CREATION_RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Limit for one attempt to create the topic.
-const CREATE: Duration = Duration::from_secs(5);
+const CREATION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Limit for writing the last record during the shutdown.
-const LAST_RECORD: Duration = Duration::from_millis(500);
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
 pub(super) struct Topic {
     cluster: Cluster,
@@ -43,9 +43,9 @@ pub(super) struct Topic {
     reads: bool,
     /// True if the topic is known to be unusable.
     is_unusable: bool,
-    is_told: bool,
+    is_warned: bool,
     /// True once it is logged that the cluster rejects the creation.
-    is_refused: bool,
+    is_rejection_logged: bool,
     started: Instant,
     next_observation: Instant,
     /// The offset to read up to before the topic counts as current.
@@ -63,8 +63,8 @@ impl Topic {
             log: None,
             reads: false,
             is_unusable: false,
-            is_told: false,
-            is_refused: false,
+            is_warned: false,
+            is_rejection_logged: false,
             started: Instant::now(),
             next_observation: Instant::now(),
             target: None,
@@ -94,7 +94,7 @@ impl Topic {
         if self.reads || now < self.next_observation {
             return true;
         }
-        self.next_observation = now + SOON;
+        self.next_observation = now + EARLY_CHECK_INTERVAL;
         let Some(log) = self.log() else { return self.not_usable("librdkafka refuses the settings") };
         match log.presence() {
             Presence::Present => {
@@ -122,7 +122,7 @@ impl Topic {
         let Some(replication) = self.creates else { return true };
         let Ok(administrator) = Administrator::new(&self.cluster) else { return true };
         let topic = self.name.as_str();
-        match administrator.create_coordination_topic(topic, replication, CREATE) {
+        match administrator.create_coordination_topic(topic, replication, CREATION_TIMEOUT) {
             Ok(Creation::Created) => {
                 tracing::info!(
                     code = LogCode::TopicCreated.as_str(),
@@ -132,10 +132,10 @@ impl Topic {
                     "created the topic"
                 );
             }
-            Ok(Creation::WasThere) => {}
+            Ok(Creation::AlreadyExists) => {}
             // A warning, because a single replica does not need the topic.
             Ok(Creation::Rejected { diagnosis, .. }) => {
-                if !std::mem::replace(&mut self.is_refused, true) {
+                if !std::mem::replace(&mut self.is_rejection_logged, true) {
                     tracing::warn!(
                         code = LogCode::TopicNotCreated.as_str(),
                         topic,
@@ -143,7 +143,7 @@ impl Topic {
                     );
                 }
                 let usable = self.not_usable("the cluster refuses to create the topic");
-                self.next_observation = self.next_observation.max(Instant::now() + REFUSED);
+                self.next_observation = self.next_observation.max(Instant::now() + CREATION_RETRY_INTERVAL);
                 return usable;
             }
             Err(_) => return true,
@@ -161,9 +161,9 @@ impl Topic {
     }
 
     fn not_usable(&mut self, reason: &str) -> bool {
-        if self.started.elapsed() >= CREATION {
-            self.next_observation = Instant::now() + LATER;
-            if !std::mem::replace(&mut self.is_told, true) {
+        if self.started.elapsed() >= CREATION_GRACE {
+            self.next_observation = Instant::now() + CHECK_INTERVAL;
+            if !std::mem::replace(&mut self.is_warned, true) {
                 tracing::warn!(
                     code = LogCode::ReplicasNotCoordinated.as_str(),
                     topic = self.name,
@@ -183,7 +183,7 @@ impl Topic {
         };
         log.serve();
         let mut limit = wait;
-        for _ in 0..RECORDS {
+        for _ in 0..MAX_RECORDS {
             match log.read(limit) {
                 Read::Record(position, value) => {
                     if let Some(record) = Record::from_json(&value) {
@@ -202,7 +202,7 @@ impl Topic {
     }
 
     /// Determines the offset to read up to. Blocks until the broker answers.
-    pub(super) fn aim(&mut self) {
+    pub(super) fn set_target(&mut self) {
         if self.target.is_none()
             && let Some(log) = self.log.as_ref().filter(|_| self.reads)
         {
@@ -229,10 +229,10 @@ impl Topic {
         }
     }
 
-    /// Waits until the last record is written, for at most [`LAST_RECORD`].
+    /// Waits until the last record is written, for at most [`FLUSH_TIMEOUT`].
     pub(super) fn flush(&self) {
         if let Some(log) = &self.log {
-            log.flush(LAST_RECORD);
+            log.flush(FLUSH_TIMEOUT);
         }
     }
 }

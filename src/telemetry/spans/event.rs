@@ -98,7 +98,7 @@ impl Spans {
     /// callback, if that was sampled.
     #[must_use]
     pub fn resumed(&self, record: &Record) -> Option<EventContext> {
-        let context = parse(accepted_in(record)?)?;
+        let context = parse(traceparent_of(record)?)?;
         context.is_sampled().then(|| EventContext(Arc::new(Context::new().with_remote_span_context(context))))
     }
 
@@ -123,7 +123,7 @@ impl Spans {
 }
 
 /// Returns the trace context of a record's event, from a header or from a structured value before `data`.
-fn accepted_in(record: &Record) -> Option<&str> {
+fn traceparent_of(record: &Record) -> Option<&str> {
     if let Some((_, value)) = record.headers.iter().find(|(name, _)| *name == "ce_traceparent") {
         return Some(value);
     }

@@ -54,7 +54,7 @@ fn entry(seq: u64) -> Entry {
         key: EventKey::of("app_x", &event_id),
         lane: LaneKey::of("idaas.user.v1", "user_a"),
         event_id,
-        sent_id: true,
+        id_provided: true,
         application: "workforce".to_owned(),
         accepted_at: 1_790_000_000_000,
         event_time: None,

@@ -26,13 +26,13 @@ const VERSION: u8 = 1;
 
 /// The purpose of derived keys (RFC 5869 §3.2), so that the same configured key yields a different key for any other
 /// use.
-const PURPOSE: &[u8] = b"idaas-bridge journal seal, version 1";
+const HKDF_INFO: &[u8] = b"idaas-bridge journal seal, version 1";
 
 /// The number of texts that one derived key seals. Far below 2^32.
 const TEXTS_PER_KEY: u64 = 1 << 31;
 
 /// The number of derived keys that an [`Opener`] caches.
-const KEYS_AT_HAND: usize = 256;
+const MAX_CACHED_KEYS: usize = 256;
 
 const NONCE: usize = 12;
 const TAG: usize = 16;
@@ -154,7 +154,7 @@ impl Opener {
 
     fn cipher(&mut self, id: KeyId, salt: Salt) -> Option<&Aes256Gcm> {
         let key = self.keys.iter().find_map(|(known, key)| (*known == id).then_some(key))?;
-        if self.derived.len() >= KEYS_AT_HAND && !self.derived.contains_key(&(id, salt)) {
+        if self.derived.len() >= MAX_CACHED_KEYS && !self.derived.contains_key(&(id, salt)) {
             self.derived.clear();
         }
         Some(self.derived.entry((id, salt)).or_insert_with(|| Box::new(derived(key, &salt))))
@@ -193,7 +193,7 @@ impl<'a> SealedParts<'a> {
 fn derived(key: &ContentKey, salt: &Salt) -> Aes256Gcm {
     let mut bytes = Zeroizing::new([0; 32]);
     // HKDF-SHA256 does not fail below 8160 bytes.
-    let _ = Hkdf::<Sha256>::new(Some(salt), key.material()).expand(PURPOSE, bytes.as_mut_slice());
+    let _ = Hkdf::<Sha256>::new(Some(salt), key.material()).expand(HKDF_INFO, bytes.as_mut_slice());
     Aes256Gcm::new(&(*bytes).into())
 }
 

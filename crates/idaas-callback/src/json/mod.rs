@@ -88,13 +88,13 @@ pub(crate) fn map_elements<'a, T>(
 }
 
 /// No limit.
-pub(crate) const ANY: MaxElements = |_| usize::MAX;
+pub(crate) const UNLIMITED: MaxElements = |_| usize::MAX;
 
 /// Returns the unparsed elements of a JSON array. `None` if the value is not an array.
 #[must_use]
 pub fn elements(json: &str) -> Option<Vec<Raw<'_>>> {
     let mut reader = Reader::new(json, None);
-    let elements = reader.list(ANY, Reader::value)?;
+    let elements = reader.list(UNLIMITED, Reader::value)?;
     reader.end().then_some(elements)
 }
 
@@ -176,7 +176,7 @@ mod tests {
         }
         assert_eq!(count("[]", |_| 0), Some(0));
         for none in ["{}", "[{}", "[{}] x", "null", ""] {
-            assert_eq!(count(none, ANY), None, "{none}");
+            assert_eq!(count(none, UNLIMITED), None, "{none}");
         }
     }
 

@@ -26,7 +26,7 @@ pub(super) fn pass(bytes: &[u8]) -> Option<(usize, bool)> {
 
 /// Skips a string as [`pass`] does and also returns its content, in one pass. Half a surrogate pair becomes U+FFFD: a
 /// name that was cut in the middle of an emoji must not lose an event. `room` is the expected length in bytes.
-pub(super) fn resolve(bytes: &[u8], room: usize) -> Option<(usize, bool, String)> {
+pub(super) fn read_string(bytes: &[u8], room: usize) -> Option<(usize, bool, String)> {
     if bytes.first() != Some(&b'"') {
         return None;
     }
@@ -81,7 +81,7 @@ fn escape(bytes: &[u8], content: &mut Vec<u8>) -> Option<usize> {
 /// is mispredicted half of the time.
 fn unescaped(byte: u8) -> u8 {
     #[allow(clippy::indexing_slicing, reason = "a wrong index would not compile")]
-    const MEANT: [u8; 256] = {
+    const UNESCAPED: [u8; 256] = {
         let (mut unescaped, mut escapes) = ([0; 256], b"\"\"\\\\//b\x08f\x0cn\nr\rt\t".as_slice());
         while let [escape, meaning, rest @ ..] = escapes {
             unescaped[*escape as usize] = *meaning;
@@ -89,7 +89,7 @@ fn unescaped(byte: u8) -> u8 {
         }
         unescaped
     };
-    MEANT.get(usize::from(byte)).copied().unwrap_or_default()
+    UNESCAPED.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
 /// Resolves `uXXXX`, or a surrogate pair that continues with `\uXXXX`. Returns the character, and the length with all

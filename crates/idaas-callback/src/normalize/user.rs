@@ -74,11 +74,11 @@ pub(super) fn read<'a>(members: Members<'a>) -> UserFields<'a> {
             _ => kept.unknown(name, value),
         }
     }
-    UserFields { user: settle(user, former, &mut additional), additional, password }
+    UserFields { user: merge_names(user, former, &mut additional), additional, password }
 }
 
 /// Merges fields that were sent under two names.
-fn settle<'a>(user: User<'a>, former: OldNames<'a>, additional: &mut Additional<'a>) -> User<'a> {
+fn merge_names<'a>(user: User<'a>, former: OldNames<'a>, additional: &mut Additional<'a>) -> User<'a> {
     let User { email: Email { .. }, phone, source, .. } = user;
     User {
         phone: Phone { verified: additional.one_of(phone.verified, former.phone_verified), ..phone },

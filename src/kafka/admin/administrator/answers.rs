@@ -34,7 +34,7 @@ pub(super) fn state(topic: &MetadataTopic) -> State {
             .min(),
         leaderless: partitions.iter().filter(|partition| partition.leader() < 0).count(),
         leaders: leaders(partitions),
-        settings: Err(Unknown::NotAsked),
+        settings: Err(Unknown::NotRequested),
     })
 }
 
@@ -97,7 +97,7 @@ pub(super) fn unknown(code: RDKafkaErrorCode) -> Unknown {
 pub(super) fn creation(code: Option<RDKafkaErrorCode>) -> Creation {
     let Some(code) = code else { return Creation::Created };
     let remedy = match code {
-        RDKafkaErrorCode::TopicAlreadyExists => return Creation::WasThere,
+        RDKafkaErrorCode::TopicAlreadyExists => return Creation::AlreadyExists,
         RDKafkaErrorCode::InvalidReplicationFactor => {
             "the cluster has fewer brokers than topics.replication_factor: start the others, or lower it"
         }

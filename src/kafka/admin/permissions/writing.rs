@@ -27,7 +27,7 @@ const INVALID_ACKS: &str = "2";
 /// The number of bytes by which the record exceeds the topic's limit.
 const EXCESS: usize = 64 << 10;
 /// Maximum size of a test record, in bytes.
-const LARGEST: usize = 32 << 20;
+const MAX_TEST_RECORD: usize = 32 << 20;
 
 /// The result of the write test on a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub struct WritingQuestion<'a> {
 
 impl WritingQuestion<'_> {
     fn size(&self) -> usize {
-        self.limit.filter(|limit| *limit <= LARGEST).map_or(0, |limit| limit + EXCESS)
+        self.limit.filter(|limit| *limit <= MAX_TEST_RECORD).map_or(0, |limit| limit + EXCESS)
     }
 }
 
