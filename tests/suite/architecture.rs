@@ -113,7 +113,7 @@ const PURE: [(&str, &[&str]); 3] = [
             "zeroize",
         ],
     ),
-    ("crates/state", &["serde_json", "time"]),
+    ("crates/state", &["serde", "serde_json", "time"]),
     ("crates/outbox", &["hashbrown", "idaas-callback", "serde", "serde_json", "sha2", "slab"]),
 ];
 

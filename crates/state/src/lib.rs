@@ -6,14 +6,17 @@
 
 mod entity;
 mod event;
+mod json;
 mod members;
 mod merge;
 mod record;
 mod state;
+mod state_json;
 mod time;
 
 pub use entity::Entity;
-pub use event::{Event, ReadError};
+pub use event::{Event, Fields, ReadError};
+pub use json::{Json, Path, SharedStr};
 pub use members::{Member, Members};
 pub use merge::{Change, Outcome, apply};
 pub use record::Record;
