@@ -17,6 +17,13 @@ use super::store::{Checkpoint, Encoded, Encoder, SYNC_INTERVAL, Store, StoreErro
 use crate::kafka::admin::topics::state_topics::TopicPair;
 use crate::kafka::state::{Failed, Membership, Partition, WriteError, Writer};
 
+/// How many bytes of changes gather in memory before they are written: twice as many are kept while others are written.
+const MAX_GATHERED: usize = 16 << 20;
+
+/// The same during a restore. The more rows are written at once, the more of them share a page. Nothing gathers
+/// meanwhile.
+const MAX_RESTORED: usize = 64 << 20;
+
 /// How much work can wait. The session waits before it hands over more.
 const MAX_WAITING: usize = 1;
 
@@ -187,7 +194,10 @@ impl Worker {
             });
             checkpoints.push((*partition, checkpoint));
         }
-        self.apply(updates);
+        if self.store.apply(updates) >= MAX_GATHERED {
+            // If nothing is written any more, the failure is already known.
+            let _ = self.full.send(());
+        }
         Done::Committed(checkpoints)
     }
 
@@ -195,14 +205,14 @@ impl Worker {
         let RestoredRows { partition, rows, checkpoint, is_last } = restored;
         let pairs = Arc::clone(&self.pairs);
         let topic = pairs.get(partition.pair).map_or("", |pair| pair.states.as_str());
-        self.apply(vec![Update {
+        let gathered = self.store.apply(vec![Update {
             topic,
             number: partition.number,
             rows,
             checkpoint: Checkpoint { saved_at: now(), ..checkpoint },
             forget_before: Time::from_millis(i64::MIN),
         }]);
-        if !is_last {
+        if !is_last && gathered < MAX_RESTORED {
             return Done::Restored { partition, checkpoint, is_last };
         }
         // Only the tables know how many entities there are.
@@ -210,13 +220,6 @@ impl Worker {
         match counted {
             Ok(counted) => Done::Restored { partition, checkpoint: counted.unwrap_or(checkpoint), is_last },
             Err(error) => Done::Failed(error),
-        }
-    }
-
-    fn apply(&self, updates: Vec<Update<'_>>) {
-        if self.store.apply(updates) {
-            // If nothing is written any more, the failure is already known.
-            let _ = self.full.send(());
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod buffer;
 mod codec;
+mod instance;
 mod tables;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -21,6 +22,7 @@ pub(super) use self::codec::{Encoded, Encoder};
 
 use self::buffer::Buffers;
 use self::codec::decode;
+use self::instance::{instance, renew};
 use self::tables::{CHECKPOINTS, Names, write};
 
 use crate::telemetry::log_code::LogCode;
@@ -38,10 +40,7 @@ const LOCK: &str = "state.lock";
 const INSTANCE: &str = "state.instance";
 
 /// What redb may keep of the file in memory, in bytes.
-const CACHE: usize = 64 << 20;
-
-/// How many bytes of changes gather in memory before they should be written.
-const MAX_GATHERED: usize = 20 << 20;
+const CACHE: usize = 32 << 20;
 
 /// How often what is written is made durable. A crash costs reading what was published since.
 pub(super) const SYNC_INTERVAL: Duration = Duration::from_secs(5);
@@ -207,9 +206,9 @@ impl Store {
         })
     }
 
-    /// Applies changes. Returns true if so much has gathered that it should be written.
-    pub(super) fn apply(&self, updates: Vec<Update<'_>>) -> bool {
-        self.buffers.lock().add(updates) >= MAX_GATHERED
+    /// Applies changes. Returns how many bytes have gathered that are to be written.
+    pub(super) fn apply(&self, updates: Vec<Update<'_>>) -> usize {
+        self.buffers.lock().add(updates)
     }
 
     /// Writes the changes that have gathered, all or none. Until they are also made durable, a crash loses them, together
@@ -269,26 +268,6 @@ impl Store {
         *self.instance.lock() = renew(&path).map_err(|error| StoreError::Io(path, error))?;
         Ok(())
     }
-}
-
-/// The id in a file; makes one if there is none.
-fn instance(path: &Path) -> io::Result<String> {
-    let known = match fs::read_to_string(path) {
-        Ok(text) => text.trim().to_owned(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(error),
-    };
-    if !known.is_empty() {
-        return Ok(known);
-    }
-    renew(path)
-}
-
-/// Gives a directory a new id, for an instance whose old id is in use elsewhere.
-fn renew(path: &Path) -> io::Result<String> {
-    let id = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
-    fs::write(path, &id)?;
-    Ok(id)
 }
 
 /// Runs something of redb's; a panic is an error like any other.

@@ -7,7 +7,8 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::entity::Entity;
-use crate::json::{Document, Json, Object, Path, SharedStr};
+use crate::json::{Document, Json, Object, SharedStr};
+use crate::path::Path;
 use crate::time::Time;
 
 /// What a record of an event topic says about one entity.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::entity::Entity;
 use crate::event::Event;
-use crate::json::{Json, Path, SharedStr};
+use crate::json::{Json, SharedStr};
 use crate::members::{Members, is_remembered};
+use crate::path::Path;
 use crate::state::{Deletion, Entry, Field, Last, State};
 use crate::time::Time;
 

@@ -6,8 +6,9 @@ use std::fmt;
 use crate::MEMORY;
 use crate::entity::Entity;
 use crate::event::Event;
-use crate::json::{Json, Path, SharedStr};
+use crate::json::{Json, SharedStr};
 use crate::members::Members;
+use crate::path::Path;
 use crate::time::Time;
 
 /// What is known of an entity.

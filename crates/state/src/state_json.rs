@@ -5,8 +5,9 @@ use std::fmt::Display;
 use serde_json::Value;
 
 use crate::entity::Entity;
-use crate::json::{Document, Object, Path, SharedStr};
+use crate::json::{Document, Object, SharedStr};
 use crate::members::{Member, Members};
+use crate::path::Path;
 use crate::state::{Field, Last, State, StateError};
 use crate::time::Time;
 
