@@ -7,6 +7,8 @@ Needs Java 17, the jars below target/kafka-4.1.1/libs and the Python packages of
 how long a restart takes with the store and without it, and the largest resident memory of each process.
 """
 
+import base64
+import hashlib
 import json
 import os
 import pathlib
@@ -62,11 +64,16 @@ def event():
     return json.dumps(value, separators=(",", ":")), headers
 
 
+def user_id(number):
+    """An id as IDaaS makes them: no order, so that rows of one transaction are spread over the whole store."""
+    return "user_" + base64.b32encode(hashlib.sha256(b"%d" % number).digest()[:16]).decode()[:26].lower()
+
+
 def publish(servers):
     producer = Producer({"bootstrap.servers": servers, "log_level": 0, "linger.ms": 50, "queue.buffering.max.messages": 500_000})
     value, headers = event()
     for number in range(USERS):
-        user = f"user_{number:026x}"
+        user = user_id(number)
         changed = value.replace("user_d6sbsuumeta4h66ec3il7yxxxx", user).replace("zhangsan", f"user{number}")
         head = [*headers.items(), ("ce_id", f"evnt_{number:026x}"), ("ce_subject", user)]
         while True:

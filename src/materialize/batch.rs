@@ -1,33 +1,43 @@
 //! Events become state records, and rows of the working state. Nothing is written here.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
-use idaas_state::{Entity, Entry, Event, MEMORY, Outcome, Record, State, Time, apply};
+use idaas_state::{Deletion, Entity, Entry, Event, MEMORY, Outcome, Record, State, Time, apply};
 
 use super::Materializer;
-use super::store::{Row, Store, StoreError};
+use super::store::{Encoded, Encoder, Row, Store, StoreError};
 use crate::kafka::state::{InputRecord, Output, Partition};
 use crate::telemetry::log_code::LogCode;
 
 /// The most bytes of state records in one transaction. A single record can exceed it.
-const MAX_OUTPUT_BYTES: usize = 8 << 20;
+const MAX_OUTPUT_BYTES: usize = 4 << 20;
 
 /// A deletion is removed from disk only when no record can be older any more: record timestamps go back by up to an hour.
 const FORGET_MARGIN: i64 = 2 * 3_600_000;
 
-/// The rows of one partition by entity id.
-type Rows = HashMap<Vec<u8>, Option<Row>>;
+/// What the store knows of the entities of one partition, by id. In the order of the keys, because neighbours are on the
+/// same page.
+type Rows = BTreeMap<String, Option<Row>>;
+
+/// What an entity is after the batch.
+enum Changed {
+    /// Its state is in the output of this index.
+    Live(usize),
+    Deleted(Deletion),
+}
 
 /// What one transaction writes.
 #[derive(Default)]
 pub(super) struct Batch {
     /// The records to publish.
     pub(super) outputs: Vec<Output>,
-    /// The rows that change, by partition.
-    pub(super) changed: BTreeMap<Partition, HashMap<Vec<u8>, Row>>,
+    /// The rows that change, by partition and id.
+    changed: BTreeMap<Partition, BTreeMap<String, Changed>>,
     /// The offset of the next event, by partition.
     pub(super) next: BTreeMap<Partition, i64>,
     newest: BTreeMap<Partition, i64>,
+    /// How many entities exist more than before, by partition.
+    created: BTreeMap<Partition, i64>,
     tallies: BTreeMap<Entity, Tally>,
 }
 
@@ -43,14 +53,16 @@ struct Tally {
 }
 
 impl Batch {
-    /// Merges events from the front of `records` until the transaction is large enough.
+    /// Merges events from the front of `records` until the transaction is large enough. `before` is a batch that the
+    /// store does not have yet.
     pub(super) fn build(
         owner: &Materializer,
         store: &Store,
+        before: Option<&Self>,
         records: &mut VecDeque<InputRecord>,
         max_state_bytes: usize,
     ) -> Result<Self, StoreError> {
-        let mut known = known(owner, store, records)?;
+        let known = known(owner, store, before, records)?;
         let (mut batch, mut bytes) = (Self::default(), 0);
         while bytes < MAX_OUTPUT_BYTES {
             let Some(record) = records.pop_front() else { break };
@@ -58,7 +70,6 @@ impl Batch {
             batch.next.insert(record.partition, record.offset + 1);
             let newest = batch.newest.entry(record.partition).or_insert(i64::MIN);
             *newest = (*newest).max(record.timestamp);
-            let tally = batch.tallies.entry(pair.entity).or_default();
             let event = match &record.event {
                 Ok(event) => event,
                 Err(error) => {
@@ -70,20 +81,55 @@ impl Batch {
                         offset,
                         "{error}"
                     );
-                    tally.unreadable += 1;
+                    batch.tallies.entry(pair.entity).or_default().unreadable += 1;
                     continue;
                 }
             };
-            let rows = known.entry(record.partition).or_default();
-            let row = rows.entry(event.id.as_bytes().to_vec()).or_default();
-            let Some((output, new)) = merge(&record, event, row.as_ref(), max_state_bytes, tally) else { continue };
+            let entry = batch.entry(record.partition, event).or_else(|| before?.entry(record.partition, event));
+            let entry = entry.unwrap_or_else(|| {
+                let row = known.get(&record.partition).and_then(|rows| rows.get(&event.id)?.as_ref());
+                row.and_then(|row| stored(event, row))
+            });
+            let existed = matches!(entry, Some(Entry::Live(_)));
+            let tally = batch.tallies.entry(pair.entity).or_default();
+            let Some((output, deletion)) = merge(&record, event, entry, max_state_bytes, tally) else { continue };
             bytes += output.record.value.as_ref().map_or(0, Vec::len) + output.record.key.len();
-            let changed = batch.changed.entry(record.partition).or_default();
-            changed.insert(event.id.as_bytes().to_vec(), new.clone());
-            *row = Some(new);
+            *batch.created.entry(record.partition).or_default() += i64::from(deletion.is_none()) - i64::from(existed);
+            let changed = deletion.map_or(Changed::Live(batch.outputs.len()), Changed::Deleted);
+            batch.changed.entry(record.partition).or_default().insert(event.id.clone(), changed);
             batch.outputs.push(output);
         }
         Ok(batch)
+    }
+
+    /// The entity of an event as it is after this batch; `None` if the batch does not change it.
+    fn entry(&self, partition: Partition, event: &Event) -> Option<Option<Entry>> {
+        match self.changed.get(&partition)?.get(&event.id)? {
+            Changed::Deleted(deletion) => Some(Some(Entry::Deleted(*deletion))),
+            Changed::Live(output) => Some(live(event, self.value(*output)?)),
+        }
+    }
+
+    fn value(&self, output: usize) -> Option<&[u8]> {
+        self.outputs.get(output)?.record.value.as_deref()
+    }
+
+    /// The rows of a partition as the store keeps them.
+    pub(super) fn encoded(&self, partition: Partition, encoder: &mut Encoder) -> Vec<(Vec<u8>, Encoded)> {
+        let changed = self.changed.get(&partition).into_iter().flatten();
+        let encoded = changed.filter_map(|(id, changed)| {
+            let row = match changed {
+                Changed::Live(output) => encoder.live(self.value(*output)?),
+                Changed::Deleted(deletion) => encoder.row(&Row::Deleted(*deletion)),
+            };
+            Some((id.clone().into_bytes(), row))
+        });
+        encoded.collect()
+    }
+
+    /// How many entities of a partition exist more than before.
+    pub(super) fn created(&self, partition: Partition) -> i64 {
+        self.created.get(&partition).copied().unwrap_or_default()
     }
 
     /// Deletions of this partition that were recorded before this are forgotten.
@@ -106,46 +152,53 @@ impl Batch {
     }
 }
 
-/// Reads what is known of the entities of all events.
+/// Reads what the store knows of the entities of all events, unless a batch that follows it changes them.
 fn known(
     owner: &Materializer,
     store: &Store,
+    before: Option<&Batch>,
     records: &VecDeque<InputRecord>,
 ) -> Result<BTreeMap<Partition, Rows>, StoreError> {
     let mut known: BTreeMap<Partition, Rows> = BTreeMap::new();
+    let is_changed = |partition, event: &Event| {
+        before.is_some_and(|before| before.changed.get(&partition).is_some_and(|rows| rows.contains_key(&event.id)))
+    };
     for record in records {
-        if let Ok(event) = &record.event {
-            known.entry(record.partition).or_default().insert(event.id.as_bytes().to_vec(), None);
+        if let Ok(event) = &record.event
+            && !is_changed(record.partition, event)
+        {
+            known.entry(record.partition).or_default().insert(event.id.clone(), None);
         }
     }
     for (partition, rows) in &mut known {
         let Some(pair) = owner.pair(partition.pair) else { continue };
-        let keys: Vec<_> = rows.keys().cloned().collect();
-        let slices: Vec<_> = keys.iter().map(Vec::as_slice).collect();
-        let found = store.rows(&pair.states, partition.number, &slices)?;
-        rows.extend(keys.into_iter().zip(found));
+        let keys: Vec<_> = rows.keys().map(String::as_bytes).collect();
+        let found = store.rows(&pair.states, partition.number, &keys)?;
+        for (row, found) in rows.values_mut().zip(found) {
+            *row = found;
+        }
     }
     Ok(known)
 }
 
-/// Merges one event. Returns the record to publish and the new row; `None` if nothing changes.
+/// Merges one event. Returns the record to publish, and the deletion if it is one; `None` if nothing changes.
 fn merge(
     record: &InputRecord,
     event: &Event,
-    row: Option<&Row>,
+    entry: Option<Entry>,
     max_state_bytes: usize,
     tally: &mut Tally,
-) -> Option<(Output, Row)> {
-    let change = apply(row.and_then(|row| entry(event, row)), event);
+) -> Option<(Output, Option<Deletion>)> {
+    let change = apply(entry, event);
     tally.late += u64::from(change.late);
     let Some(published) = Record::of(event, &change.outcome) else {
         tally.unchanged += 1;
         return None;
     };
-    let new = match (&published.value, change.outcome) {
+    let deletion = match (&published.value, change.outcome) {
         (None, Outcome::Deleted(deletion)) => {
             tally.tombstones += 1;
-            Row::Deleted(deletion)
+            Some(deletion)
         }
         (Some(value), _) if value.len() + published.key.len() > max_state_bytes => {
             tracing::error!(
@@ -159,28 +212,33 @@ fn merge(
             tally.too_large += 1;
             return None;
         }
-        (Some(value), _) => Row::Live(value.clone()),
+        (Some(_), _) => None,
         (None, _) => return None,
     };
     tally.applied += 1;
-    Some((Output { partition: record.partition, record: published, timestamp: record.timestamp }, new))
+    Some((Output { partition: record.partition, record: published, timestamp: record.timestamp }, deletion))
 }
 
-/// A row as the merge takes it. A state that cannot be read, because somebody else wrote it, counts as unknown.
-fn entry(event: &Event, row: &Row) -> Option<Entry> {
+/// A row as the merge takes it.
+fn stored(event: &Event, row: &Row) -> Option<Entry> {
     match row {
         Row::Deleted(deletion) => Some(Entry::Deleted(*deletion)),
-        Row::Live(value) => match State::from_json(event.entity, value) {
-            Ok(state) => Some(Entry::Live(Box::new(state))),
-            Err(error) => {
-                tracing::error!(
-                    code = LogCode::StateForeign.as_str(),
-                    entity = event.entity.name(),
-                    id = event.id,
-                    "{error}"
-                );
-                None
-            }
-        },
+        Row::Live(value) => live(event, value),
+    }
+}
+
+/// The state of an entity. One that cannot be read, because somebody else wrote it, counts as unknown.
+fn live(event: &Event, value: &[u8]) -> Option<Entry> {
+    match State::from_json(event.entity, value) {
+        Ok(state) => Some(Entry::Live(Box::new(state))),
+        Err(error) => {
+            tracing::error!(
+                code = LogCode::StateForeign.as_str(),
+                entity = event.entity.name(),
+                id = event.id,
+                "{error}"
+            );
+            None
+        }
     }
 }

@@ -3,10 +3,11 @@
 //!
 //! The state records and the offsets of the events that they come from are committed in one Kafka transaction, so each
 //! event counts exactly once. The working state of a partition is a cache on disk (`store`); after an assignment it is
-//! brought up to date from the state topic (`restoring`). Everything runs on one thread, and every failure ends in a
-//! new attempt: with the same clients, or with new ones.
+//! brought up to date from the state topic (`restoring`). One thread reads and merges, another commits and writes the
+//! working state (`committer`). Every failure ends in a new attempt: with the same clients, or with new ones.
 
 mod batch;
+mod committer;
 mod publishing;
 mod restoring;
 mod session;
@@ -114,11 +115,11 @@ impl Materializer {
     /// # Errors
     /// [`DirectoryError`] if the directory cannot be used at the start.
     pub fn run(&self) -> Result<(), DirectoryError> {
-        let open = || Store::open(&self.directory).map_err(|error| DirectoryError(error.to_string()));
+        let open = || Store::open(&self.directory).map(Arc::new).map_err(|error| DirectoryError(error.to_string()));
         let mut store = Some(open()?);
         let mut backoff = Backoff::default();
         while !self.stop.is_requested() {
-            let Some(current) = &mut store else {
+            let Some(current) = &store else {
                 self.stop.wait(backoff.next());
                 store =
                     open().map_err(|error| tracing::error!(code = LogCode::StateStoreFailed.as_str(), "{error}")).ok();
@@ -149,7 +150,7 @@ impl Materializer {
                         code = LogCode::StateFenced.as_str(),
                         "another instance has the same transactional id, so this one takes a new id: {problem}"
                     );
-                    if let Err(error) = current.renew_instance(&self.directory) {
+                    if let Err(error) = current.renew_instance() {
                         tracing::error!(code = LogCode::StateStoreFailed.as_str(), "{error}");
                     }
                 }
@@ -160,7 +161,7 @@ impl Materializer {
             }
             self.stop.wait(backoff.next());
         }
-        if let Some(Err(error)) = store.as_ref().map(Store::sync) {
+        if let Some(Err(error)) = store.as_ref().map(|store| store.sync()) {
             tracing::warn!(code = LogCode::StateStoreFailed.as_str(), "the next start restores the state: {error}");
         }
         Ok(())

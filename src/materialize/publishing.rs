@@ -1,89 +1,111 @@
-//! One transaction: publish what the gathered events change, commit their offsets, and keep the working state in step.
+//! Transactions: publish what the gathered events change, commit their offsets, and keep the working state in step.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use super::batch::Batch;
-use super::restoring::now;
-use super::session::{Ended, Session};
-use super::store::{Checkpoint, Update};
-use crate::kafka::state::{Partition, WriteError};
+use super::committer::Done;
+use super::session::{Active, Ended, Session};
+use super::store::Checkpoint;
+use crate::kafka::state::{Failed, Partition, WriteError};
 use crate::telemetry::log_code::LogCode;
 
-/// How often the working state is made durable. A crash costs reading what was published since.
-const SYNC_INTERVAL: Duration = Duration::from_secs(5);
-
 impl Session<'_> {
-    /// Processes the gathered events, if there are any.
+    /// Merges the gathered events, if there are any, and hands them over to be committed once the transaction before is.
     pub(super) fn publish(&mut self) -> Result<(), Ended> {
         if self.batch.is_empty() {
+            return self.take_results();
+        }
+        if self.membership.is_none() {
             return Ok(());
         }
-        let Some(membership) = &self.membership else { return Ok(()) };
-        let batch = Batch::build(self.owner, self.store, &mut self.batch, self.max_state_bytes)?;
-        let metrics = &self.owner.health.metrics;
-        let problem = match self.writer.commit(&batch.outputs, &batch.next, membership) {
-            Ok(ends) => {
-                metrics.committed.inc();
-                batch.count(self.owner);
-                self.backoff.reset();
-                self.progressed = true;
-                return self.advance(&batch, |partition| ends.get(&partition).copied());
+        let before = self.in_progress.as_deref();
+        let batch = Batch::build(self.owner, &self.store, before, &mut self.batch, self.max_state_bytes)?;
+        let aborted = self.aborted;
+        self.settle()?;
+        // The events of this batch come again, unless it is built on what was committed.
+        let Some(membership) = self.membership.clone().filter(|_| self.aborted == aborted) else { return Ok(()) };
+        let checkpoints = batch.next.keys().filter_map(|at| Some((*at, self.active.get(at)?.checkpoint))).collect();
+        let batch = Arc::new(batch);
+        let handed_over = self.committer.commit(Arc::clone(&batch), membership, checkpoints);
+        self.in_progress = Some(batch);
+        self.count_outstanding(handed_over)
+    }
+
+    /// Remembers that a result is owed. The committer takes nothing more once the store has failed.
+    pub(super) fn count_outstanding(&mut self, handed_over: Result<(), Failed>) -> Result<(), Ended> {
+        if let Err(failed) = handed_over {
+            self.settle()?;
+            return Err(failed.into());
+        }
+        self.outstanding += 1;
+        Ok(())
+    }
+
+    /// Waits until all that was handed over is done.
+    pub(super) fn settle(&mut self) -> Result<(), Ended> {
+        while self.outstanding > 0 {
+            let done = self.committer.wait()?;
+            self.take_result(done)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the results that are there.
+    pub(super) fn take_results(&mut self) -> Result<(), Ended> {
+        while let Some(done) = self.committer.poll() {
+            self.take_result(done)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn take_result(&mut self, done: Done) -> Result<(), Ended> {
+        self.outstanding = self.outstanding.saturating_sub(1);
+        match done {
+            Done::Restored { partition, checkpoint, is_last } => {
+                self.restored(partition, checkpoint, is_last);
+                Ok(())
             }
-            Err(problem) => problem,
-        };
-        metrics.aborted.inc();
+            Done::Committed(checkpoints) => {
+                self.committed(checkpoints);
+                Ok(())
+            }
+            Done::NotCommitted(problem) => self.not_committed(problem),
+            Done::Failed(error) => Err(error.into()),
+        }
+    }
+
+    fn committed(&mut self, checkpoints: Vec<(Partition, Checkpoint)>) {
+        self.owner.health.metrics.committed.inc();
+        self.backoff.reset();
+        self.progressed = true;
+        if let Some(batch) = self.in_progress.take() {
+            batch.count(self.owner);
+        }
+        for (partition, checkpoint) in checkpoints {
+            if let Some(active) = self.active.get_mut(&partition) {
+                *active = Active { committed: Some(checkpoint.input), checkpoint, ..*active };
+            }
+        }
+    }
+
+    fn not_committed(&mut self, problem: WriteError) -> Result<(), Ended> {
+        self.owner.health.metrics.aborted.inc();
+        self.in_progress = None;
+        self.aborted += 1;
         match problem {
             WriteError::Aborted(problem) => {
                 tracing::warn!(
                     code = LogCode::StateTransactionAborted.as_str(),
                     "the transaction is repeated: {problem}"
                 );
-                // At once: what follows the aborted events must not be read before them.
                 self.read_active()?;
                 let pause = self.backoff.next();
                 self.owner.stop.wait(pause);
                 Ok(())
             }
-            WriteError::Fenced(problem) => {
-                self.lose(&format!("the partitions belong to another instance: {problem}"));
-                Ok(())
-            }
+            WriteError::Fenced(problem) => self.lose(&format!("the partitions belong to another instance: {problem}")),
             WriteError::Broken { problem, fenced: false } => Err(Ended::Failed(problem)),
             WriteError::Broken { problem, fenced: true } => Err(Ended::Fenced(problem)),
         }
-    }
-
-    /// Brings the working state to what was committed.
-    fn advance(&mut self, batch: &Batch, end: impl Fn(Partition) -> Option<i64>) -> Result<(), Ended> {
-        let saved_at = now();
-        let mut updates = Vec::with_capacity(batch.next.len());
-        let mut partitions = Vec::with_capacity(batch.next.len());
-        for (partition, next) in &batch.next {
-            let (Some(pair), Some(active)) = (self.owner.pair(partition.pair), self.active.get(partition)) else {
-                continue;
-            };
-            let position = end(*partition).unwrap_or(active.checkpoint.position);
-            let rows = batch.changed.get(partition).into_iter().flatten();
-            updates.push(Update {
-                topic: &pair.states,
-                number: partition.number,
-                rows: rows.map(|(key, row)| (key.as_slice(), row)).collect(),
-                checkpoint: Checkpoint { input: *next, position, saved_at, ..active.checkpoint },
-                forget_before: batch.forget_before(*partition),
-            });
-            partitions.push((*partition, *next));
-        }
-        let durable = self.synced.elapsed() >= SYNC_INTERVAL;
-        let checkpoints = self.store.apply(&updates, durable)?;
-        if durable {
-            self.synced = Instant::now();
-        }
-        for ((partition, next), checkpoint) in partitions.into_iter().zip(checkpoints) {
-            if let Some(active) = self.active.get_mut(&partition) {
-                active.next = Some(next);
-                active.checkpoint = checkpoint;
-            }
-        }
-        Ok(())
     }
 }

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use idaas_state::{Deletion, Time};
 
+use super::committer::RestoredRows;
 use super::session::{Active, Ended, Session};
-use super::store::{Checkpoint, Row, Update};
+use super::store::{Checkpoint, Encoded, Row};
 use crate::kafka::state::{Partition, RestoreStep};
 use crate::telemetry::log_code::LogCode;
 
@@ -20,9 +21,8 @@ const STEP: Duration = Duration::from_millis(500);
 /// How long to wait for a record.
 const POLL_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// How many rows, and how many bytes of them, are written at once.
-const MAX_ROWS: usize = 10_000;
-const MAX_BYTES: usize = 8 << 20;
+/// How many bytes of rows are handed over at once.
+const MAX_BYTES: usize = 1 << 20;
 
 /// A working state that is behind the committed offsets can be continued for this long. Tombstones are kept for seven
 /// days; a state that has missed one would keep the entity.
@@ -48,8 +48,14 @@ pub(super) struct Restoring {
     committed: Option<i64>,
     since: Instant,
     checkpoint: Checkpoint,
-    rows: Vec<(Vec<u8>, Row)>,
+    rows: Vec<(Vec<u8>, Encoded)>,
     bytes: usize,
+}
+
+/// A partition that was read to its end, and is being written.
+pub(super) struct Restored {
+    committed: Option<i64>,
+    since: Instant,
 }
 
 impl Session<'_> {
@@ -57,6 +63,7 @@ impl Session<'_> {
     pub(super) fn restore_some(&mut self) -> Result<(), Ended> {
         let begin = Instant::now();
         while begin.elapsed() < STEP && self.membership.is_some() {
+            self.take_results()?;
             if !self.assigned.is_empty() {
                 if !self.ask_offsets() {
                     return Ok(());
@@ -67,8 +74,11 @@ impl Session<'_> {
                 if !self.begin(waiting)? {
                     return Ok(());
                 }
-            } else {
+            } else if self.restored.is_empty() {
                 return Ok(());
+            } else {
+                let done = self.committer.wait()?;
+                self.take_result(done)?;
             }
         }
         Ok(())
@@ -129,9 +139,9 @@ impl Session<'_> {
             self.store.discard(&pair.states, partition.number)?;
         }
         let checkpoint = usable.unwrap_or_default();
-        let restoring = Restoring { partition, committed, since, checkpoint, rows: Vec::new(), bytes: 0 };
+        let mut restoring = Restoring { partition, committed, since, checkpoint, rows: Vec::new(), bytes: 0 };
         if checkpoint.position >= end {
-            self.finish(restoring)?;
+            self.hand_over(&mut restoring, true)?;
             return Ok(true);
         }
         self.restore.begin(partition, checkpoint.position)?;
@@ -145,20 +155,21 @@ impl Session<'_> {
             match self.restore.next(POLL_TIMEOUT)? {
                 RestoreStep::Record { key, value, time, timestamp, offset } => {
                     let recorded = Time::from_millis(timestamp);
-                    let deletion = Deletion { at: time.unwrap_or(recorded), recorded };
-                    restoring.bytes += key.len() + value.as_ref().map_or(0, Vec::len);
-                    restoring.rows.push((key, value.map_or(Row::Deleted(deletion), Row::Live)));
+                    let row = match value {
+                        Some(value) => self.encoder.live(&value),
+                        None => self.encoder.row(&Row::Deleted(Deletion { at: time.unwrap_or(recorded), recorded })),
+                    };
+                    restoring.bytes += key.len() + row.len();
+                    restoring.rows.push((key, row));
                     restoring.checkpoint.position = offset + 1;
-                    if restoring.rows.len() >= MAX_ROWS || restoring.bytes >= MAX_BYTES {
-                        // Not yet what belongs to any offset.
-                        restoring.checkpoint.input = -1;
-                        self.store_rows(&mut restoring, false)?;
+                    if restoring.bytes >= MAX_BYTES {
+                        self.hand_over(&mut restoring, false)?;
                     }
                 }
                 RestoreStep::Nothing => {}
                 RestoreStep::End => {
                     self.restore.stop();
-                    return self.finish(restoring);
+                    return self.hand_over(&mut restoring, true);
                 }
             }
         }
@@ -166,40 +177,38 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn finish(&mut self, mut restoring: Restoring) -> Result<(), Ended> {
-        restoring.checkpoint.input = restoring.committed.unwrap_or_default();
-        self.store_rows(&mut restoring, true)?;
-        let took = restoring.since.elapsed();
+    /// Hands the rows over to be written. The partition is restored if these are the last ones.
+    fn hand_over(&mut self, restoring: &mut Restoring, is_last: bool) -> Result<(), Ended> {
+        let Restoring { partition, committed, since, .. } = *restoring;
+        // Before the last ones, the state does not belong to any offset.
+        restoring.checkpoint.input = if is_last { committed.unwrap_or_default() } else { -1 };
+        if is_last {
+            self.restored.insert(partition, Restored { committed, since });
+        }
+        let (rows, checkpoint) = (std::mem::take(&mut restoring.rows), restoring.checkpoint);
+        restoring.bytes = 0;
+        let rows = RestoredRows { partition, rows, checkpoint, is_last };
+        let handed_over = self.committer.restore(rows);
+        self.count_outstanding(handed_over)
+    }
+
+    /// Takes in that rows of a restore were written.
+    pub(super) fn restored(&mut self, partition: Partition, checkpoint: Checkpoint, is_last: bool) {
+        if !is_last {
+            return;
+        }
+        let Some(Restored { committed, since }) = self.restored.remove(&partition) else { return };
+        let took = since.elapsed();
         self.owner.health.metrics.restored(took);
         tracing::debug!(
             code = LogCode::StateRestored.as_str(),
-            partition = restoring.partition.number,
-            entities = restoring.checkpoint.live,
+            partition = partition.number,
+            entities = checkpoint.live,
             seconds = took.as_secs_f64(),
             "the state of a partition is restored"
         );
-        let active = Active { next: restoring.committed, checkpoint: restoring.checkpoint };
-        self.active.insert(restoring.partition, active);
+        self.active.insert(partition, Active { committed, next: None, checkpoint });
         self.unread_since.get_or_insert_with(Instant::now);
-        Ok(())
-    }
-
-    fn store_rows(&self, restoring: &mut Restoring, durable: bool) -> Result<(), Ended> {
-        let Some(pair) = self.owner.pair(restoring.partition.pair) else { return Ok(()) };
-        restoring.checkpoint.saved_at = now();
-        let update = Update {
-            topic: &pair.states,
-            number: restoring.partition.number,
-            rows: restoring.rows.iter().map(|(key, row)| (key.as_slice(), row)).collect(),
-            checkpoint: restoring.checkpoint,
-            forget_before: Time::from_millis(i64::MIN),
-        };
-        if let Some(checkpoint) = self.store.apply(&[update], durable)?.first() {
-            restoring.checkpoint = *checkpoint;
-        }
-        restoring.rows.clear();
-        restoring.bytes = 0;
-        Ok(())
     }
 }
 

@@ -1,10 +1,13 @@
 //! One membership in the consumer group, with its clients, until something fails.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::restoring::{Restoring, Waiting};
-use super::store::{Checkpoint, Store, StoreError};
+use super::batch::Batch;
+use super::committer::Committer;
+use super::restoring::{Restored, Restoring, Waiting};
+use super::store::{Checkpoint, Encoder, Store, StoreError};
 use super::{Backoff, Materializer};
 use crate::kafka::state::{
     Failed, Input, InputRecord, Membership, Partition, Polled, Restore, Writer, partition_counts,
@@ -12,8 +15,8 @@ use crate::kafka::state::{
 use crate::telemetry::log_code::LogCode;
 
 /// The most events in one transaction, and the most bytes of their values.
-const MAX_BATCH: usize = 2000;
-const MAX_BATCH_BYTES: usize = 8 << 20;
+const MAX_BATCH: usize = 2500;
+const MAX_BATCH_BYTES: usize = 4 << 20;
 
 /// How long to wait for the first event of a transaction, and for further ones.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
@@ -55,7 +58,9 @@ impl From<StoreError> for Ended {
 
 /// A partition that is maintained.
 pub(super) struct Active {
-    /// The offset of the next event; `None` if the group committed none: the oldest one.
+    /// The group's offset; `None` if it committed none: the oldest one.
+    pub(super) committed: Option<i64>,
+    /// The offset of the next event to gather; `None` if it is the group's.
     pub(super) next: Option<i64>,
     /// How far the working state goes.
     pub(super) checkpoint: Checkpoint,
@@ -64,23 +69,31 @@ pub(super) struct Active {
 /// The clients and what they are at.
 pub(super) struct Session<'m> {
     pub(super) owner: &'m Materializer,
-    pub(super) store: &'m Store,
+    pub(super) store: Arc<Store>,
     pub(super) input: Input,
-    pub(super) writer: Writer,
+    pub(super) committer: Committer,
+    /// How many results the committer owes.
+    pub(super) outstanding: usize,
+    /// What is being committed. The store does not have it yet.
+    pub(super) in_progress: Option<Arc<Batch>>,
+    /// How many transactions were not committed.
+    pub(super) aborted: u64,
     pub(super) restore: Restore,
     pub(super) max_state_bytes: usize,
     /// `None` while the instance is not a member with an assignment.
-    pub(super) membership: Option<Membership>,
+    pub(super) membership: Option<Arc<Membership>>,
     /// Partitions whose committed offsets are not known yet, and since when they are assigned.
     pub(super) assigned: Vec<(Partition, Instant)>,
     pub(super) waiting: VecDeque<Waiting>,
     pub(super) restoring: Option<Restoring>,
+    pub(super) encoder: Encoder,
+    /// Partitions that are read to their ends, and being written.
+    pub(super) restored: BTreeMap<Partition, Restored>,
     pub(super) active: BTreeMap<Partition, Active>,
     /// Since when there are active partitions that are not read yet.
     pub(super) unread_since: Option<Instant>,
     pub(super) batch: VecDeque<InputRecord>,
     pub(super) backoff: Backoff,
-    pub(super) synced: Instant,
     pub(super) progressed: bool,
     /// When it was last logged what a restore waits for.
     pub(super) wait_logged: Option<Instant>,
@@ -90,30 +103,35 @@ pub(super) struct Session<'m> {
 
 impl<'m> Session<'m> {
     /// Connects and joins the group.
-    pub(super) fn start(owner: &'m Materializer, store: &'m Store) -> Result<Self, Failed> {
+    pub(super) fn start(owner: &'m Materializer, store: &Arc<Store>) -> Result<Self, Failed> {
         check_topics(owner)?;
         let id = format!("{}-{}", owner.group_id, store.instance());
         // First the producer: it ends the transaction that an earlier run left behind.
         let writer = Writer::start(&owner.cluster, &id, &owner.pairs, &owner.health.metrics.liveness)?;
+        let committer = Committer::start(owner, store, writer)?;
         let restore = Restore::new(&owner.cluster, &owner.pairs)?;
         let input = Input::join(&owner.cluster, &owner.group_id, &owner.pairs)?;
         let now = Instant::now();
         Ok(Self {
             owner,
-            store,
+            store: Arc::clone(store),
             input,
-            writer,
+            committer,
+            outstanding: 0,
+            in_progress: None,
+            aborted: 0,
             restore,
             max_state_bytes: owner.cluster.max_state_bytes().saturating_sub(1024),
             membership: None,
             assigned: Vec::new(),
             waiting: VecDeque::new(),
             restoring: None,
+            encoder: Encoder::default(),
+            restored: BTreeMap::new(),
             active: BTreeMap::new(),
             unread_since: None,
             batch: VecDeque::new(),
             backoff: Backoff::default(),
-            synced: now,
             progressed: false,
             wait_logged: None,
             without_assignment_since: now,
@@ -126,7 +144,7 @@ impl<'m> Session<'m> {
         while !self.owner.stop.is_requested() {
             self.gather()?;
             if self.membership.is_some() && self.input.has_lost_assignment() {
-                self.lose("the group has given the partitions to others");
+                self.lose("the group has given the partitions to others")?;
             }
             if self.membership.is_none() && self.without_assignment_since.elapsed() >= REJOIN_TIMEOUT {
                 return Err(Ended::Failed("the group assigns nothing to this instance".to_owned()));
@@ -136,7 +154,7 @@ impl<'m> Session<'m> {
             self.read_restored()?;
             self.show();
         }
-        Ok(())
+        self.settle()
     }
 
     /// Whether anything was committed.
@@ -145,7 +163,7 @@ impl<'m> Session<'m> {
     }
 
     fn is_restored(&self) -> bool {
-        self.assigned.is_empty() && self.waiting.is_empty() && self.restoring.is_none()
+        self.assigned.is_empty() && self.waiting.is_empty() && self.restoring.is_none() && self.restored.is_empty()
     }
 
     /// Takes events until there are enough for a transaction, or none come.
@@ -157,14 +175,15 @@ impl<'m> Session<'m> {
         {
             match self.input.poll(limit) {
                 Polled::Record(record) => {
-                    let active = self.active.get(&record.partition);
-                    if active.is_some_and(|active| active.next.is_none_or(|next| record.offset >= next)) {
+                    let Some(active) = self.active.get_mut(&record.partition) else { continue };
+                    if active.next.or(active.committed).is_none_or(|next| record.offset >= next) {
+                        active.next = Some(record.offset + 1);
                         bytes += record.size;
                         self.batch.push_back(*record);
                     }
                 }
                 Polled::Assigned(partitions, membership) => {
-                    self.forget_assignment();
+                    self.forget_assignment()?;
                     let now = Instant::now();
                     tracing::info!(
                         code = LogCode::StateAssigned.as_str(),
@@ -172,12 +191,11 @@ impl<'m> Session<'m> {
                         "the group assigned partitions"
                     );
                     self.assigned = partitions.into_iter().map(|partition| (partition, now)).collect();
-                    self.membership = Some(membership);
+                    self.membership = Some(Arc::new(membership));
                     return Ok(());
                 }
                 Polled::Revoked => {
-                    self.lose("the group rebalances");
-                    return Ok(());
+                    return self.lose("the group rebalances");
                 }
                 Polled::Nothing => return Ok(()),
                 Polled::Failed(failed) => return Err(failed.into()),
@@ -188,14 +206,14 @@ impl<'m> Session<'m> {
     }
 
     /// Stops working on all partitions until the group assigns some again.
-    pub(super) fn lose(&mut self, why: &str) {
+    pub(super) fn lose(&mut self, why: &str) -> Result<(), Ended> {
         if self.membership.is_some() {
             tracing::info!(code = LogCode::StateRevoked.as_str(), "{why}");
         }
-        self.forget_assignment();
+        self.forget_assignment()
     }
 
-    fn forget_assignment(&mut self) {
+    fn forget_assignment(&mut self) -> Result<(), Ended> {
         self.membership = None;
         self.without_assignment_since = Instant::now();
         self.assigned.clear();
@@ -206,19 +224,30 @@ impl<'m> Session<'m> {
         self.active.clear();
         self.batch.clear();
         self.unread_since = None;
+        // What is still being written would otherwise be found half done by the next restore.
+        self.settle()?;
+        self.restored.clear();
+        self.active.clear();
+        self.unread_since = None;
+        Ok(())
     }
 
     /// Adds the partitions that were restored to those that are read, if there are any.
     fn read_restored(&mut self) -> Result<(), Ended> {
         let due = |since: Instant| self.is_restored() || since.elapsed() >= START_INTERVAL;
-        if self.membership.is_some() && self.unread_since.is_some_and(due) { self.read_active() } else { Ok(()) }
+        if self.membership.is_none() || !self.unread_since.is_some_and(due) {
+            return Ok(());
+        }
+        self.settle()?;
+        if self.unread_since.is_some() { self.read_active() } else { Ok(()) }
     }
 
-    /// Reads the active partitions, each from behind the last committed event.
+    /// Reads the active partitions, each from behind the last committed event. Nothing may be in progress.
     pub(super) fn read_active(&mut self) -> Result<(), Ended> {
         // What was gathered comes again.
         self.batch.clear();
-        let offsets = self.active.iter().map(|(partition, active)| (*partition, active.next)).collect();
+        self.active.values_mut().for_each(|active| active.next = None);
+        let offsets = self.active.iter().map(|(partition, active)| (*partition, active.committed)).collect();
         self.input.read_from(&offsets)?;
         self.unread_since = None;
         Ok(())
@@ -241,7 +270,7 @@ impl<'m> Session<'m> {
             let active = || self.active.iter().filter(|(partition, _)| partition.pair == index);
             let lag = active().map(|(partition, active)| {
                 let end = ends.get(partition).copied().unwrap_or_default();
-                end.saturating_sub(active.next.unwrap_or_default()).max(0)
+                end.saturating_sub(active.committed.unwrap_or_default()).max(0)
             });
             metrics.show_lag(&pair.events, lag.sum());
             let live = active().map(|(_, active)| i64::try_from(active.checkpoint.live).unwrap_or(i64::MAX));

@@ -3,22 +3,35 @@
 //! It is a cache of the state topics. A file that cannot be read is replaced by an empty one, and whatever is missing is
 //! restored from the topics. Memory stays the same however many entities there are.
 
+mod buffer;
+mod codec;
+mod instance;
 mod tables;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use idaas_state::{Deletion, Time};
-use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable};
+use parking_lot::Mutex;
+use redb::{Builder, Database, Durability, ReadableDatabase};
 
-use self::tables::{CHECKPOINTS, Names, decode, encode};
+pub(super) use self::codec::{Encoded, Encoder};
+
+use self::buffer::Buffers;
+use self::codec::decode;
+use self::instance::{instance, renew};
+use self::tables::{CHECKPOINTS, Names, write};
 
 use crate::telemetry::log_code::LogCode;
 
 /// The file. Its name has the version of the layout.
-const FILE: &str = "state-v1.redb";
+const FILE: &str = "state-v2.redb";
+
+/// The file of an earlier version. Its state is restored from the topics.
+const OLD_FILE: &str = "state-v1.redb";
 
 /// Locked by the process that uses the directory.
 const LOCK: &str = "state.lock";
@@ -27,7 +40,10 @@ const LOCK: &str = "state.lock";
 const INSTANCE: &str = "state.instance";
 
 /// What redb may keep of the file in memory, in bytes.
-const CACHE: usize = 64 << 20;
+const CACHE: usize = 32 << 20;
+
+/// How often what is written is made durable. A crash costs reading what was published since.
+pub(super) const SYNC_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What is known of an entity, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,8 +76,8 @@ pub(super) struct Update<'a> {
     /// The partition.
     pub(super) number: i32,
     /// Keys and what is known now; the last row of a key counts.
-    pub(super) rows: Vec<(&'a [u8], &'a Row)>,
-    /// How far the state goes now. The counts are computed.
+    pub(super) rows: Vec<(Vec<u8>, Encoded)>,
+    /// How far the state goes now. The counts are computed when it is written.
     pub(super) checkpoint: Checkpoint,
     /// Deletions that were recorded before this are forgotten.
     pub(super) forget_before: Time,
@@ -90,10 +106,20 @@ impl std::fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
+/// What was written.
+struct Written {
+    durable_at: Instant,
+    is_durable: bool,
+}
+
 /// The open store.
 pub(super) struct Store {
     database: Database,
-    instance: String,
+    buffers: Mutex<Buffers>,
+    /// Locked while the tables are written.
+    written: Mutex<Written>,
+    directory: PathBuf,
+    instance: Mutex<String>,
     _lock: File,
 }
 
@@ -118,6 +144,8 @@ impl Store {
         }
         let instance_path = directory.join(INSTANCE);
         let instance = instance(&instance_path).map_err(io(&instance_path))?;
+        // A file that stays takes up space, nothing else.
+        let _ = fs::remove_file(directory.join(OLD_FILE));
         let path = directory.join(FILE);
         let open = || guarded(|| Ok(Builder::new().set_cache_size(CACHE).create(&path)?));
         let database = open().or_else(|error| {
@@ -125,16 +153,23 @@ impl Store {
             fs::remove_file(&path).map_err(io(&path))?;
             open()
         })?;
-        Ok(Self { database, instance, _lock: lock })
+        let written = Mutex::new(Written { durable_at: Instant::now(), is_durable: true });
+        let (directory, instance) = (directory.to_owned(), Mutex::new(instance));
+        Ok(Self { database, buffers: Mutex::default(), written, directory, instance, _lock: lock })
     }
 
     /// The id of the instance that uses this directory.
-    pub(super) fn instance(&self) -> &str {
-        &self.instance
+    pub(super) fn instance(&self) -> String {
+        self.instance.lock().clone()
     }
 
     /// How far the state of a partition goes; `None` if there is none.
     pub(super) fn checkpoint(&self, topic: &str, number: i32) -> Result<Option<Checkpoint>, StoreError> {
+        let names = Names::new(topic, number);
+        let gathered = self.buffers.lock().checkpoint(&names);
+        if gathered.is_some() {
+            return Ok(gathered);
+        }
         guarded(|| {
             let transaction = self.database.begin_read()?;
             let table = match transaction.open_table(CHECKPOINTS) {
@@ -142,46 +177,83 @@ impl Store {
                 Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
                 Err(error) => return Err(error.into()),
             };
-            let found = table.get(Names::new(topic, number).rows.as_str())?;
+            let found = table.get(names.rows.as_str())?;
             Ok(found.map(|found| Checkpoint::from(found.value())))
         })
     }
 
     /// What is known of some entities of a partition, in the order of their keys.
     pub(super) fn rows(&self, topic: &str, number: i32, keys: &[&[u8]]) -> Result<Vec<Option<Row>>, StoreError> {
+        let names = Names::new(topic, number);
+        // First what is not in the tables: it can be there by the time that they are read, but not the other way round.
+        let gathered: Vec<_> = {
+            let buffers = self.buffers.lock();
+            keys.iter().map(|key| buffers.row(&names, key).map(|Encoded(row)| decode(row))).collect()
+        };
         guarded(|| {
             let transaction = self.database.begin_read()?;
-            let names = Names::new(topic, number);
             let table = match transaction.open_table(names.rows()) {
-                Ok(table) => table,
-                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(keys.iter().map(|_| None).collect()),
+                Ok(table) => Some(table),
+                Err(redb::TableError::TableDoesNotExist(_)) => None,
                 Err(error) => return Err(error.into()),
             };
-            keys.iter().map(|key| Ok(table.get(*key)?.and_then(|row| decode(row.value())))).collect()
+            let row = |(key, gathered): (&&[u8], Option<Option<Row>>)| match (gathered, &table) {
+                (Some(row), _) => Ok(row),
+                (None, None) => Ok(None),
+                (None, Some(table)) => Ok(table.get(*key)?.and_then(|row| decode(row.value()))),
+            };
+            keys.iter().zip(gathered).map(row).collect()
         })
     }
 
-    /// Applies changes, all or none. Returns the new checkpoints in the order of `updates`. Unless they are `durable`, a
-    /// crash loses them, together with all changes since the last that were.
-    pub(super) fn apply(&self, updates: &[Update<'_>], durable: bool) -> Result<Vec<Checkpoint>, StoreError> {
+    /// Applies changes. Returns how many bytes have gathered that are to be written.
+    pub(super) fn apply(&self, updates: Vec<Update<'_>>) -> usize {
+        self.buffers.lock().add(updates)
+    }
+
+    /// Writes the changes that have gathered, all or none. Until they are also made durable, a crash loses them, together
+    /// with all that was written since the last time.
+    pub(super) fn write(&self) -> Result<(), StoreError> {
+        let mut written = self.written.lock();
+        let is_due = written.durable_at.elapsed() >= SYNC_INTERVAL;
+        self.write_gathered(&mut written, is_due)
+    }
+
+    /// Writes the changes that have gathered, and makes everything durable.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        self.write_gathered(&mut self.written.lock(), true)
+    }
+
+    fn write_gathered(&self, written: &mut Written, durable: bool) -> Result<(), StoreError> {
+        let gathered = self.buffers.lock().start_writing();
+        if gathered.is_none() && (written.is_durable || !durable) {
+            return Ok(());
+        }
         guarded(|| {
             let mut transaction = self.database.begin_write()?;
             transaction.set_durability(if durable { Durability::Immediate } else { Durability::None })?;
             transaction.set_quick_repair(durable);
-            let mut checkpoints = Vec::with_capacity(updates.len());
-            for update in updates {
-                checkpoints.push(apply(&transaction, update)?);
+            for pending in gathered.iter().flat_map(|gathered| gathered.partitions.values()) {
+                write(&transaction, pending)?;
             }
             transaction.commit()?;
-            Ok(checkpoints)
-        })
+            Ok(())
+        })?;
+        self.buffers.lock().written();
+        written.is_durable = durable;
+        if durable {
+            written.durable_at = Instant::now();
+        }
+        Ok(())
     }
 
     /// Forgets everything about a partition.
     pub(super) fn discard(&self, topic: &str, number: i32) -> Result<(), StoreError> {
+        let _not_written_meanwhile = self.written.lock();
+        let names = Names::new(topic, number);
+        self.buffers.lock().discard(&names);
         guarded(|| {
             let transaction = self.database.begin_write()?;
-            let names = Names::new(topic, number);
             transaction.delete_table(names.rows())?;
             transaction.delete_table(names.deletions())?;
             transaction.open_table(CHECKPOINTS)?.remove(names.rows.as_str())?;
@@ -190,77 +262,10 @@ impl Store {
         })
     }
 
-    /// Makes everything durable.
-    pub(super) fn sync(&self) -> Result<(), StoreError> {
-        self.apply(&[], true).map(|_| ())
-    }
-}
-
-fn apply(transaction: &redb::WriteTransaction, update: &Update<'_>) -> Result<Checkpoint, redb::Error> {
-    let names = Names::new(update.topic, update.number);
-    let mut checkpoints = transaction.open_table(CHECKPOINTS)?;
-    let before = checkpoints.get(names.rows.as_str())?.map(|found| Checkpoint::from(found.value()));
-    let Checkpoint { mut live, mut deleted, .. } = before.unwrap_or_default();
-    let mut rows = transaction.open_table(names.rows())?;
-    let mut deletions = transaction.open_table(names.deletions())?;
-    for (key, row) in &update.rows {
-        match rows.insert(*key, encode(row).as_slice())?.and_then(|old| decode(old.value())) {
-            Some(Row::Live(_)) => live = live.saturating_sub(1),
-            Some(Row::Deleted(old)) => {
-                deleted = deleted.saturating_sub(1);
-                deletions.remove((old.recorded.as_millis(), *key))?;
-            }
-            None => {}
-        }
-        match row {
-            Row::Live(_) => live += 1,
-            Row::Deleted(deletion) => {
-                deleted += 1;
-                deletions.insert((deletion.recorded.as_millis(), *key), ())?;
-            }
-        }
-    }
-    let mut forgotten = Vec::new();
-    for old in deletions.range(..(update.forget_before.as_millis(), b"".as_slice()))? {
-        let (key, _) = old?;
-        let (recorded, id) = key.value();
-        forgotten.push((recorded, id.to_vec()));
-    }
-    for (recorded, id) in forgotten {
-        deletions.remove((recorded, id.as_slice()))?;
-        rows.remove(id.as_slice())?;
-        deleted = deleted.saturating_sub(1);
-    }
-    let checkpoint = Checkpoint { live, deleted, ..update.checkpoint };
-    checkpoints.insert(names.rows.as_str(), checkpoint.into_row())?;
-    Ok(checkpoint)
-}
-
-/// The id in a file; makes one if there is none.
-fn instance(path: &Path) -> io::Result<String> {
-    let known = match fs::read_to_string(path) {
-        Ok(text) => text.trim().to_owned(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(error),
-    };
-    if !known.is_empty() {
-        return Ok(known);
-    }
-    renew(path)
-}
-
-/// Gives a directory a new id, for an instance whose old id is in use elsewhere.
-fn renew(path: &Path) -> io::Result<String> {
-    let id = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
-    fs::write(path, &id)?;
-    Ok(id)
-}
-
-impl Store {
     /// Takes a new id, because another instance has the same: the directory was copied.
-    pub(super) fn renew_instance(&mut self, directory: &Path) -> Result<(), StoreError> {
-        let path = directory.join(INSTANCE);
-        self.instance = renew(&path).map_err(|error| StoreError::Io(path, error))?;
+    pub(super) fn renew_instance(&self) -> Result<(), StoreError> {
+        let path = self.directory.join(INSTANCE);
+        *self.instance.lock() = renew(&path).map_err(|error| StoreError::Io(path, error))?;
         Ok(())
     }
 }
@@ -279,14 +284,15 @@ mod tests {
 
     const TOPIC: &str = "idaas.user.state.v1";
 
-    fn update<'a>(rows: &'a [(&'a [u8], Row)], input: i64, forget_before: i64) -> Update<'a> {
-        Update {
+    fn apply(store: &Store, rows: &[(&[u8], Row)], input: i64, forget_before: i64) {
+        let mut encoder = Encoder::default();
+        store.apply(vec![Update {
             topic: TOPIC,
             number: 3,
-            rows: rows.iter().map(|(key, row)| (*key, row)).collect(),
+            rows: rows.iter().map(|(key, row)| (key.to_vec(), encoder.row(row))).collect(),
             checkpoint: Checkpoint { input, position: 2 * input, saved_at: 1, live: 0, deleted: 0 },
             forget_before: Time::from_millis(forget_before),
-        }
+        }]);
     }
 
     fn deleted(recorded: i64) -> Row {
@@ -300,13 +306,14 @@ mod tests {
         let rows: [(&[u8], Row); 2] = [(b"a", live.clone()), (b"b", deleted(7))];
         let store = Store::open(directory.path()).unwrap();
         assert_eq!(store.checkpoint(TOPIC, 3).unwrap(), None);
-        let checkpoint = store.apply(&[update(&rows, 5, 0)], true).unwrap();
-        assert_eq!(checkpoint, [Checkpoint { input: 5, position: 10, saved_at: 1, live: 1, deleted: 1 }]);
-        let instance = store.instance().to_owned();
+        apply(&store, &rows, 5, 0);
+        store.sync().unwrap();
+        let checkpoint = Checkpoint { input: 5, position: 10, saved_at: 1, live: 1, deleted: 1 };
+        let instance = store.instance();
         drop(store);
         let store = Store::open(directory.path()).unwrap();
         assert_eq!(store.instance(), instance);
-        assert_eq!(store.checkpoint(TOPIC, 3).unwrap(), Some(checkpoint[0]));
+        assert_eq!(store.checkpoint(TOPIC, 3).unwrap(), Some(checkpoint));
         let found = store.rows(TOPIC, 3, &[b"a", b"b", b"c"]).unwrap();
         assert_eq!(found, [Some(live), Some(deleted(7)), None]);
         store.discard(TOPIC, 3).unwrap();
@@ -318,11 +325,54 @@ mod tests {
     fn old_deletions_are_forgotten_and_counted() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path()).unwrap();
-        store.apply(&[update(&[(b"a", deleted(7)), (b"b", deleted(8))], 1, 0)], false).unwrap();
-        let again: [(&[u8], Row); 1] = [(b"b", deleted(20))];
-        let checkpoint = store.apply(&[update(&again, 2, 9)], false).unwrap();
-        assert_eq!((checkpoint[0].live, checkpoint[0].deleted), (0, 1));
+        apply(&store, &[(b"a", deleted(7)), (b"b", deleted(8))], 1, 0);
+        store.write().unwrap();
+        apply(&store, &[(b"b", deleted(20))], 2, 9);
+        store.write().unwrap();
+        let checkpoint = store.checkpoint(TOPIC, 3).unwrap().unwrap();
+        assert_eq!((checkpoint.live, checkpoint.deleted), (0, 1));
         assert_eq!(store.rows(TOPIC, 3, &[b"a", b"b"]).unwrap(), [None, Some(deleted(20))]);
+    }
+
+    #[test]
+    fn the_last_row_of_a_key_counts() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        let live = |text: &str| Row::Live(text.as_bytes().to_vec());
+        let rows: [(&[u8], Row); 4] = [(b"b", live("1")), (b"a", live("2")), (b"b", live("3")), (b"c", deleted(1))];
+        apply(&store, &rows, 1, 0);
+        let expected = [Some(live("2")), Some(live("3"))];
+        assert_eq!(store.rows(TOPIC, 3, &[b"a", b"b"]).unwrap(), expected);
+        store.write().unwrap();
+        assert_eq!(store.rows(TOPIC, 3, &[b"a", b"b"]).unwrap(), expected);
+        let checkpoint = store.checkpoint(TOPIC, 3).unwrap().unwrap();
+        assert_eq!((checkpoint.live, checkpoint.deleted), (2, 1));
+    }
+
+    #[test]
+    fn what_was_not_written_is_lost_with_its_checkpoint() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        let live = Row::Live(b"{}".to_vec());
+        apply(&store, &[(b"a", live.clone())], 1, 0);
+        store.sync().unwrap();
+        apply(&store, &[(b"b", live.clone())], 2, 0);
+        assert_eq!(store.checkpoint(TOPIC, 3).unwrap().unwrap().input, 2);
+        drop(store);
+        let store = Store::open(directory.path()).unwrap();
+        assert_eq!(store.checkpoint(TOPIC, 3).unwrap().unwrap().input, 1);
+        assert_eq!(store.rows(TOPIC, 3, &[b"a", b"b"]).unwrap(), [Some(live), None]);
+    }
+
+    #[test]
+    fn discarding_also_drops_what_was_not_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        apply(&store, &[(b"a", Row::Live(b"{}".to_vec()))], 1, 0);
+        store.discard(TOPIC, 3).unwrap();
+        store.write().unwrap();
+        assert_eq!(store.checkpoint(TOPIC, 3).unwrap(), None);
+        assert_eq!(store.rows(TOPIC, 3, &[b"a"]).unwrap(), [None]);
     }
 
     #[test]

@@ -114,7 +114,7 @@ const PURE: [(&str, &[&str]); 3] = [
             "zeroize",
         ],
     ),
-    ("crates/state", &["serde_json", "strum", "time"]),
+    ("crates/state", &["serde", "serde_json", "strum", "time"]),
     ("crates/outbox", &["hashbrown", "idaas-callback", "serde", "serde_json", "sha2", "slab", "strum"]),
 ];
 

@@ -40,4 +40,9 @@ impl Entity {
             Self::OrganizationalUnit | Self::Group => true,
         }
     }
+
+    /// Whether a member of the entity is a field. Lists of members are not fields.
+    pub(crate) fn has_field(self, name: &str) -> bool {
+        !self.has_members() || !matches!(name, "members" | "addedMembers" | "removedMembers")
+    }
 }

@@ -1,10 +1,14 @@
 //! A record of an event topic, in binary or structured content mode.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Map, Value};
 
 use crate::entity::Entity;
+use crate::json::{Document, Json, Object, SharedStr};
+use crate::path::Path;
 use crate::time::Time;
 
 /// What a record of an event topic says about one entity.
@@ -29,9 +33,52 @@ pub struct Event {
     /// The IDaaS instance.
     pub instance_id: String,
     /// The entity's members that the event carries.
-    pub fields: Map<String, Value>,
+    pub fields: Fields,
     /// The members of `additional`.
-    pub additional: Map<String, Value>,
+    pub additional: BTreeMap<SharedStr, Json>,
+}
+
+/// The entity's members that an event carries.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fields {
+    object: Json,
+    pub(crate) leaves: Vec<(Path, Json)>,
+    pub(crate) has_status: bool,
+    pub(crate) members: Option<Json>,
+    pub(crate) added_members: Option<Json>,
+    pub(crate) removed_members: Option<Json>,
+}
+
+impl Fields {
+    /// The members of an entity as an event can carry them.
+    ///
+    /// # Errors
+    /// [`ReadError`] if they are nested too deep.
+    pub fn new(entity: Entity, members: &Map<String, Value>) -> Result<Self, ReadError> {
+        let text = serde_json::to_vec(members).map_err(|_| ReadError::Malformed)?;
+        let document = Document::read(&text).ok_or(ReadError::Malformed)?;
+        Self::read(entity, &document, document.text())
+    }
+
+    fn read(entity: Entity, document: &Document, text: &str) -> Result<Self, ReadError> {
+        let object = Object::read(text).ok_or(ReadError::MissingEntity)?;
+        let leaves = document.leaves(&object, |name| entity.has_field(name)).ok_or(ReadError::Malformed)?;
+        let list = |name: &str| object.get(name).filter(|_| entity.has_members()).map(|list| document.json(list));
+        Ok(Self {
+            object: document.json(text),
+            leaves,
+            has_status: object.get("status").is_some(),
+            members: list("members"),
+            added_members: list("addedMembers"),
+            removed_members: list("removedMembers"),
+        })
+    }
+
+    /// The members as a tree.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        self.object.to_value()
+    }
 }
 
 /// Why a record is not an event of an entity.
@@ -69,75 +116,73 @@ impl Event {
         timestamp: i64,
     ) -> Result<Self, ReadError> {
         let attributes = Attributes::read(headers);
-        let value: Value = serde_json::from_slice(value).map_err(|_| ReadError::Malformed)?;
-        let Value::Object(mut value) = value else { return Err(ReadError::Malformed) };
+        let document = Document::read(value).ok_or(ReadError::Malformed)?;
+        let value = Object::read(document.text()).ok_or(ReadError::Malformed)?;
         if !attributes.structured {
-            return Self::of(entity, attributes, value, timestamp);
+            return Self::of(entity, &attributes, &document, &value, timestamp);
         }
-        let Some(Value::Object(data)) = value.remove("data") else { return Err(ReadError::Malformed) };
-        let attribute = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
-        let (id, source, time) = (attribute("id"), attribute("source"), attribute("time"));
-        Self::of(entity, Attributes { id, source, time, structured: true }, data, timestamp)
+        let (id, source, time) = (value.text("id"), value.text("source"), value.text("time"));
+        let data = value.object("data").ok_or(ReadError::Malformed)?;
+        Self::of(entity, &Attributes { id, source, time, structured: true }, &document, &data, timestamp)
     }
 
     fn of(
         entity: Entity,
-        attributes: Attributes,
-        mut data: Map<String, Value>,
+        attributes: &Attributes<'_>,
+        document: &Document,
+        data: &Object<'_>,
         timestamp: i64,
     ) -> Result<Self, ReadError> {
-        let Some(Value::Object(fields)) = data.remove(entity.member()) else { return Err(ReadError::MissingEntity) };
-        let id = fields.get("id").and_then(Value::as_str).filter(|id| !id.is_empty());
-        let id = id.ok_or(ReadError::MissingEntity)?.to_owned();
-        let origin = |name: &str| data.get("origin").and_then(|origin| origin.get(name)).and_then(Value::as_str);
-        let event_id = attributes.id.as_deref().or_else(|| origin("eventId")).filter(|id| !id.is_empty());
-        let event_id = event_id.ok_or(ReadError::MissingEventId)?.to_owned();
+        let text = data.get(entity.member()).ok_or(ReadError::MissingEntity)?;
+        let object = Object::read(text).ok_or(ReadError::MissingEntity)?;
+        let id = object.text("id").filter(|id| !id.is_empty()).ok_or(ReadError::MissingEntity)?;
+        let origin = data.object("origin");
+        let origin = |name: &str| origin.as_ref().and_then(|origin| origin.text(name));
+        let event_id = attributes.id.clone().or_else(|| origin("eventId")).filter(|id| !id.is_empty());
         // "/idaas/<instance>/<application>"
         let mut source = attributes.source.as_deref().unwrap_or_default().splitn(4, '/').skip(2);
         let (instance, application) = (source.next().unwrap_or_default(), source.next().unwrap_or_default());
         let recorded = Time::from_millis(timestamp);
-        let time = attributes.time.as_deref().or_else(|| origin("eventTime"));
+        let time = attributes.time.clone().or_else(|| origin("eventTime"));
+        let additional = data.object("additional").map(|additional| additional.members).unwrap_or_default();
         Ok(Self {
             entity,
-            id,
-            action: data.get("action").and_then(Value::as_str).unwrap_or_default().to_owned(),
-            time: time.and_then(Time::parse).unwrap_or(recorded),
+            action: data.text("action").unwrap_or_default().into_owned(),
+            time: time.as_deref().and_then(Time::parse).unwrap_or(recorded),
             recorded,
-            event_id,
-            event_type: origin("eventType").unwrap_or_default().to_owned(),
-            application_id: origin("applicationId").unwrap_or(application).to_owned(),
-            instance_id: origin("instanceId").unwrap_or(instance).to_owned(),
-            fields,
-            additional: match data.remove("additional") {
-                Some(Value::Object(additional)) => additional,
-                Some(_) | None => Map::new(),
-            },
+            event_id: event_id.ok_or(ReadError::MissingEventId)?.into_owned(),
+            event_type: origin("eventType").unwrap_or_default().into_owned(),
+            application_id: origin("applicationId").map_or_else(|| application.to_owned(), Cow::into_owned),
+            instance_id: origin("instanceId").map_or_else(|| instance.to_owned(), Cow::into_owned),
+            fields: Fields::read(entity, document, text)?,
+            additional: additional.iter().map(|(name, value)| (document.share(name), document.json(value))).collect(),
+            id: id.into_owned(),
         })
     }
 }
 
 /// The CloudEvents attributes that matter here.
 #[derive(Default)]
-struct Attributes {
-    id: Option<String>,
-    source: Option<String>,
-    time: Option<String>,
+struct Attributes<'a> {
+    id: Option<Cow<'a, str>>,
+    source: Option<Cow<'a, str>>,
+    time: Option<Cow<'a, str>>,
     structured: bool,
 }
 
-impl Attributes {
-    fn read<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> Self {
+impl<'a> Attributes<'a> {
+    fn read(headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> Self {
         let mut attributes = Self::default();
         for (name, value) in headers {
             let Ok(value) = std::str::from_utf8(value) else { continue };
-            match name.to_ascii_lowercase().as_str() {
-                "ce_id" => attributes.id = Some(value.to_owned()),
-                "ce_source" => attributes.source = Some(value.to_owned()),
-                "ce_time" => attributes.time = Some(value.to_owned()),
-                "content-type" => {
-                    attributes.structured = value.to_ascii_lowercase().starts_with("application/cloudevents+json");
-                }
-                _ => {}
+            if name.eq_ignore_ascii_case("ce_id") {
+                attributes.id = Some(Cow::Borrowed(value));
+            } else if name.eq_ignore_ascii_case("ce_source") {
+                attributes.source = Some(Cow::Borrowed(value));
+            } else if name.eq_ignore_ascii_case("ce_time") {
+                attributes.time = Some(Cow::Borrowed(value));
+            } else if name.eq_ignore_ascii_case("content-type") {
+                attributes.structured = value.to_ascii_lowercase().starts_with("application/cloudevents+json");
             }
         }
         attributes

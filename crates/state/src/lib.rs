@@ -6,16 +6,21 @@
 
 mod entity;
 mod event;
+mod json;
 mod members;
 mod merge;
+mod path;
 mod record;
 mod state;
+mod state_json;
 mod time;
 
 pub use entity::Entity;
-pub use event::{Event, ReadError};
+pub use event::{Event, Fields, ReadError};
+pub use json::{Json, SharedStr};
 pub use members::{Member, Members};
 pub use merge::{Change, Outcome, apply};
+pub use path::Path;
 pub use record::Record;
 pub use state::{Deletion, Entry, Field, Last, State, StateError};
 pub use time::Time;

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::MEMORY;
+use crate::event::Fields;
+use crate::json::Json;
 use crate::time::Time;
 
 /// A present member.
@@ -30,29 +32,23 @@ pub struct Members {
 impl Members {
     /// Applies what an event with this action says of members. Returns `None` if it says nothing, and otherwise whether
     /// anything changed. `newest` is the time of the entity's newest event, this one included.
-    pub(crate) fn apply(
-        members: &mut Option<Self>,
-        action: &str,
-        fields: &Map<String, Value>,
-        time: Time,
-        newest: Time,
-    ) -> bool {
-        let list = |name: &str| fields.get(name).and_then(Value::as_array);
+    pub(crate) fn apply(members: &mut Option<Self>, action: &str, fields: &Fields, time: Time, newest: Time) -> bool {
+        let list = |list: &Option<Json>| list.as_ref().and_then(Json::list);
         match action {
-            "member_added" => list("addedMembers").is_some_and(|list| {
+            "member_added" => list(&fields.added_members).is_some_and(|list| {
                 let first = members.is_none();
                 let members = members.get_or_insert_default();
                 list.iter().filter_map(member).fold(first, |changed, (id, name)| members.add(id, name, time) || changed)
             }),
-            "member_removed" => list("removedMembers").is_some_and(|list| {
+            "member_removed" => list(&fields.removed_members).is_some_and(|list| {
                 let first = members.is_none();
                 let members = members.get_or_insert_default();
                 let ids = list.iter().filter_map(member).map(|(id, _)| id);
                 ids.fold(first, |changed, id| members.remove(id, time, newest) || changed)
             }),
-            "snapshot" => list("members").is_some_and(|list| {
+            "snapshot" => list(&fields.members).is_some_and(|list| {
                 let first = members.is_none();
-                members.get_or_insert_default().replace(list, time) || first
+                members.get_or_insert_default().replace(&list, time) || first
             }),
             _ => false,
         }

@@ -29,7 +29,7 @@ const DEFAULTS: [(&str, &str); 6] = [
     ("session.timeout.ms", "10000"),
     ("heartbeat.interval.ms", "2000"),
     ("max.poll.interval.ms", "300000"),
-    ("queued.max.messages.kbytes", "16384"),
+    ("queued.max.messages.kbytes", "8192"),
     ("fetch.wait.max.ms", "50"),
     ("fetch.error.backoff.ms", "100"),
 ];

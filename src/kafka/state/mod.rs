@@ -45,6 +45,18 @@ impl Failed {
         Self(format!("{what}: {}", crate::kafka::client::error::describe(error)))
     }
 
+    /// The thread that commits cannot be started.
+    #[must_use]
+    pub fn thread(error: &std::io::Error) -> Self {
+        Self(format!("a thread cannot be started: {error}"))
+    }
+
+    /// The thread that commits has ended.
+    #[must_use]
+    pub fn ended() -> Self {
+        Self("the thread that commits the states has ended".to_owned())
+    }
+
     /// Reports a topic that does not exist, or is hidden from this user.
     #[must_use]
     pub fn missing_topic(topic: &str) -> Self {

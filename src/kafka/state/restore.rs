@@ -31,7 +31,7 @@ pub enum RestoreStep {
         key: Vec<u8>,
         /// The state; `None` is a tombstone.
         value: Option<Vec<u8>>,
-        /// `ce_time`.
+        /// `ce_time` of a tombstone.
         time: Option<Time>,
         /// The record's timestamp in milliseconds since 1970.
         timestamp: i64,
@@ -137,15 +137,18 @@ impl Restore {
 }
 
 fn step(message: &BorrowedMessage<'_>) -> RestoreStep {
-    let time = headers::read(message, |headers| {
-        let mut times = headers.filter(|(name, _)| *name == "ce_time");
-        let text = times.next().and_then(|(_, value)| std::str::from_utf8(value).ok());
-        text.and_then(Time::parse)
-    });
+    let value = message.payload().map(<[u8]>::to_vec);
+    let read_time = || {
+        headers::read(message, |headers| {
+            let mut times = headers.filter(|(name, _)| *name == "ce_time");
+            let text = times.next().and_then(|(_, value)| std::str::from_utf8(value).ok());
+            text.and_then(Time::parse)
+        })
+    };
     RestoreStep::Record {
         key: message.key().unwrap_or_default().to_vec(),
-        value: message.payload().map(<[u8]>::to_vec),
-        time,
+        time: if value.is_none() { read_time() } else { None },
+        value,
         timestamp: message.timestamp().to_millis().unwrap_or_default(),
         offset: message.offset(),
     }

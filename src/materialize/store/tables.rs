@@ -1,9 +1,10 @@
-//! The tables of the store, and the form of their rows.
+//! The tables of the store.
 
-use idaas_state::{Deletion, Time};
-use redb::TableDefinition;
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
-use super::{Checkpoint, Row};
+use super::Checkpoint;
+use super::buffer::Pending;
+use super::codec::{Encoded, Kind, kind};
 
 /// A checkpoint as it is stored: input, position, time, live and deleted entities.
 type CheckpointRow = (i64, i64, i64, u64, u64);
@@ -11,9 +12,6 @@ type CheckpointRow = (i64, i64, i64, u64, u64);
 /// The checkpoint of each partition, by the name of its table of rows.
 pub(super) const CHECKPOINTS: TableDefinition<'static, &'static str, CheckpointRow> =
     TableDefinition::new("checkpoints");
-
-const LIVE: u8 = 0;
-const DELETED: u8 = 1;
 
 /// The names of the tables of one partition.
 pub(super) struct Names {
@@ -49,25 +47,45 @@ impl From<CheckpointRow> for Checkpoint {
     }
 }
 
-pub(super) fn encode(row: &Row) -> Vec<u8> {
-    match row {
-        Row::Live(value) => [&[LIVE], value.as_slice()].concat(),
-        Row::Deleted(Deletion { at, recorded }) => {
-            [&[DELETED], at.as_millis().to_be_bytes().as_slice(), &recorded.as_millis().to_be_bytes()].concat()
+/// Writes changes of one partition.
+pub(super) fn write(transaction: &WriteTransaction, pending: &Pending) -> Result<(), redb::Error> {
+    let Pending { names, rows: changed, checkpoint, forget_before } = pending;
+    let mut checkpoints = transaction.open_table(CHECKPOINTS)?;
+    let before = checkpoints.get(names.rows.as_str())?.map(|found| Checkpoint::from(found.value()));
+    let Checkpoint { mut live, mut deleted, .. } = before.unwrap_or_default();
+    let mut rows = transaction.open_table(names.rows())?;
+    let mut deletions = transaction.open_table(names.deletions())?;
+    for (key, Encoded(row)) in changed {
+        let key = key.as_slice();
+        match rows.insert(key, row.as_slice())?.and_then(|old| kind(old.value())) {
+            Some(Kind::Live) => live = live.saturating_sub(1),
+            Some(Kind::Deleted(old)) => {
+                deleted = deleted.saturating_sub(1);
+                deletions.remove((old.recorded.as_millis(), key))?;
+            }
+            None => {}
+        }
+        match kind(row) {
+            Some(Kind::Live) => live += 1,
+            Some(Kind::Deleted(deletion)) => {
+                deleted += 1;
+                deletions.insert((deletion.recorded.as_millis(), key), ())?;
+            }
+            None => {}
         }
     }
-}
-
-/// A stored row; `None` if it makes no sense.
-pub(super) fn decode(bytes: &[u8]) -> Option<Row> {
-    let time = |bytes: &[u8; 8]| Time::from_millis(i64::from_be_bytes(*bytes));
-    match bytes.split_first()? {
-        (&LIVE, value) => Some(Row::Live(value.to_vec())),
-        (&DELETED, times) => {
-            let (at, recorded) = times.split_first_chunk::<8>()?;
-            let (recorded, _) = recorded.split_first_chunk::<8>()?;
-            Some(Row::Deleted(Deletion { at: time(at), recorded: time(recorded) }))
-        }
-        _ => None,
+    let mut forgotten = Vec::new();
+    for old in deletions.range(..(forget_before.as_millis(), b"".as_slice()))? {
+        let (key, _) = old?;
+        let (recorded, id) = key.value();
+        forgotten.push((recorded, id.to_vec()));
     }
+    for (recorded, id) in forgotten {
+        deletions.remove((recorded, id.as_slice()))?;
+        rows.remove(id.as_slice())?;
+        deleted = deleted.saturating_sub(1);
+    }
+    let checkpoint = Checkpoint { live, deleted, ..*checkpoint };
+    checkpoints.insert(names.rows.as_str(), checkpoint.into_row())?;
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use idaas_state::{Entity, Event, Time};
+use idaas_state::{Entity, Event, Json, Path, Time};
 use serde_json::{Value, json};
 
 use crate::folded::Folded;
@@ -37,7 +37,8 @@ impl<'e> Model<'e> {
     fn fields(&self) -> BTreeMap<Vec<String>, (Value, Time)> {
         let mut paths: Vec<Vec<String>> = vec![vec!["status".to_owned()]];
         for event in &self.events {
-            for (name, value) in &event.fields {
+            let fields = event.fields.to_value();
+            for (name, value) in fields.as_object().unwrap() {
                 match value.as_object() {
                     Some(inner) => paths.extend(inner.keys().map(|inner| vec![name.clone(), inner.clone()])),
                     None => paths.push(vec![name.clone()]),
@@ -46,7 +47,7 @@ impl<'e> Model<'e> {
         }
         paths.retain(|path| !path[0].to_lowercase().ends_with("members"));
         let carried = |event: &Event, path: &[String]| {
-            path[1..].iter().try_fold(event.fields.get(&path[0])?, |value, name| value.get(name)).cloned()
+            path.iter().try_fold(&event.fields.to_value(), |value, name| value.get(name)).cloned()
         };
         let value_of = |path: &Vec<String>| {
             self.newest(|event| {
@@ -60,7 +61,8 @@ impl<'e> Model<'e> {
     /// The members, each with the time of its newest change; `None` if no event lists any.
     fn members(&self) -> Option<BTreeMap<String, Time>> {
         let ids = |event: &Event, name: &str| -> Option<Vec<String>> {
-            let list = event.fields.get(name)?.as_array()?;
+            let fields = event.fields.to_value();
+            let list = fields.get(name)?.as_array()?;
             Some(list.iter().map(|member| member["id"].as_str().unwrap().to_owned()).collect())
         };
         let says = |event: &Event, id: &str| -> Option<bool> {
@@ -72,10 +74,11 @@ impl<'e> Model<'e> {
                 _ => None,
             }
         };
+        let carries = |event: &Event, name: &str| event.fields.to_value().get(name).is_some();
         let is_known = self.events.iter().any(|event| match event.action.as_str() {
-            "member_added" => event.fields.contains_key("addedMembers"),
-            "member_removed" => event.fields.contains_key("removedMembers"),
-            "snapshot" => event.fields.contains_key("members"),
+            "member_added" => carries(event, "addedMembers"),
+            "member_removed" => carries(event, "removedMembers"),
+            "snapshot" => carries(event, "members"),
             _ => false,
         });
         let member = |id: &str| {
@@ -91,8 +94,9 @@ pub(crate) fn assert_equal(folded: &Folded, model: &Model<'_>) {
         assert!(model.events.is_empty());
         return;
     };
+    let path = |path: &Path| path.names().map(|name| name.to_string()).collect::<Vec<_>>();
     let fields: BTreeMap<_, _> =
-        state.fields.iter().map(|(path, field)| (path.clone(), (field.value.clone(), field.time))).collect();
+        state.fields.iter().map(|(at, field)| (path(at), (field.value.to_value(), field.time))).collect();
     assert_eq!(fields, model.fields());
     assert_eq!(Some(state.last.time), model.events.iter().map(|event| event.time).max());
     let members = state.members.as_ref().map(|members| {
@@ -100,9 +104,9 @@ pub(crate) fn assert_equal(folded: &Folded, model: &Model<'_>) {
     });
     assert_eq!(members, model.members());
     let additional: BTreeMap<_, _> =
-        state.additional.iter().map(|(name, field)| (name.clone(), (field.value.clone(), field.time))).collect();
+        state.additional.iter().map(|(name, field)| (name.as_str(), (field.value.to_value(), field.time))).collect();
     for name in ["a", "b"] {
-        let newest = model.newest(|event| event.additional.get(name).cloned());
+        let newest = model.newest(|event| event.additional.get(name).map(Json::to_value));
         assert_eq!(additional.get(name).cloned(), newest.map(|(time, value)| (value, time)));
     }
 }

@@ -1,6 +1,6 @@
 //! Any history of events gives what the model gives.
 
-use idaas_state::{Entity, Event, Time};
+use idaas_state::{Entity, Event, Fields, Json, SharedStr, Time};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -52,8 +52,11 @@ fn event(entity: Entity) -> impl Strategy<Value = Event> {
                 event_type: "t".to_owned(),
                 application_id: "a".to_owned(),
                 instance_id: "i".to_owned(),
-                fields,
-                additional: additional.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+                fields: Fields::new(entity, &fields).unwrap(),
+                additional: additional
+                    .iter()
+                    .map(|(name, value)| (SharedStr::from(*name), Json::from(value)))
+                    .collect(),
             }
         },
     )

@@ -1,7 +1,9 @@
 //! Single rules, each with the events that show it.
 
-use idaas_state::{Entity, Event, MEMORY, Record, Time, apply};
-use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+use idaas_state::{Entity, Event, Fields, MEMORY, Record, Time, apply};
+use serde_json::{Value, json};
 
 use crate::folded::Folded;
 
@@ -18,8 +20,8 @@ fn change(entity: Entity, action: &str, seconds: i64, fields: Value) -> Event {
         event_type: format!("urn:{action}"),
         application_id: "app_1".to_owned(),
         instance_id: "idaas_1".to_owned(),
-        fields,
-        additional: Map::new(),
+        fields: Fields::new(entity, &fields).unwrap(),
+        additional: BTreeMap::new(),
     }
 }
 
