@@ -72,15 +72,21 @@ pub fn run(arguments: &MaterializeArguments) -> Exit {
             return print_faults(&[wiring::listen_fault("state.admin_listen", state.admin_listen, &error)]);
         }
     };
-    let exit = work(&runtime, materializer, || serve_state(listener, health));
+    let exit = work(&runtime, materializer, config.server.drain_timeout, || serve_state(listener, health));
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     exit
 }
 
-/// Runs on a dedicated thread until a signal arrives or the thread ends.
-fn work(runtime: &Runtime, materializer: Materializer, serve: impl FnOnce() -> std::io::Result<Admin>) -> Exit {
+/// Runs on a dedicated thread until a signal arrives or the thread ends. After a signal, waits for the current
+/// transaction, but at most for `limit`, or until a second signal arrives.
+fn work(
+    runtime: &Runtime,
+    materializer: Materializer,
+    limit: Duration,
+    serve: impl FnOnce() -> std::io::Result<Admin>,
+) -> Exit {
     runtime.block_on(async {
-        let (admin, mut orders) = match serve().and_then(|admin| Ok((admin, service::signals()?))) {
+        let (admin, mut messages) = match serve().and_then(|admin| Ok((admin, service::signals()?))) {
             Ok(started) => started,
             Err(error) => return print_error(format_args!("the admin listener cannot be started: {error}")),
         };
@@ -91,22 +97,34 @@ fn work(runtime: &Runtime, materializer: Materializer, serve: impl FnOnce() -> s
         });
         let ended = loop {
             tokio::select! {
-                ended = &mut work => break ended,
-                order = orders.recv() => match order {
+                ended = &mut work => break Some(ended),
+                message = messages.recv() => match message {
                     Some(ControlMessage::Reload) => tracing::info!(code = LogCode::NotReloaded.as_str(), "restart to change the configuration"),
                     Some(ControlMessage::Shutdown) | None => {
                         tracing::info!(code = LogCode::Draining.as_str(), "the current transaction is finished");
                         stop.request();
-                        break (&mut work).await;
+                        break tokio::select! {
+                            ended = work => Some(ended),
+                            () = tokio::time::sleep(limit) => None,
+                            () = service::wait_for_second_shutdown(&mut messages) => None,
+                        };
                     }
                 },
             }
         };
         admin.stop().await;
         match ended {
-            Ok(Ok(())) => Exit::Fine,
-            Ok(Err(error)) => print_error(error),
-            Err(panic) => print_error(format_args!("the work has ended unexpectedly: {panic}")),
+            Some(Ok(Ok(()))) => Exit::Fine,
+            Some(Ok(Err(error))) => print_error(error),
+            Some(Err(panic)) => print_error(format_args!("the work has ended unexpectedly: {panic}")),
+            // A call of librdkafka can wait for an unreachable broker without any limit.
+            None => {
+                tracing::warn!(
+                    code = LogCode::DrainTimeout.as_str(),
+                    "the current transaction is not finished; Kafka aborts it, and its events are read again"
+                );
+                Exit::Failed
+            }
         }
     })
 }

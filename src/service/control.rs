@@ -37,7 +37,7 @@ pub fn signals() -> std::io::Result<ControlMessages> {
 }
 
 /// Waits for another [`ControlMessage::Shutdown`]. Never returns if the channel is closed.
-pub(super) async fn wait_for_second_shutdown(control_messages: &mut ControlMessages) {
+pub(crate) async fn wait_for_second_shutdown(control_messages: &mut ControlMessages) {
     while let Some(order) = control_messages.recv().await {
         if order == ControlMessage::Shutdown {
             return tracing::warn!(code = LogCode::SecondSignal.as_str(), "not waiting any longer");

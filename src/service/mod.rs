@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
+pub(crate) use self::control::wait_for_second_shutdown;
 pub use self::control::{ControlMessage, ControlMessages, signals};
 use crate::app_state::AppState;
 use crate::config::Config;

@@ -23,7 +23,7 @@ use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 
-/// Starts the coordination of replicas and creates the [`DedupRebuild`]. They share a [`Gate`], because both decide
+/// Starts the coordination of replicas and creates the [`DedupRebuild`]. They share a [`ReplayPermit`], because both decide
 /// when replay may start.
 pub(super) fn start(
     config: &Config,

@@ -26,7 +26,7 @@ pub enum LogCode {
     LogLevelNotChanged,
     /// The process is shutting down and finishes its work.
     Draining,
-    /// Callbacks were still in progress after `server.drain_timeout`.
+    /// Callbacks, or a transaction of `materialize`, were still in progress after `server.drain_timeout`.
     DrainTimeout,
     /// A second signal ended the waiting during shutdown.
     SecondSignal,

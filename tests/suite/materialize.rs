@@ -116,6 +116,30 @@ fn killed_instances_publish_each_state_once() {
 }
 
 #[test]
+fn an_instance_ends_although_kafka_hangs() {
+    let Some(kafka) = RealKafka::start(Nodes::One, Options::default()) else { return };
+    let deployment = deployment(&kafka, "state-hanging", 1);
+    let publisher = Publisher::new(kafka.bootstrap_servers(), "state-hanging");
+    let mut generator = Generator::new(7, 60);
+    let mut publish = |count| (0..count).for_each(|_| publisher.publish(&generator.event()));
+    let instance = deployment.start();
+    publish(100);
+    publisher.flush();
+    wait_until_applied(&deployment);
+    publish(2_000);
+    publisher.flush();
+    kafka.pause(1);
+    instance.signal("TERM");
+    // The second signal ends the wait for the transaction, if one is open.
+    assert!(instance.stop().is_some());
+    kafka.resume(1);
+    let instance = deployment.start();
+    wait_until_applied(&deployment);
+    assert_exact(&deployment);
+    assert_eq!(instance.stop(), Some(0));
+}
+
+#[test]
 fn a_deletion_is_remembered_without_the_store() {
     let Some(kafka) = shared_one_node() else { return };
     let deployment = deployment(kafka, "state-forgetful", 1);

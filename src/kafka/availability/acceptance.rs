@@ -1,8 +1,8 @@
 //! Decides whether Kafka accepts records. The only owner of that decision.
 //!
-//! Two threads pass on what they see. The watch sees whether the cluster answers and names leaders: [`Acceptance::probed`]
+//! Two threads pass on what they see. The watch sees whether the cluster answers and names leaders: `Acceptance::probed`
 //! returns whether Kafka counts as available. The producer's monitor sees what becomes of the records:
-//! [`Acceptance::observed`] returns whether they cannot be delivered although brokers answer. Confirmed records are the
+//! `Acceptance::observed` returns whether they cannot be delivered although brokers answer. Confirmed records are the
 //! only proof, so they are counted here, and both decisions respect them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
