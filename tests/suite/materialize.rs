@@ -122,7 +122,7 @@ fn an_instance_ends_although_kafka_hangs() {
     let publisher = Publisher::new(kafka.bootstrap_servers(), "state-hanging");
     let mut generator = Generator::new(7, 60);
     let mut publish = |count| (0..count).for_each(|_| publisher.publish(&generator.event()));
-    let instance = deployment.start();
+    let mut instance = deployment.start();
     publish(100);
     publisher.flush();
     wait_until_applied(&deployment);
@@ -131,9 +131,10 @@ fn an_instance_ends_although_kafka_hangs() {
     kafka.pause(1);
     instance.signal("TERM");
     // The second signal ends the wait for the transaction, if one is open.
-    assert!(instance.stop().is_some());
+    assert!(instance.end().is_some());
     kafka.resume(1);
-    let instance = deployment.start();
+    // With the same directory, so that it ends the transaction that was left behind.
+    instance.start_again();
     wait_until_applied(&deployment);
     assert_exact(&deployment);
     assert_eq!(instance.stop(), Some(0));

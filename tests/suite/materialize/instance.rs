@@ -124,6 +124,11 @@ impl Instance {
 
     /// Ends the instance in an orderly way. Returns its exit code.
     pub(super) fn stop(mut self) -> Option<i32> {
+        self.end()
+    }
+
+    /// The same. The instance can be started again.
+    pub(super) fn end(&mut self) -> Option<i32> {
         self.signal("TERM");
         self.child.take().unwrap().wait().unwrap().code()
     }
