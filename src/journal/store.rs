@@ -1,7 +1,7 @@
 //! The durable store: sealed entries and quarantined callbacks in one file. The only module that uses `redb`.
 //!
 //! What [`Store::commit`] reports as written is synced. Nothing is removed without being named. After a failure nothing that
-//! is in memory is trusted: the file is opened anew, read back from the disk and verified, before it is used again.
+//! is in memory is trusted: the file is reopened, read back from the disk and verified, before it is used again.
 
 mod codec;
 mod database;

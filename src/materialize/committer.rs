@@ -138,7 +138,7 @@ fn thread(
     std::thread::Builder::new().name(name.to_owned()).spawn(work).map_err(|error| Failed::thread(&error))
 }
 
-/// Writes what has gathered in the store whenever it is asked to, and now and then.
+/// Writes the gathered changes to the store on request, and every [`SYNC_INTERVAL`].
 fn write(store: &Store, writes: &Receiver<()>, results: &Sender<Done>) {
     while let Ok(()) | Err(RecvTimeoutError::Timeout) = writes.recv_timeout(SYNC_INTERVAL) {
         if let Err(error) = store.write() {

@@ -31,7 +31,7 @@ const START_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the gauges are updated.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long a member without an assignment waits before it joins anew with new clients.
+/// How long a member waits for an assignment before it joins again with new clients.
 const REJOIN_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Why a session ended before it was told to.

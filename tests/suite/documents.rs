@@ -46,6 +46,19 @@ fn anchor(heading: &str) -> String {
 }
 
 #[test]
+fn readme_shows_a_record_of_the_documented_examples() {
+    let readme = text("README.md");
+    let record = readme.split("```text\n").find(|block| block.starts_with("topic ")).unwrap();
+    let record = record.split("```").next().unwrap();
+    let example = text("asyncapi/examples/user/updated.json");
+    // Shortened values end with an ellipsis. Every second piece is between quotation marks.
+    let values: Vec<_> = record.split('"').skip(1).step_by(2).map(|value| value.trim_end_matches('…')).collect();
+    assert!(values.len() > 10, "{record}");
+    let foreign: Vec<_> = values.into_iter().filter(|value| !example.contains(&format!("\"{value}"))).collect();
+    assert!(foreign.is_empty(), "{foreign:?} are not in the example");
+}
+
+#[test]
 fn every_link_of_a_document_leads_to_a_file_or_heading() {
     for document in documents() {
         let all = text(&document);

@@ -14,7 +14,8 @@ use idaas_callback::Reason;
 use super::verdict::Verdict;
 use super::{EventKey, Millis};
 
-/// How long a verdict is kept if there is room. IDaaS redelivers for up to 96 seconds; administrators can redeliver
+/// How long a verdict is kept if there is room. IDaaS redelivers for up to 96 seconds: 36 seconds
+/// of pauses, and up to 10 seconds for each of six attempts that get no answer. Administrators can redeliver
 /// later from the console.
 const HORIZON: Millis = 15 * 60 * 1000;
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::{fs, io};
 
-/// The id in a file; makes one if there is none.
+/// Returns the id in a file. Creates one if the file does not exist or is empty.
 pub(super) fn instance(path: &Path) -> io::Result<String> {
     let known = match fs::read_to_string(path) {
         Ok(text) => text.trim().to_owned(),
