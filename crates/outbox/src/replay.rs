@@ -58,6 +58,7 @@ impl<P: Publication, W> Outbox<P, W> {
         }
         let (handle, is_withheld) = (event.handle(slot), self.heads.is_withheld(event.lane));
         let in_journal_only = event.publication.is_none();
+        // A waiting event holds no slot, so there is as much room before it leaves its set as after.
         let can_load = self.connected && self.replay_enabled && self.replay_slots.has_room(event.bytes as usize);
         self.deactivate(slot);
         if in_journal_only && can_load && !is_withheld {

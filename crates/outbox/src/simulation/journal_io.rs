@@ -74,16 +74,20 @@ impl Scheduler<'_> {
         self.ensure(!closed || plan.threads > 0, || format!("{handle:?} is read back, and its partition is closed"));
         let bytes = self.replicas[replica].machine.as_ref().map_or(0, |machine| machine.bytes(handle));
         let there = &mut self.replicas[replica];
-        // An entry is no longer needed if its event was found in its topic in the meantime.
+        // An event that was found in its topic in the meantime has passed its slot on, even if another thread executes
+        // its command only now. Its entry is not read beside others: the journal executes one request after the other,
+        // and the machine drops the result before the next one.
         let gone = |handle| there.machine.as_ref().is_none_or(|machine| machine.is_gone(handle));
+        let is_gone = gone(handle);
         let mut loading: Vec<_> =
             there.incarnations.last().map(|incarnation| incarnation.loading.clone()).unwrap_or_default();
-        loading.retain(|(other, _)| !gone(*other));
         loading.push((handle, bytes));
+        loading.retain(|(other, _)| !gone(*other));
         let sum: usize = loading.iter().map(|(_, bytes)| bytes).sum();
-        let fits = loading.len() == 1 || sum <= plan.limits.replay_bytes;
+        let fits = loading.len() <= 1 || sum <= plan.limits.replay_bytes;
         there.current().loading = loading;
         self.ensure(fits, || format!("{sum} bytes are read back at a time"));
+        self.ensure(!is_gone || plan.threads > 0, || format!("{handle:?} is read back, and its event is gone"));
         let mut rng = plan.sim_rng.on(About::Reading, [replica as u64, handle.seq.0, now]);
         let incarnation = self.replicas[replica].incarnation();
         self.at(now + rng.time(10, 300), SimEvent::Read(replica, incarnation, handle));

@@ -94,6 +94,20 @@ fn replay_holds_no_more_bytes_than_its_budget() {
 }
 
 #[test]
+fn an_event_resolved_by_the_same_input_is_not_read_back() {
+    let mut bench = Bench::new(100);
+    bench.outbox.replay_slots.set_max_bytes(100);
+    bench.outbox.recover((0..4).map(|number| entry(number, number, 0, 60)), Seq(4));
+    bench.outbox.replay();
+    assert_eq!(bench.issued(), [Issued::Load(0)]);
+    for event in ["0", "1", "2"] {
+        bench.outbox.mark_published(EventKey::of("app", event), Published::Whole(Verdict::Confirmed), 0);
+    }
+    let forgotten = [0, 1, 2].map(Issued::Forget);
+    assert_eq!(bench.issued(), forgotten.into_iter().chain([Issued::Load(3)]).collect::<Vec<_>>());
+}
+
+#[test]
 fn unreadable_journal_is_asked_again_soon() {
     let mut bench = Bench::new(100);
     bench.outbox.recover([entry(0, 0, 0, 1)], Seq(1));
@@ -222,6 +236,23 @@ fn a_redriven_head_of_a_closed_partition_is_tried_at_once() {
     bench.outbox.report(bench.last(), 0, DeliveryReport::Closed(FailureCode::PartitionUnavailable), 250);
     assert_eq!(bench.redrive(0), RedriveOutcome::Started);
     assert_eq!(bench.issued(), [Issued::Load(0)]);
+}
+
+#[test]
+fn a_redriven_head_holds_no_slot_of_its_former_attempt() {
+    let mut bench = Bench::new(100);
+    bench.outbox.replay_slots.set_max_bytes(100);
+    bench.outbox.recover([entry(0, 0, 0, 500), entry(1, 1, 0, 100)], Seq(2));
+    bench.outbox.hold_lanes([LaneKey(1)]);
+    bench.load_whole(0);
+    bench.issued();
+    bench.outbox.report(bench.last(), 0, DeliveryReport::Failed(FailureCode::TimedOut), 0);
+    assert_eq!(bench.issued(), [], "it backs off");
+    assert_eq!(bench.redrive(0), RedriveOutcome::Started);
+    assert_eq!(bench.issued(), [Issued::Load(0)]);
+    bench.outbox.hold_lanes([]);
+    assert_eq!(bench.issued(), [], "the other event does not fit beside it");
+    assert_eq!(blocked_by(bench.redrive(1)), Some((WaitReason::ReplayPending, 0)));
 }
 
 #[test]
