@@ -1,7 +1,7 @@
 //! The dedup cache: final verdicts by event. A redelivery is answered from it at once, without a second record.
 //!
-//! The cache is bounded by bytes, [`MAX_BYTES`], which is room for 5.8 million events. Within that bound, it evicts
-//! nothing that is younger than [`HORIZON`] or among the last [`FLOOR`] entries. So it holds the last 15 minutes at up
+//! The cache is bounded by bytes, [`MAX_BYTES`], enough for 5.8 million events. Within that bound, it evicts nothing
+//! that is younger than [`RETENTION`] or among the last [`MIN_ENTRIES`] entries. So it holds the last 15 minutes at up
 //! to 6,500 events per second, and the last five minutes at 20,000. Events that another replica published and events
 //! that were read back from the topics count too; their age starts when they are inserted.
 
@@ -14,35 +14,35 @@ use idaas_callback::Reason;
 use super::verdict::Verdict;
 use super::{EventKey, Millis};
 
-/// How long a verdict is kept if there is room. IDaaS redelivers for up to 96 seconds: 36 seconds
-/// of pauses, and up to 10 seconds for each of six attempts that get no answer. Administrators can redeliver
-/// later from the console.
-const HORIZON: Millis = 15 * 60 * 1000;
+/// How long a verdict stays in the cache, if memory allows it. IDaaS redelivers for up to 96 seconds: 36 seconds of
+/// pauses, and up to 10 seconds for each of six attempts that get no answer. Administrators can redeliver later from
+/// the console.
+const RETENTION: Millis = 15 * 60 * 1000;
 
-/// Number of verdicts that are kept at least, whatever their age.
-const FLOOR: usize = 1 << 20;
+/// Minimum number of verdicts that stay, whatever their age.
+const MIN_ENTRIES: usize = 1 << 20;
 
 /// Maximum memory of the cache, in bytes.
 const MAX_BYTES: usize = 192 << 20;
 
-/// Number of verdicts that fit into [`MAX_BYTES`], whatever their age.
-const CAPACITY: usize = capacity(MAX_BYTES);
+/// Maximum number of verdicts: as many as fit into [`MAX_BYTES`].
+const MAX_ENTRIES: usize = max_entries(MAX_BYTES);
 
-/// Computes how many verdicts fit into that many bytes: one entry per verdict, and the index, whose number of places
-/// is a power of two. The index doubles unless verdicts take at most 7/16 of its places, because evicted verdicts
-/// leave unusable places until the index is rebuilt.
-const fn capacity(bytes: usize) -> usize {
-    const PLACE: usize = size_of::<u32>() + 1;
-    // One verdict more than is kept, and the end of the index.
+/// Computes how many verdicts fit into that many bytes: one entry per verdict, and the index, whose number of buckets
+/// is a power of two. The index doubles unless verdicts take at most 7/16 of its buckets, because evicted verdicts
+/// leave unusable buckets until the index is rebuilt.
+const fn max_entries(bytes: usize) -> usize {
+    const BUCKET: usize = size_of::<u32>() + 1;
+    // One verdict beyond the maximum, and the end of the index.
     const SLACK: usize = 128;
-    let mut places: usize = 16;
+    let mut buckets: usize = 16;
     let mut best = 0;
-    while places * PLACE + SLACK < bytes {
-        let by_index = places / 16 * 7;
-        let by_bytes = (bytes - places * PLACE - SLACK) / size_of::<CachedVerdict>();
+    while buckets * BUCKET + SLACK < bytes {
+        let by_index = buckets / 16 * 7;
+        let by_bytes = (bytes - buckets * BUCKET - SLACK) / size_of::<CachedVerdict>();
         let fits = if by_index < by_bytes { by_index } else { by_bytes };
         best = if fits > best { fits } else { best };
-        places *= 2;
+        buckets *= 2;
     }
     best
 }
@@ -126,9 +126,9 @@ impl DedupCache {
 
     /// Returns what is known of an event.
     pub(crate) fn get(&self, key: EventKey) -> Option<Known> {
-        let (entries, forgotten) = (&self.entries, self.evicted);
-        let position = self.index.find(key.hash(), |position| is(entries, forgotten, *position, key))?;
-        at(entries, forgotten, *position)?.known()
+        let (entries, evicted) = (&self.entries, self.evicted);
+        let position = self.index.find(key.hash(), |position| has_key(entries, evicted, *position, key))?;
+        entry_at(entries, evicted, *position)?.known()
     }
 
     /// Notes that one of the event's own records is published, unless more is known.
@@ -144,28 +144,28 @@ impl DedupCache {
     }
 
     fn insert_code(&mut self, key: EventKey, code: u32, now: Millis) {
-        let (entries, forgotten) = (&self.entries, self.evicted);
-        let position = forgotten.wrapping_add(u32::try_from(entries.len()).unwrap_or(u32::MAX));
+        let (entries, evicted) = (&self.entries, self.evicted);
+        let position = evicted.wrapping_add(u32::try_from(entries.len()).unwrap_or(u32::MAX));
         let entry = self.index.entry(
             key.hash(),
-            |known| is(entries, forgotten, *known, key),
-            |known| at(entries, forgotten, *known).map_or(0, |entry| EventKey(entry.key).hash()),
+            |known| has_key(entries, evicted, *known, key),
+            |known| entry_at(entries, evicted, *known).map_or(0, |entry| EventKey(entry.key).hash()),
         );
         let vacant = match entry {
             Entry::Vacant(vacant) => vacant,
             Entry::Occupied(occupied) => {
-                let place = occupied.get().wrapping_sub(forgotten) as usize;
+                let offset = occupied.get().wrapping_sub(evicted) as usize;
                 let known =
-                    self.entries.get_mut(place).filter(|entry| !matches!(entry.known(), Some(Known::Verdict(_))));
+                    self.entries.get_mut(offset).filter(|entry| !matches!(entry.known(), Some(Known::Verdict(_))));
                 known.into_iter().for_each(|known| known.packed = known.packed & !0xf | code);
                 return;
             }
         };
         vacant.insert(position);
         let length = self.entries.len();
-        if length == self.entries.capacity() && length > FLOOR {
+        if length == self.entries.capacity() && length > MIN_ENTRIES {
             // Doubling the capacity would exceed the memory bound.
-            self.entries.reserve_exact(length.min(CAPACITY + 1 - length.min(CAPACITY)));
+            self.entries.reserve_exact(length.min(MAX_ENTRIES + 1 - length.min(MAX_ENTRIES)));
         }
         self.entries.push_back(CachedVerdict::new(key, code, now));
         self.evict(now);
@@ -179,12 +179,12 @@ impl DedupCache {
 
     fn evict(&mut self, now: Millis) {
         while let Some(oldest) = self.entries.front() {
-            let old = now.saturating_sub(u64::from(oldest.seconds()) * 1000) > HORIZON;
-            if !(self.entries.len() > CAPACITY || (old && self.entries.len() > FLOOR)) {
+            let old = now.saturating_sub(u64::from(oldest.seconds()) * 1000) > RETENTION;
+            if !(self.entries.len() > MAX_ENTRIES || (old && self.entries.len() > MIN_ENTRIES)) {
                 return;
             }
-            let (key, forgotten) = (EventKey(oldest.key), self.evicted);
-            if let Ok(found) = self.index.find_entry(key.hash(), |position| *position == forgotten) {
+            let (key, evicted) = (EventKey(oldest.key), self.evicted);
+            if let Ok(found) = self.index.find_entry(key.hash(), |position| *position == evicted) {
                 found.remove();
             }
             self.entries.pop_front();
@@ -193,12 +193,12 @@ impl DedupCache {
     }
 }
 
-fn at(entries: &VecDeque<CachedVerdict>, forgotten: u32, position: u32) -> Option<&CachedVerdict> {
-    entries.get(position.wrapping_sub(forgotten) as usize)
+fn entry_at(entries: &VecDeque<CachedVerdict>, evicted: u32, position: u32) -> Option<&CachedVerdict> {
+    entries.get(position.wrapping_sub(evicted) as usize)
 }
 
-fn is(entries: &VecDeque<CachedVerdict>, forgotten: u32, position: u32, key: EventKey) -> bool {
-    at(entries, forgotten, position).is_some_and(|entry| entry.key == key.0)
+fn has_key(entries: &VecDeque<CachedVerdict>, evicted: u32, position: u32, key: EventKey) -> bool {
+    entry_at(entries, evicted, position).is_some_and(|entry| entry.key == key.0)
 }
 
 #[cfg(test)]
@@ -211,67 +211,67 @@ mod tests {
 
     #[test]
     fn the_first_verdict_of_an_event_stays() {
-        let mut memory = DedupCache::new();
-        memory.insert(key(1), Verdict::DeadLettered(Reason::MalformedData), 0);
-        memory.insert(key(1), Verdict::Confirmed, 1);
-        assert_eq!(memory.get(key(1)), Some(Known::Verdict(Verdict::DeadLettered(Reason::MalformedData))));
-        assert_eq!(memory.get(key(2)), None);
+        let mut cache = DedupCache::new();
+        cache.insert(key(1), Verdict::DeadLettered(Reason::MalformedData), 0);
+        cache.insert(key(1), Verdict::Confirmed, 1);
+        assert_eq!(cache.get(key(1)), Some(Known::Verdict(Verdict::DeadLettered(Reason::MalformedData))));
+        assert_eq!(cache.get(key(2)), None);
     }
 
     #[test]
-    fn single_records_are_remembered_until_the_verdict_is_known() {
-        let mut memory = DedupCache::new();
-        memory.insert_record(key(1), 1, 0);
-        memory.insert_record(key(2), 0, 0);
-        assert_eq!(memory.get(key(1)), Some(Known::Records(0b10)));
-        assert_eq!(memory.get(key(2)), Some(Known::Records(0b01)));
-        assert_eq!(memory.get(key(3)), None);
-        memory.insert(key(1), Verdict::Confirmed, 1);
-        memory.insert_record(key(1), 0, 2);
-        assert_eq!(memory.get(key(1)), Some(Known::Verdict(Verdict::Confirmed)));
+    fn single_records_are_cached_until_the_verdict_is_known() {
+        let mut cache = DedupCache::new();
+        cache.insert_record(key(1), 1, 0);
+        cache.insert_record(key(2), 0, 0);
+        assert_eq!(cache.get(key(1)), Some(Known::Records(0b10)));
+        assert_eq!(cache.get(key(2)), Some(Known::Records(0b01)));
+        assert_eq!(cache.get(key(3)), None);
+        cache.insert(key(1), Verdict::Confirmed, 1);
+        cache.insert_record(key(1), 0, 2);
+        assert_eq!(cache.get(key(1)), Some(Known::Verdict(Verdict::Confirmed)));
     }
 
     #[test]
-    fn a_million_verdicts_of_fifteen_minutes_are_remembered() {
-        let mut memory = DedupCache::new();
-        for number in 0..FLOOR + 100 {
-            memory.insert(key(number), Verdict::Confirmed, 0);
+    fn a_million_verdicts_of_fifteen_minutes_are_cached() {
+        let mut cache = DedupCache::new();
+        for number in 0..MIN_ENTRIES + 100 {
+            cache.insert(key(number), Verdict::Confirmed, 0);
         }
-        assert_eq!(memory.len(), FLOOR + 100, "all are younger than the horizon");
-        memory.insert(key(usize::MAX), Verdict::Confirmed, HORIZON + 1001);
-        assert_eq!(memory.len(), FLOOR, "beyond the horizon the last million stays");
-        assert_eq!(memory.get(key(100)), None);
-        for number in [101, FLOOR / 2, FLOOR + 99, usize::MAX] {
-            assert_eq!(memory.get(key(number)), Some(Known::Verdict(Verdict::Confirmed)), "{number}");
+        assert_eq!(cache.len(), MIN_ENTRIES + 100, "all are younger than the retention");
+        cache.insert(key(usize::MAX), Verdict::Confirmed, RETENTION + 1001);
+        assert_eq!(cache.len(), MIN_ENTRIES, "beyond the retention the last million stays");
+        assert_eq!(cache.get(key(100)), None);
+        for number in [101, MIN_ENTRIES / 2, MIN_ENTRIES + 99, usize::MAX] {
+            assert_eq!(cache.get(key(number)), Some(Known::Verdict(Verdict::Confirmed)), "{number}");
         }
     }
 
     #[test]
-    fn every_final_verdict_is_remembered_as_it_is() {
+    fn every_final_verdict_is_cached_as_it_is() {
         let verdicts = Reason::ALL.into_iter().map(Verdict::DeadLettered).chain([Verdict::Confirmed]);
         for (number, verdict) in verdicts.enumerate() {
-            let mut memory = DedupCache::new();
-            memory.insert(key(number), verdict, 1_000_000_000);
-            assert_eq!(memory.get(key(number)), Some(Known::Verdict(verdict)));
+            let mut cache = DedupCache::new();
+            cache.insert(key(number), verdict, 1_000_000_000);
+            assert_eq!(cache.get(key(number)), Some(Known::Verdict(verdict)));
         }
     }
 
     #[test]
-    fn of_too_many_young_verdicts_the_oldest_go_and_the_bound_holds() {
+    fn the_oldest_verdicts_are_evicted_at_the_memory_limit() {
         let per_second = 6_500;
-        assert!(CAPACITY as u64 * 1000 / HORIZON >= per_second, "{CAPACITY}");
-        let mut memory = DedupCache::new();
+        assert!(MAX_ENTRIES as u64 * 1000 / RETENTION >= per_second, "{MAX_ENTRIES}");
+        let mut cache = DedupCache::new();
         // Positions wrap around.
-        memory.evicted = u32::MAX - 10;
-        for number in 0..CAPACITY + 1000 {
-            memory.insert(key(number), Verdict::Confirmed, 0);
+        cache.evicted = u32::MAX - 10;
+        for number in 0..MAX_ENTRIES + 1000 {
+            cache.insert(key(number), Verdict::Confirmed, 0);
         }
-        assert_eq!(memory.len(), CAPACITY);
-        assert_eq!(memory.get(key(999)), None);
-        for number in [1000, CAPACITY / 2, CAPACITY + 999] {
-            assert_eq!(memory.get(key(number)), Some(Known::Verdict(Verdict::Confirmed)), "{number}");
+        assert_eq!(cache.len(), MAX_ENTRIES);
+        assert_eq!(cache.get(key(999)), None);
+        for number in [1000, MAX_ENTRIES / 2, MAX_ENTRIES + 999] {
+            assert_eq!(cache.get(key(number)), Some(Known::Verdict(Verdict::Confirmed)), "{number}");
         }
-        let bytes = memory.entries.capacity() * size_of::<CachedVerdict>() + memory.index.allocation_size();
+        let bytes = cache.entries.capacity() * size_of::<CachedVerdict>() + cache.index.allocation_size();
         assert!(bytes <= MAX_BYTES, "{bytes} bytes");
     }
 }

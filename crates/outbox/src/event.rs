@@ -26,7 +26,7 @@ pub struct NewEvent<P> {
     pub key: EventKey,
     /// The lane of the event.
     pub lane: LaneKey,
-    /// When it happened, in milliseconds since 1970. Decides its place among the events that wait for the end of an
+    /// When it happened, in milliseconds since 1970. Decides its position among the events that wait for the end of an
     /// outage.
     pub event_time: i64,
     /// True if the partition of a record is known not to accept records at the moment. The event is then written to
@@ -39,7 +39,7 @@ pub struct NewEvent<P> {
 /// An entry that was in the journal at the start.
 #[derive(Debug, Clone, Copy)]
 pub struct Recovered {
-    /// Its place in the order of acceptance.
+    /// Its position in the order of acceptance.
     pub seq: Seq,
     /// The identity of the event.
     pub key: EventKey,
@@ -65,7 +65,7 @@ pub enum Loaded<P> {
 /// same event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventHandle {
-    /// Its place in the order of acceptance.
+    /// Its position in the order of acceptance.
     pub seq: Seq,
     pub(super) slot: u32,
 }

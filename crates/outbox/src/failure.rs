@@ -116,7 +116,7 @@ pub enum RedriveOutcome {
 pub struct WaitingHead {
     /// The event.
     pub key: EventKey,
-    /// Its place in the order of acceptance, which is also the number of its journal entry.
+    /// Its position in the order of acceptance, which is also the number of its journal entry.
     pub seq: Seq,
     /// Why it waits.
     pub reason: WaitReason,

@@ -15,7 +15,7 @@ impl EventKey {
 
     /// Returns eight bytes of the key, which is already a hash.
     pub(super) fn hash(self) -> u64 {
-        leading(self.0)
+        first_eight_bytes(self.0)
     }
 }
 
@@ -27,11 +27,11 @@ impl LaneKey {
     /// Computes the lane of a topic and key. Lanes that collide wait for one another, which is harmless.
     #[must_use]
     pub fn of(topic: &str, key: &str) -> Self {
-        Self(leading(digest([topic, key])))
+        Self(first_eight_bytes(digest([topic, key])))
     }
 }
 
-/// A place in the order of acceptance. It is also the number of the journal entry, so numbering continues after the
+/// A position in the order of acceptance. It is also the number of the journal entry, so numbering continues after the
 /// last entry of the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Seq(pub u64);
@@ -48,6 +48,6 @@ fn digest([first, second]: [&str; 2]) -> [u8; 16] {
     key
 }
 
-fn leading([a, b, c, d, e, f, g, h, ..]: [u8; 16]) -> u64 {
+fn first_eight_bytes([a, b, c, d, e, f, g, h, ..]: [u8; 16]) -> u64 {
     u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }

@@ -134,11 +134,11 @@ impl<P: Publication, W> Outbox<P, W> {
         let (mut resolutions, mut admitted) = (Vec::new(), Vec::new());
         let mut full = false;
         for (position, new_event) in (0..).zip(new_events) {
-            let (resolution, what) = self.admit_one(new_event, (id, position), full);
-            // If an event is rejected for lack of room, no later event of the request may pass it.
-            full |= what == Admitted::Known(Verdict::Overloaded);
+            let (resolution, result) = self.admit_one(new_event, (id, position), full);
+            // If an event is rejected because memory is full, no later event of the request may pass it.
+            full |= result == Admitted::Known(Verdict::Overloaded);
             resolutions.push(resolution);
-            admitted.push(what);
+            admitted.push(result);
         }
         let completed = self.requests.insert(waiter, resolutions, (deadlines.write, deadlines.answer));
         self.commands.extend(completed.map(Command::Answer));

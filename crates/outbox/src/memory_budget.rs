@@ -1,4 +1,4 @@
-//! The memory that publications take and may take.
+//! The memory that publications use, and its limits.
 
 use super::machine::Limits;
 

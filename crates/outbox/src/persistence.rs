@@ -11,7 +11,7 @@ impl<P: Publication, W> Outbox<P, W> {
     /// New events get sequence numbers from `next` on.
     pub fn recover(&mut self, entries: impl IntoIterator<Item = Recovered>, next: Seq) {
         for Recovered { seq, key, lane, event_time, bytes } in entries {
-            // Two entries with the same key are the same event. The first keeps its place.
+            // Two entries with the same key are the same event. The first keeps its position.
             if self.slot(key).is_some() {
                 self.commands.push(Command::Delete(seq));
                 continue;

@@ -27,7 +27,7 @@ impl<P: Publication, W> Outbox<P, W> {
         if self.lanes.insert_after(&mut self.events, lane, previous, slot) {
             if let Some(old_head) = old_head {
                 self.deactivate(old_head);
-                // The old head may have kept other events from being replayed. Some may fit now.
+                // The old head may have prevented the replay of other events. Some may fit now.
                 self.replay();
             }
             self.activate(slot);
@@ -35,8 +35,8 @@ impl<P: Publication, W> Outbox<P, W> {
         slot
     }
 
-    /// Returns the event of its lane after which an event is inserted if events are sorted by time. Only events that were
-    /// not produced yet are sorted. Events that were with the producer keep their place.
+    /// Returns the event of its lane after which an event is inserted if events are sorted by time. Only events that
+    /// were not produced yet are sorted. Events that were with the producer keep their position.
     fn position_by_event_time(&self, slot: u32, tail: Option<u32>) -> Option<u32> {
         let event = self.events.get(slot as usize)?;
         let mut previous = tail;

@@ -9,10 +9,10 @@ use super::event::{Event, EventHandle, ReplaySlot};
 use super::machine::Limits;
 
 /// Time after which a replayed event releases its slot, in milliseconds.
-const SLOW: Millis = 2_000;
+const RELEASE_AFTER: Millis = 2_000;
 
 /// Maximum number of such events, as a multiple of the replay limit. Their records are with the producer.
-const MAX_SLOW: usize = 8;
+const MAX_RELEASED: usize = 8;
 
 /// Counts the events that are on their way from the journal to the producer. The only place that changes
 /// [`Event::replay`].
@@ -81,7 +81,7 @@ impl ReplaySlots {
             let event = events.get_mut(handle.slot as usize).filter(|event| event.seq == handle.seq);
             // An event that was rejected and is being read again does not wait for the broker.
             if let Some(event) = event.filter(|event| event.replay == ReplaySlot::Held && event.in_flight()) {
-                if since + SLOW > now || self.released >= self.max * MAX_SLOW {
+                if since + RELEASE_AFTER > now || self.released >= self.max * MAX_RELEASED {
                     return;
                 }
                 self.give_back(event);

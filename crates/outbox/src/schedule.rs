@@ -8,8 +8,8 @@ use super::{DeliveryReport, FailureCode, Millis};
 /// Back-off of a lane after its first failure, in milliseconds. Doubles with each further failure.
 const FIRST_BACK_OFF: Millis = 250;
 
-/// How many times the back-off doubles: up to 16 seconds.
-const DOUBLINGS: u8 = 6;
+/// How many times that back-off doubles: up to 16 seconds.
+const BACK_OFF_DOUBLINGS: u8 = 6;
 
 /// Back-off while the producer's queue is full, in milliseconds. Doubles each time, so that thousands of waiting
 /// events do not keep a processor busy.
@@ -148,7 +148,7 @@ impl<P: Publication, W> Outbox<P, W> {
         } else {
             event.queue_full_retries = 0;
             event.attempts = event.attempts.saturating_add(1);
-            FIRST_BACK_OFF << (event.attempts - 1).min(DOUBLINGS)
+            FIRST_BACK_OFF << (event.attempts - 1).min(BACK_OFF_DOUBLINGS)
         };
         self.back_off(slot, now + wait);
         if code != FailureCode::QueueFull {
@@ -171,7 +171,7 @@ impl<P: Publication, W> Outbox<P, W> {
 
     /// Returns true if a head waits for its partition, or for longer than the longest back-off after a failed attempt.
     pub(super) fn waits_long(&self, event: &super::event::Event<P>) -> bool {
-        matches!(event.stage, Stage::BackingOff(until) if until > self.clock + (FIRST_BACK_OFF << DOUBLINGS))
+        matches!(event.stage, Stage::BackingOff(until) if until > self.clock + (FIRST_BACK_OFF << BACK_OFF_DOUBLINGS))
     }
 
     pub(super) fn note_failure(&mut self, slot: u32, code: FailureCode, now: Millis) {

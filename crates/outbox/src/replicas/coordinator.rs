@@ -13,14 +13,14 @@ use super::{Position, ReplicaId, Writer};
 use crate::{LaneKey, Millis};
 
 /// Interval between two heartbeats.
-const HEARTBEAT: Millis = 2000;
+const HEARTBEAT_INTERVAL: Millis = 2000;
 
 /// How long the event topics are still followed after the last other replica has gone. A restart is over by then, and
 /// a replica that starts following again has to read the last ten minutes.
-const LINGER: Millis = 600_000;
+const FOLLOW_AFTER_LAST_OTHER: Millis = 600_000;
 
 /// Time after which a record that was not read back is written again.
-pub(super) const RESEND: Millis = 2000;
+pub(super) const RESEND_INTERVAL: Millis = 2000;
 
 /// An action for the driver. Commands are executed in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,33 +65,43 @@ pub struct Coordinator {
     pub(super) me: Writer,
     pub(super) table: Table,
     pub(super) stage: Stage,
-    /// When the current exchange of claims began, and when its current stage began.
-    pub(super) began: Millis,
-    pub(super) since: Millis,
+    /// When the current exchange of claims began.
+    pub(super) exchange_began: Millis,
+    /// When the current stage of the exchange began.
+    pub(super) stage_since: Millis,
     /// When a record was written that has not been read back.
-    pub(super) sent: Option<Millis>,
+    pub(super) sent_at: Option<Millis>,
+    /// True if its [`Body::Start`] of the current exchange was read back.
     pub(super) started: bool,
     claims: u64,
     tickets: u64,
+    /// True if it has begun to publish at least once.
     pub(super) joined: bool,
+    /// True if the table has this process as a member.
     member: bool,
     following: bool,
     /// When another replica was last known.
-    accompanied: Millis,
-    heartbeat: Option<Millis>,
+    last_with_others: Millis,
+    heartbeat_at: Option<Millis>,
     /// The round that is being answered, and since when.
     pub(super) answering: Option<(Position, Millis)>,
+    /// The lanes that it withholds.
     pub(super) held: HashSet<LaneKey>,
     pub(super) release: Option<Release>,
+    /// The version of the table on which `held` and `owned` are based.
     pub(super) version: u64,
+    /// The lanes that it owns.
     pub(super) owned: HashSet<LaneKey>,
-    pub(super) looked: Millis,
+    /// When it last checked whether its own lanes are published.
+    pub(super) checked_at: Millis,
     /// True if this step has released lanes or begun to publish. [`Facts::has_backlog`] does not know that yet.
     pub(super) has_released: bool,
-    /// When withheld lanes that have filled were last looked for, and since when some are kept for their claims.
-    pub(super) extended: Millis,
-    pub(super) kept: Option<Millis>,
-    pub(super) done: Option<Millis>,
+    /// When it last looked for withheld lanes that have filled.
+    pub(super) extended_at: Millis,
+    /// Since when lanes that could be released wait for their claims to be read back.
+    pub(super) claims_awaited_since: Option<Millis>,
+    /// When a [`Body::Done`] was written that has not been read back.
+    pub(super) done_sent_at: Option<Millis>,
     pub(super) rounds: u64,
     pub(super) commands: Vec<Command>,
 }
@@ -100,7 +110,7 @@ pub struct Coordinator {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Kafka is unavailable.
-    Away,
+    Unavailable,
     /// Waits for the delivery reports of the records that were with the producer at the end of the outage, and for the
     /// topic.
     Settling,
@@ -125,28 +135,28 @@ impl Coordinator {
         Self {
             me,
             table: Table::default(),
-            stage: Stage::Away,
-            began: 0,
-            since: 0,
-            sent: None,
+            stage: Stage::Unavailable,
+            exchange_began: 0,
+            stage_since: 0,
+            sent_at: None,
             started: false,
             claims: 0,
             tickets: 0,
             joined: false,
             member: false,
             following: false,
-            accompanied: 0,
-            heartbeat: None,
+            last_with_others: 0,
+            heartbeat_at: None,
             answering: None,
             held: HashSet::new(),
             release: None,
             version: 0,
             owned: HashSet::new(),
-            looked: 0,
+            checked_at: 0,
             has_released: false,
-            extended: 0,
-            kept: None,
-            done: None,
+            extended_at: 0,
+            claims_awaited_since: None,
+            done_sent_at: None,
             rounds: 0,
             commands: Vec::new(),
         }
@@ -158,9 +168,9 @@ impl Coordinator {
         if record.writer == self.me {
             self.member = true;
             match record.body {
-                Body::Ready { .. } => self.sent = None,
-                Body::Start => (self.sent, self.started) = (None, true),
-                Body::Done { .. } => self.done = None,
+                Body::Ready { .. } => self.sent_at = None,
+                Body::Start => (self.sent_at, self.started) = (None, true),
+                Body::Done { .. } => self.done_sent_at = None,
                 Body::Heartbeat | Body::Claim { .. } | Body::Extend { .. } | Body::Leave => {}
             }
         } else if self.member && record.writer.replica == self.me.replica {
@@ -173,9 +183,9 @@ impl Coordinator {
     /// Notes whether Kafka is available.
     pub fn available(&mut self, available: bool, now: Millis) {
         if !available {
-            self.stage = Stage::Away;
+            self.stage = Stage::Unavailable;
             self.commands.push(Command::Close);
-        } else if self.stage == Stage::Away {
+        } else if self.stage == Stage::Unavailable {
             if self.joined && self.others().next().is_none() {
                 self.open();
             } else {
@@ -193,7 +203,7 @@ impl Coordinator {
             self.commands.push(Command::Hold(HashSet::new()));
         }
         match self.stage {
-            Stage::Away | Stage::Live => {}
+            Stage::Unavailable | Stage::Live => {}
             Stage::Settling
             | Stage::Ready
             | Stage::Learning(_)
@@ -210,15 +220,18 @@ impl Coordinator {
 
     /// Executes what is due at `now`.
     pub fn step(&mut self, now: Millis, facts: &impl Facts) -> Vec<Command> {
-        if std::mem::replace(&mut self.member, self.table.has(self.me)) && !self.member && self.stage != Stage::Away {
-            // The others took this replica for gone, and publish its lanes.
+        if std::mem::replace(&mut self.member, self.table.has(self.me))
+            && !self.member
+            && self.stage != Stage::Unavailable
+        {
+            // The others have removed this replica, and publish its lanes.
             self.commands.push(Command::Close);
             self.begin(now);
         }
         self.has_released = false;
-        self.beat(now);
+        self.send_heartbeat(now);
         match self.stage {
-            Stage::Away => {}
+            Stage::Unavailable => {}
             Stage::Live => self.answer(now, facts),
             Stage::Settling
             | Stage::Ready
@@ -227,31 +240,31 @@ impl Coordinator {
             | Stage::Checking(..)
             | Stage::Starting(_) => self.gather(now, facts),
         }
-        if self.stage != Stage::Away {
+        if self.stage != Stage::Unavailable {
             self.extend_claims(now, facts);
             self.update_holds(now, facts);
             self.report_done(now, facts);
         }
         let has_others = self.others().next().is_some();
         if has_others {
-            self.accompanied = now;
+            self.last_with_others = now;
         }
-        let follow = has_others || (self.following && now < self.accompanied + LINGER);
+        let follow = has_others || (self.following && now < self.last_with_others + FOLLOW_AFTER_LAST_OTHER);
         if std::mem::replace(&mut self.following, follow) != follow {
             self.commands.push(Command::Follow(follow));
         }
         std::mem::take(&mut self.commands)
     }
 
-    fn beat(&mut self, now: Millis) {
-        if self.stage != Stage::Away && self.heartbeat.is_none_or(|last| now >= last + HEARTBEAT) {
-            self.heartbeat = Some(now);
+    fn send_heartbeat(&mut self, now: Millis) {
+        if self.stage != Stage::Unavailable && self.heartbeat_at.is_none_or(|last| now >= last + HEARTBEAT_INTERVAL) {
+            self.heartbeat_at = Some(now);
             self.write(Body::Heartbeat);
         }
     }
 
     pub(super) fn open(&mut self) {
-        (self.stage, self.joined, self.sent, self.has_released) = (Stage::Live, true, None, true);
+        (self.stage, self.joined, self.sent_at, self.has_released) = (Stage::Live, true, None, true);
         self.commands.push(Command::Open);
     }
 
@@ -273,11 +286,11 @@ impl Coordinator {
 
     /// Returns true if a record that is not read back yet may be written, and notes the attempt. Limits repetitions.
     pub(super) fn may_send(&mut self, now: Millis) -> bool {
-        let may = self.sent.is_none_or(|sent| now >= sent + RESEND);
-        if may {
-            self.sent = Some(now);
+        let is_allowed = self.sent_at.is_none_or(|sent| now >= sent + RESEND_INTERVAL);
+        if is_allowed {
+            self.sent_at = Some(now);
         }
-        may
+        is_allowed
     }
 
     pub(super) fn others(&self) -> impl Iterator<Item = ReplicaId> {

@@ -5,42 +5,42 @@ use super::record::Body;
 use crate::Millis;
 
 /// How long to wait for the producer's last reports and for the topic.
-const SETTLING: Millis = 3000;
+const MAX_SETTLING: Millis = 3000;
 
 /// How long to wait for the others to take part, and to claim.
-const OTHERS: Millis = 4000;
+const MAX_WAIT_FOR_OTHERS: Millis = 4000;
 
 /// How long reading the event topics may take.
-const TOPICS: Millis = 4000;
+const MAX_TOPIC_READ: Millis = 4000;
 
 /// How long a publishing replica waits for the claims of those that do not publish yet.
-const CLAIMS: Millis = 3000;
+const MAX_WAIT_FOR_CLAIMS: Millis = 3000;
 
 /// How long it waits in total for records of withheld lanes that are with its producer.
-const QUIET: Millis = 5000;
+const MAX_WAIT_FOR_REPORTS: Millis = 5000;
 
 /// How long the whole exchange may take.
-pub(super) const LIMIT: Millis = 12_000;
+pub(super) const MAX_EXCHANGE: Millis = 12_000;
 
 impl Coordinator {
     /// Starts the exchange.
     pub(super) fn begin(&mut self, now: Millis) {
-        self.began = now;
+        self.exchange_began = now;
         self.enter(Stage::Settling, now);
     }
 
     fn enter(&mut self, stage: Stage, now: Millis) {
-        (self.stage, self.since, self.sent) = (stage, now, None);
+        (self.stage, self.stage_since, self.sent_at) = (stage, now, None);
     }
 
     /// Advances the exchange as far as possible at `now`.
     pub(super) fn gather(&mut self, now: Millis, facts: &impl Facts) {
-        if now >= self.began + LIMIT {
+        if now >= self.exchange_began + MAX_EXCHANGE {
             return self.open();
         }
         let me = self.me.replica;
-        let out = |stage| matches!(stage, Stage::Learning(_) | Stage::Claiming | Stage::Checking(..));
-        if out(self.stage) && self.table.round().is_none_or(|round| !round.ready.contains(&me)) {
+        let takes_part = |stage| matches!(stage, Stage::Learning(_) | Stage::Claiming | Stage::Checking(..));
+        if takes_part(self.stage) && self.table.round().is_none_or(|round| !round.ready.contains(&me)) {
             // Another replica has opened a new round.
             self.enter(Stage::Ready, now);
         }
@@ -48,33 +48,33 @@ impl Coordinator {
             Stage::Settling => self.settle(now, facts),
             Stage::Ready => self.wait_until_ready(now),
             Stage::Learning(ticket) => {
-                if facts.caught_up() >= ticket || now >= self.since + TOPICS {
+                if facts.caught_up() >= ticket || now >= self.stage_since + MAX_TOPIC_READ {
                     self.enter(Stage::Claiming, now);
                     self.wait_for_claims(now, facts);
                 }
             }
             Stage::Claiming => self.wait_for_claims(now, facts),
             Stage::Checking(ticket, releases) => {
-                if facts.caught_up() >= ticket || now >= self.since + TOPICS {
+                if facts.caught_up() >= ticket || now >= self.stage_since + MAX_TOPIC_READ {
                     self.started = false;
                     self.enter(Stage::Starting(releases), now);
                     self.wait_for_start(releases, now, facts);
                 }
             }
             Stage::Starting(releases) => self.wait_for_start(releases, now, facts),
-            Stage::Away | Stage::Live => {}
+            Stage::Unavailable | Stage::Live => {}
         }
     }
 
     fn settle(&mut self, now: Millis, facts: &impl Facts) {
-        let over = now >= self.since + SETTLING;
-        if !over && !facts.log_is_current() {
+        let is_timed_out = now >= self.stage_since + MAX_SETTLING;
+        if !is_timed_out && !facts.log_is_current() {
             return;
         }
         if self.others().next().is_none() {
             return self.open();
         }
-        if !over && facts.in_flight() {
+        if !is_timed_out && facts.in_flight() {
             return;
         }
         self.rounds += 1;
@@ -84,14 +84,14 @@ impl Coordinator {
 
     fn wait_until_ready(&mut self, now: Millis) {
         let round = self.table.round().filter(|round| round.ready.contains(&self.me.replica));
-        let Some(round) = round.filter(|_| self.sent.is_none() && now > self.since) else {
+        let Some(round) = round.filter(|_| self.sent_at.is_none() && now > self.stage_since) else {
             if self.may_send(now) {
                 self.write(Body::Ready { live: false });
             }
             return;
         };
         let all = self.others().all(|other| round.ready.contains(&other));
-        if all || now >= self.since + OTHERS {
+        if all || now >= self.stage_since + MAX_WAIT_FOR_OTHERS {
             let ticket = self.catch_up();
             self.enter(Stage::Learning(ticket), now);
         }
@@ -106,7 +106,7 @@ impl Coordinator {
             return;
         };
         let all = self.others().all(|other| round.claimed.contains(&other));
-        if all || now >= self.since + OTHERS {
+        if all || now >= self.stage_since + MAX_WAIT_FOR_OTHERS {
             let releases = self.table.releases();
             let ticket = self.catch_up();
             self.enter(Stage::Checking(ticket, releases), now);
@@ -155,7 +155,7 @@ impl Coordinator {
         let since = match self.answering {
             Some((answered, since)) if answered == id => since,
             Some(_) | None => {
-                (self.answering, self.sent) = (Some((id, now)), None);
+                (self.answering, self.sent_at) = (Some((id, now)), None);
                 self.rounds += 1;
                 now
             }
@@ -166,9 +166,9 @@ impl Coordinator {
             }
             return;
         }
-        let claimed = all || now >= since + CLAIMS;
+        let claimed = all || now >= since + MAX_WAIT_FOR_CLAIMS;
         // Lanes that others claim are withheld by now.
-        if claimed && (now >= since + QUIET || !facts.in_flight_in(&self.held)) && self.may_send(now) {
+        if claimed && (now >= since + MAX_WAIT_FOR_REPORTS || !facts.in_flight_in(&self.held)) && self.may_send(now) {
             self.write_claim(facts.waiting());
             self.write(Body::Start);
         }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::Position;
-use super::coordinator::{Command, Coordinator, Facts, RESEND, Stage};
+use super::coordinator::{Command, Coordinator, Facts, RESEND_INTERVAL, Stage};
 use super::record::{self, Body};
 use crate::{LaneKey, Millis};
 
@@ -14,7 +14,7 @@ const CHECK_INTERVAL: Millis = 100;
 const EXTEND_INTERVAL: Millis = 500;
 
 /// How long lanes are withheld until their claims are read back, when they could be released.
-const KEEP: Millis = 4000;
+const MAX_CLAIM_WAIT: Millis = 4000;
 
 /// Lanes that can be released once the event topics are read.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Coordinator {
     /// Claims lanes that have filled while they are withheld. When their owner is done, only one of the replicas that
     /// have events of a lane continues with it, and the others learn what it has published.
     pub(super) fn extend_claims(&mut self, now: Millis, facts: &impl Facts) {
-        if !self.held.is_empty() && now >= self.extended + EXTEND_INTERVAL {
+        if !self.held.is_empty() && now >= self.extended_at + EXTEND_INTERVAL {
             self.claim_filled(now, facts);
         }
     }
@@ -39,7 +39,7 @@ impl Coordinator {
             // Whoever does not publish yet claims all lanes before it begins.
             return HashSet::new();
         }
-        self.extended = now;
+        self.extended_at = now;
         let mut filled = facts.withheld();
         filled.retain(|lane, _| self.held.contains(lane) && !self.table.waits_for(self.me.replica, *lane));
         let lanes = filled.keys().copied().collect();
@@ -51,14 +51,14 @@ impl Coordinator {
     /// their events are claimed.
     pub(super) fn update_holds(&mut self, now: Millis, facts: &impl Facts) {
         if let Some(release) = self.release.take_if(|release| facts.caught_up() >= release.ticket) {
-            let mut kept = self.claim_filled(now, facts);
-            kept.retain(|lane| !release.wanted.contains(lane));
-            if kept.is_empty() {
-                self.kept = None;
-            } else if now >= *self.kept.get_or_insert(now) + KEEP {
-                (self.kept, kept) = (None, HashSet::new());
+            let mut unclaimed = self.claim_filled(now, facts);
+            unclaimed.retain(|lane| !release.wanted.contains(lane));
+            if unclaimed.is_empty() {
+                self.claims_awaited_since = None;
+            } else if now >= *self.claims_awaited_since.get_or_insert(now) + MAX_CLAIM_WAIT {
+                (self.claims_awaited_since, unclaimed) = (None, HashSet::new());
             }
-            self.held.retain(|lane| release.wanted.contains(lane) || kept.contains(lane));
+            self.held.retain(|lane| release.wanted.contains(lane) || unclaimed.contains(lane));
             self.version = 0;
             self.hold_all();
         }
@@ -87,13 +87,14 @@ impl Coordinator {
     }
 
     pub(super) fn report_done(&mut self, now: Millis, facts: &impl Facts) {
-        let waiting = self.done.is_some_and(|sent| now < sent + RESEND) || now < self.looked + CHECK_INTERVAL;
+        let waiting = self.done_sent_at.is_some_and(|sent| now < sent + RESEND_INTERVAL)
+            || now < self.checked_at + CHECK_INTERVAL;
         if self.stage != Stage::Live || self.owned.is_empty() || waiting || self.has_released {
             return;
         }
-        self.looked = now;
+        self.checked_at = now;
         if self.owned.is_disjoint(&self.held) && !facts.has_backlog(&self.owned) {
-            self.done = Some(now);
+            self.done_sent_at = Some(now);
             self.write(Body::Done { up_to: self.table.position() });
         }
     }

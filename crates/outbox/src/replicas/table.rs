@@ -1,7 +1,7 @@
 //! The state that the records of the coordination topic add up to: the members, their claims, and the owners of lanes.
 //!
 //! A function of the records alone, so every replica that has read the same records has the same table. Time is
-//! counted in heartbeats: a member that writes nothing while another writes [`SILENCE`] of them is removed.
+//! counted in heartbeats: a member that writes nothing while another writes [`MAX_SILENCE`] of them is removed.
 
 mod state;
 mod view;
@@ -15,13 +15,13 @@ use super::{Position, ReplicaId, Writer};
 use crate::LaneKey;
 
 /// A member is removed if another has written this many heartbeats since its last record. They are two seconds apart.
-pub const SILENCE: u8 = 5;
+pub const MAX_SILENCE: u8 = 5;
 
 /// A claim is void if its writer has written this many heartbeats without starting to publish.
-const UNSTARTED: u64 = 15;
+const MAX_UNSTARTED: u64 = 15;
 
 /// A member owns lanes for at most this many of its heartbeats: a quarter of an hour.
-const OWNING: u64 = 450;
+const MAX_OWNING: u64 = 450;
 
 /// The state of the coordination.
 #[derive(Debug, Default)]
@@ -64,7 +64,7 @@ impl Table {
         for (other, member) in self.members.iter_mut().filter(|(other, _)| **other != replica) {
             let heartbeats = member.silence.entry(replica).or_default();
             *heartbeats = heartbeats.saturating_add(1);
-            if *heartbeats >= SILENCE {
+            if *heartbeats >= MAX_SILENCE {
                 silent.push(*other);
             }
         }
@@ -72,8 +72,9 @@ impl Table {
         let Some(member) = self.members.get_mut(&replica) else { return };
         member.heartbeats += 1;
         let now = member.heartbeats;
-        let unstarted = member.claim.as_ref().is_some_and(|claim| !claim.started && now - claim.heartbeats > UNSTARTED);
-        if unstarted || member.owning_since.is_some_and(|since| now - since > OWNING) {
+        let unstarted =
+            member.claim.as_ref().is_some_and(|claim| !claim.started && now - claim.heartbeats > MAX_UNSTARTED);
+        if unstarted || member.owning_since.is_some_and(|since| now - since > MAX_OWNING) {
             self.void(replica);
         }
     }

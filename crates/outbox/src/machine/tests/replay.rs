@@ -87,8 +87,8 @@ fn replay_holds_no_more_bytes_than_its_budget() {
         bench.outbox.loaded(bench.last(), Loaded::Found(Form::Whole), 0);
         bench.issued();
         bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 0);
-        let forgotten = bench.outbox.commands.remove(0);
-        assert!(matches!(forgotten, Command::Delete(Seq(gone)) if gone == seq));
+        let deletion = bench.outbox.commands.remove(0);
+        assert!(matches!(deletion, Command::Delete(Seq(gone)) if gone == seq));
     }
     assert_eq!(bench.issued(), [Issued::Load(3)]);
 }
@@ -103,8 +103,8 @@ fn an_event_resolved_by_the_same_input_is_not_read_back() {
     for event in ["0", "1", "2"] {
         bench.outbox.mark_published(EventKey::of("app", event), Published::Whole(Verdict::Confirmed), 0);
     }
-    let forgotten = [0, 1, 2].map(Issued::Forget);
-    assert_eq!(bench.issued(), forgotten.into_iter().chain([Issued::Load(3)]).collect::<Vec<_>>());
+    let deletions = [0, 1, 2].map(Issued::Forget);
+    assert_eq!(bench.issued(), deletions.into_iter().chain([Issued::Load(3)]).collect::<Vec<_>>());
 }
 
 #[test]

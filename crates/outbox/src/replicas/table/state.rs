@@ -36,7 +36,7 @@ pub(super) struct Owner {
     pub(super) replica: ReplicaId,
     pub(super) granted: Position,
     /// True if it owns the lane because it filled later. Only replicas that claim the lane as well wait for it then:
-    /// otherwise a lane with steady traffic would fill at one replica after the other, and be withheld for ever.
+    /// otherwise a lane with steady traffic would fill at one replica after the other, and be withheld forever.
     pub(super) is_later: bool,
 }
 
@@ -69,7 +69,7 @@ impl Member {
         }
     }
 
-    /// Returns true if it has told that events wait in this lane.
+    /// Returns true if it has announced that events wait in this lane.
     pub(super) fn waits_for(&self, lane: LaneKey) -> bool {
         self.later.contains_key(&lane) || self.claim.as_ref().is_some_and(|claim| claim.lanes.contains_key(&lane))
     }

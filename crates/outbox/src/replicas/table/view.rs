@@ -37,7 +37,7 @@ impl Table {
         self.members.get(&replica)?.claim.as_ref().map(|claim| &claim.lanes)
     }
 
-    /// Returns true if a replica has told that events wait in this lane.
+    /// Returns true if a replica has announced that events wait in this lane.
     #[must_use]
     pub fn waits_for(&self, replica: ReplicaId, lane: LaneKey) -> bool {
         self.members.get(&replica).is_some_and(|member| member.waits_for(lane))
