@@ -84,7 +84,8 @@ impl InFlight {
     /// Handles the report of a record.
     pub(super) fn finish(&self, handed: HandedOver, topic: &str, report: DeliveryReport, position: Option<Position>) {
         let HandedOver { opaque, slot } = handed;
-        let (handle, now) = (opaque.handle, self.now());
+        let (handle, at) = (opaque.handle, Instant::now());
+        let now = at.duration_since(self.started);
         let mut opened = false;
         let waiting = match report {
             DeliveryReport::Confirmed => {
@@ -103,7 +104,7 @@ impl InFlight {
         if !waiting.is_empty() {
             self.reports.partition_closed(&waiting);
         }
-        self.reports.report(opaque, topic, report, position);
+        self.reports.report(opaque, topic, (report, position), at);
         self.open.fetch_sub(1, Ordering::Release);
         if opened {
             self.reports.partitions_recovered();

@@ -51,7 +51,7 @@ struct Pages {
 }
 
 impl DeliveryObserver for Book {
-    fn report(&self, opaque: DeliveryOpaque, _: &str, report: DeliveryReport, _: Option<Position>) {
+    fn report(&self, opaque: DeliveryOpaque, _: &str, (report, _): (DeliveryReport, Option<Position>), _: Instant) {
         self.pages.lock().reports.entry(opaque.handle).or_default().push(report);
         self.turned.notify_all();
     }
