@@ -61,7 +61,7 @@ impl Dispatcher {
             seq: row.seq,
             key: row.key,
             lane: row.lane,
-            event_time: row.event_time.unwrap_or(row.accepted_at),
+            event_time: row.event_time.unwrap_or(row.received_at),
             bytes: row.memory,
         });
         executor.outbox.lock().recover(recovered, next);

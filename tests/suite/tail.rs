@@ -155,11 +155,11 @@ struct Observed(Arc<(Mutex<Vec<Known>>, Condvar)>);
 impl Observed {
     fn follow(&self, cluster: &Cluster, scope: Scope, resume: Checkpoint) -> Follower {
         let observed = self.clone();
-        let tell = move |events: &[Known]| {
+        let observe = move |events: &[Known]| {
             observed.0.0.lock().extend(events);
             observed.0.1.notify_all();
         };
-        Follower::start(cluster, LiveScope::new(scope), resume, tell).unwrap()
+        Follower::start(cluster, LiveScope::new(scope), resume, observe).unwrap()
     }
 
     fn wait_for(&self, of: &[(&str, Verdict)]) {
