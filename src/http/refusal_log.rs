@@ -1,8 +1,8 @@
 //! Logs rejected callbacks. The first lines of a kind are written; further ones within the window are counted and
 //! summarized.
 //!
-//! Lines are of the same kind if code, application and network (/24 or /48) are the same. A sender can choose none of the
-//! first two, and the number of networks that are distinguished is bounded.
+//! Lines are of the same kind if code, application and network (/24 or /48) are the same. The first two are never
+//! text of the sender, and the number of networks that are distinguished is bounded.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

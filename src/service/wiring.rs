@@ -147,8 +147,8 @@ pub(crate) fn source(jwks: &config::JwksSource) -> Source {
     }
 }
 
-/// Creates the watch on whether the cluster takes records for the topics. It tells the coordination of replicas, which
-/// tells the outbox.
+/// Creates the watch that checks whether the cluster accepts records for the topics. It notifies the coordination of
+/// replicas, which notifies the outbox.
 pub(super) fn watch(
     cluster: &Cluster,
     config: &Config,

@@ -110,7 +110,7 @@ impl Forger {
 }
 
 fn verdicts(events: &[Known]) -> BTreeMap<EventKey, Verdict> {
-    let whole = |known: &Known| match known.learned {
+    let whole = |known: &Known| match known.published {
         Published::Whole(verdict) => Some((known.key, verdict)),
         Published::Record(_) => None,
     };
@@ -120,7 +120,7 @@ fn verdicts(events: &[Known]) -> BTreeMap<EventKey, Verdict> {
 
 /// The records of which it is known that they are published.
 fn records(events: &[Known]) -> BTreeSet<(EventKey, u8)> {
-    let record = |known: &Known| match known.learned {
+    let record = |known: &Known| match known.published {
         Published::Whole(_) => None,
         Published::Record(index) => Some((known.key, index)),
     };

@@ -1,9 +1,9 @@
 //! Decides whether Kafka accepts records. The only owner of that decision.
 //!
-//! Two threads pass on what they see. The watch sees whether the cluster answers and names leaders: `Acceptance::probed`
-//! returns whether Kafka counts as available. The producer's monitor sees what becomes of the records:
-//! `Acceptance::observed` returns whether they cannot be delivered although brokers answer. Confirmed records are the
-//! only proof, so they are counted here, and both decisions respect them.
+//! Two threads report here. The watch probes whether the cluster answers and names leaders:
+//! `Acceptance::record_probe` returns whether Kafka counts as available. The producer's monitor observes the delivery
+//! of records: `Acceptance::record_observation` returns whether they cannot be delivered although brokers answer.
+//! Confirmed records are the only proof, so they are counted here, and both decisions respect them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -130,12 +130,12 @@ mod tests {
             let is_change = acceptance.record_observation(&Observation { leaders, is_total, ..Observation::default() });
             (is_change, acceptance.problem())
         };
-        assert_eq!(record_observation(None, true), (false, None));
-        assert_eq!(record_observation(Some(&leaders(0)), true), (true, unreachable.clone()));
-        assert_eq!(record_observation(None, false), (false, unreachable), "the cluster does not answer");
+        assert_eq!(observed(None, true), (false, None));
+        assert_eq!(observed(Some(&leaders(0)), true), (true, unreachable.clone()));
+        assert_eq!(observed(None, false), (false, unreachable), "the cluster does not answer");
         assert!(acceptance.is_unreachable());
-        assert_eq!(record_observation(Some(&leaders(1)), false), (true, None));
-        assert_eq!(record_observation(Some(&leaders(1)), true), (true, Some(Undeliverable::AllFailing)));
+        assert_eq!(observed(Some(&leaders(1)), false), (true, None));
+        assert_eq!(observed(Some(&leaders(1)), true), (true, Some(Undeliverable::AllFailing)));
     }
 
     #[test]
@@ -160,7 +160,7 @@ mod tests {
             let started = seconds.next().unwrap() * SECOND;
             acceptance.record_probe(watch, Probe { started, ended: started, is_accepting, all_down: !is_accepting })
         };
-        let mut again = || [record_probe(false), record_probe(true)];
+        let mut again = || [probed(false), probed(true)];
         assert_eq!(again(), [Some(false), Some(true)]);
         assert_eq!(again(), [Some(false), Some(true)], "the first closing proves nothing, and is immediate");
         assert_eq!(again(), [Some(false), None], "no record was confirmed, so answers must last");

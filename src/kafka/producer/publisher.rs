@@ -64,7 +64,7 @@ struct Context {
     gate: Arc<ConfirmationGate<()>>,
 }
 
-/// What confirmations mean.
+/// Whether confirmations count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verification {
     /// They count.
@@ -179,7 +179,7 @@ impl Publisher {
         let ask = move || {
             while !result_sender.is_closed() {
                 if let Some(verification) = ask_brokers(&cluster, &gate) {
-                    // Nobody may wait any more.
+                    // The caller can have stopped waiting.
                     let _ = result_sender.send(verification);
                     return;
                 }

@@ -68,15 +68,15 @@ impl ProducerState {
         Connection::start(cluster, Arc::clone(&self.in_flight), health, self.checks.clone(), &self.liveness)
     }
 
-    /// Puts a new connection in the place of the one in use, and changes the settings.
+    /// Replaces the connection in use, and changes the settings.
     pub(super) fn replace_with(&self, connection: Connection, cluster: Cluster) {
         let _one = self.replacement_lock.lock();
         self.cluster.store(Arc::new(cluster));
         self.switch_to(connection, ReplaceReason::Settings);
     }
 
-    /// Puts a new connection in the place of the one in use. Returns false, and closes it, if the settings have changed
-    /// since it was made: the one in use has the new ones.
+    /// Replaces the connection in use. Returns false, and closes the new one, if the settings have changed since it was
+    /// created: the one in use already has the new settings.
     pub(super) fn replace_unless_outdated(
         &self,
         connection: Connection,
