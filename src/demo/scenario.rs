@@ -60,7 +60,7 @@ impl<'a> Scenario<'a> {
         self.renderer.entry("and means", &format!("{BOLD}{}{BOLD:#}", event.event_type))?;
         let delivery = self.environment.sender.post(request, Instant::now()).await;
         self.expectations.callback(delivery.latency);
-        self.expect(&event);
+        self.expect_record(&event);
         let (good, answer, style) = self.check_reply(&delivery, &event, &Expected::SUCCESS);
         let mark = if good { "" } else { "not as expected: " };
         let took = milliseconds(delivery.latency);
@@ -76,11 +76,9 @@ impl<'a> Scenario<'a> {
             }
         }
         self.renderer.line("")?;
+        let record = self.expectations.record_of(id);
         let hidden = passwords(&event.biz_data).len() == 1
-            && self
-                .expectations
-                .record_of(id)
-                .is_some_and(|record| !Ordered::parse(&record.value).has_member("password"));
+            && record.is_some_and(|record| !Ordered::parse(&record.value).has_member("password"));
         let text = if hidden {
             "IDaaS sent the new user's password along, in clear text inside the encryption. It is not in the record."
         } else {
@@ -123,12 +121,12 @@ impl<'a> Scenario<'a> {
             ("two events at once: one is broken", &bad, &failed),
             ("and its neighbour: ud:user:create", &good, &Expected::SUCCESS),
         ] {
-            self.expect(event);
+            self.expect_record(event);
             self.show(what, &delivery, event, expected).await?;
         }
         self.again("the first ud:user:create again", first, None).await?;
         let duplicate = self.script.new_user();
-        self.expect(&duplicate);
+        self.expect_record(&duplicate);
         self.again("ud:user:create twice at once", &duplicate, Some(Fault::Duplicate)).await
     }
 
@@ -179,7 +177,7 @@ impl<'a> Scenario<'a> {
     async fn one(&mut self, what: &str, event: &Event, expected: &Expected) -> Result<(), DemoFault> {
         let delivery = self.environment.sender.deliver(std::slice::from_ref(event)).await.map_err(broken)?;
         self.expectations.callback(delivery.latency);
-        self.expect(event);
+        self.expect_record(event);
         self.show(what, &delivery, event, expected).await
     }
 
@@ -208,7 +206,7 @@ impl<'a> Scenario<'a> {
         self.renderer.delivery(line, position.as_deref())
     }
 
-    fn expect(&mut self, event: &Event) {
+    fn expect_record(&mut self, event: &Event) {
         self.expectations.passwords.extend(passwords(&event.biz_data));
         self.expectations.await_record(awaited(event));
     }
