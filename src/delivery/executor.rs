@@ -218,10 +218,10 @@ impl DeliveryObserver for Executor {
 
     fn deliverable(&self, problem: Option<Undeliverable>) {
         if let Some(Undeliverable::Unreachable(addresses)) = &problem {
-            self.metrics.kafka.unreachable(addresses.clone());
+            self.metrics.kafka.set_unreachable(addresses.clone());
         }
         // One line for each time that Kafka is unavailable, whoever notices it first.
-        if !self.metrics.kafka.deliverable(problem.is_none()) {
+        if !self.metrics.kafka.set_deliverable(problem.is_none()) {
             return;
         }
         match problem {
