@@ -11,7 +11,7 @@ use idaas_state::{Deletion, Time};
 
 use super::committer::RestoredRows;
 use super::session::{Active, Ended, Session};
-use super::store::{Checkpoint, Encoded, Row};
+use super::store::{Checkpoint, Row};
 use crate::kafka::state::{Partition, RestoreStep};
 use crate::telemetry::log_code::LogCode;
 
@@ -21,8 +21,11 @@ const STEP: Duration = Duration::from_millis(500);
 /// How long to wait for a record.
 const POLL_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// How many bytes of rows are handed over at once.
+/// Size of the rows that are handed over together, in bytes.
 const MAX_BYTES: usize = 1 << 20;
+
+/// Number of records between two checks of [`STEP`].
+const RECORDS_PER_CLOCK: usize = 256;
 
 /// A working state that is behind the committed offsets can be continued for this long. Tombstones are kept for seven
 /// days; a state that has missed one would keep the entity.
@@ -48,7 +51,7 @@ pub(super) struct Restoring {
     committed: Option<i64>,
     since: Instant,
     checkpoint: Checkpoint,
-    rows: Vec<(Vec<u8>, Encoded)>,
+    rows: Vec<(Vec<u8>, Row)>,
     bytes: usize,
 }
 
@@ -151,22 +154,22 @@ impl Session<'_> {
 
     /// Reads records of the partition until it ends or the step is over.
     fn read_some(&mut self, mut restoring: Restoring, begin: Instant) -> Result<(), Ended> {
-        while begin.elapsed() < STEP {
+        let mut records = 0_usize;
+        // Reading the clock costs too much to do it for each record.
+        while !records.is_multiple_of(RECORDS_PER_CLOCK) || begin.elapsed() < STEP {
+            records += 1;
             match self.restore.next(POLL_TIMEOUT)? {
                 RestoreStep::Record { key, value, time, timestamp, offset } => {
                     let recorded = Time::from_millis(timestamp);
-                    let row = match value {
-                        Some(value) => self.encoder.live(&value),
-                        None => self.encoder.row(&Row::Deleted(Deletion { at: time.unwrap_or(recorded), recorded })),
-                    };
-                    restoring.bytes += key.len() + row.len();
-                    restoring.rows.push((key, row));
+                    restoring.bytes += key.len() + value.as_ref().map_or(0, Vec::len);
+                    let deletion = Deletion { at: time.unwrap_or(recorded), recorded };
+                    restoring.rows.push((key, value.map_or(Row::Deleted(deletion), Row::Live)));
                     restoring.checkpoint.position = offset + 1;
                     if restoring.bytes >= MAX_BYTES {
                         self.hand_over(&mut restoring, false)?;
                     }
                 }
-                RestoreStep::Nothing => {}
+                RestoreStep::Nothing => records = 0,
                 RestoreStep::End => {
                     self.restore.stop();
                     return self.hand_over(&mut restoring, true);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::batch::Batch;
 use super::committer::Committer;
 use super::restoring::{Restored, Restoring, Waiting};
-use super::store::{Checkpoint, Encoder, Store, StoreError};
+use super::store::{Checkpoint, Store, StoreError};
 use super::{Backoff, Materializer};
 use crate::kafka::state::{
     Failed, Input, InputRecord, Membership, Partition, Polled, Restore, Writer, partition_counts,
@@ -86,7 +86,6 @@ pub(super) struct Session<'m> {
     pub(super) assigned: Vec<(Partition, Instant)>,
     pub(super) waiting: VecDeque<Waiting>,
     pub(super) restoring: Option<Restoring>,
-    pub(super) encoder: Encoder,
     /// Partitions that are read to their ends, and being written.
     pub(super) restored: BTreeMap<Partition, Restored>,
     pub(super) active: BTreeMap<Partition, Active>,
@@ -126,7 +125,6 @@ impl<'m> Session<'m> {
             assigned: Vec::new(),
             waiting: VecDeque::new(),
             restoring: None,
-            encoder: Encoder::default(),
             restored: BTreeMap::new(),
             active: BTreeMap::new(),
             unread_since: None,

@@ -42,7 +42,7 @@ const INSTANCE: &str = "state.instance";
 /// What redb may keep of the file in memory, in bytes.
 const CACHE: usize = 32 << 20;
 
-/// How often what is written is made durable. A crash costs reading what was published since.
+/// Interval at which written changes are made durable. After a crash, the records since then are read again.
 pub(super) const SYNC_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What is known of an entity, as it is stored.
@@ -211,8 +211,8 @@ impl Store {
         self.buffers.lock().add(updates)
     }
 
-    /// Writes the changes that have gathered, all or none. Until they are also made durable, a crash loses them, together
-    /// with all that was written since the last time.
+    /// Writes the changes that have gathered. Until they are also made durable, a crash loses them, together with all
+    /// changes that were written since the last time.
     pub(super) fn write(&self) -> Result<(), StoreError> {
         let mut written = self.written.lock();
         let is_due = written.durable_at.elapsed() >= SYNC_INTERVAL;
@@ -230,13 +230,14 @@ impl Store {
             return Ok(());
         }
         guarded(|| {
-            let mut transaction = self.database.begin_write()?;
-            transaction.set_durability(if durable { Durability::Immediate } else { Durability::None })?;
-            transaction.set_quick_repair(durable);
             for pending in gathered.iter().flat_map(|gathered| gathered.partitions.values()) {
-                write(&transaction, pending)?;
+                write(&self.database, pending)?;
             }
-            transaction.commit()?;
+            if durable {
+                let mut transaction = self.database.begin_write()?;
+                transaction.set_quick_repair(true);
+                transaction.commit()?;
+            }
             Ok(())
         })?;
         self.buffers.lock().written();
@@ -247,7 +248,7 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets everything about a partition.
+    /// Deletes everything about a partition.
     pub(super) fn discard(&self, topic: &str, number: i32) -> Result<(), StoreError> {
         let _not_written_meanwhile = self.written.lock();
         let names = Names::new(topic, number);
@@ -280,6 +281,7 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, StoreE
 
 #[cfg(test)]
 mod tests {
+    use super::tables::{MAX_TRANSACTION, PAGE};
     use super::*;
 
     const TOPIC: &str = "idaas.user.state.v1";
@@ -347,6 +349,28 @@ mod tests {
         assert_eq!(store.rows(TOPIC, 3, &[b"a", b"b"]).unwrap(), expected);
         let checkpoint = store.checkpoint(TOPIC, 3).unwrap().unwrap();
         assert_eq!((checkpoint.live, checkpoint.deleted), (2, 1));
+    }
+
+    #[test]
+    fn a_large_write_takes_several_transactions() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        let keys: Vec<_> = (0..10_000_u32).map(|number| number.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
+        assert!(keys.len() * PAGE > 2 * MAX_TRANSACTION);
+        let row = Row::Live(b"{}".to_vec());
+        let mut rows: Vec<(&[u8], Row)> = keys.iter().map(|key| (key.as_slice(), row.clone())).collect();
+        rows.push((b"deleted", deleted(7)));
+        apply(&store, &rows, 5, 0);
+        store.sync().unwrap();
+        apply(&store, &rows, 6, 8);
+        store.sync().unwrap();
+        drop(store);
+        let store = Store::open(directory.path()).unwrap();
+        let checkpoint = Checkpoint { input: 6, position: 12, saved_at: 1, live: 10_000, deleted: 0 };
+        assert_eq!(store.checkpoint(TOPIC, 3).unwrap(), Some(checkpoint));
+        let keys: Vec<_> = rows.iter().map(|(key, _)| *key).collect();
+        let found = store.rows(TOPIC, 3, &keys).unwrap();
+        assert_eq!(found.iter().flatten().count(), 10_000);
     }
 
     #[test]
