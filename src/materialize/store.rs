@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use idaas_state::{Deletion, Time};
 use parking_lot::Mutex;
-use redb::{Builder, Database, Durability, ReadableDatabase};
+use redb::{Builder, Database, ReadableDatabase};
 
 pub(super) use self::codec::{Encoded, Encoder};
 
