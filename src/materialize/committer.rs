@@ -1,7 +1,7 @@
-//! The threads that commit transactions, and then bring the working state to what was committed, in this order. So the
-//! session merges the next events while the cluster confirms the last ones and the disk takes earlier ones.
+//! The threads that commit transactions and then update the working state, in this order. Meanwhile the session merges
+//! the next events.
 //!
-//! At most one transaction is in progress. The store never has a row of a transaction that was not committed.
+//! At most one transaction is in progress. The store never contains a row of a transaction that was not committed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,16 +17,16 @@ use super::store::{Checkpoint, Encoder, Row, SYNC_INTERVAL, Store, StoreError, U
 use crate::kafka::admin::topics::state_topics::TopicPair;
 use crate::kafka::state::{Failed, Membership, Partition, WriteError, Writer};
 
-/// How many bytes of changes gather in memory before they are written: twice as many are kept while others are written.
+/// Size of the changes in memory at which they are written, in bytes. While they are written, as many can gather again.
 const MAX_GATHERED: usize = 16 << 20;
 
 /// The same during a restore. The more rows are written at once, the more of them share a page.
 const MAX_RESTORED: usize = 32 << 20;
 
-/// How much work can wait. The session waits before it hands over more.
+/// Maximum number of waiting jobs. The session waits before it hands over more.
 const MAX_WAITING: usize = 1;
 
-/// Work, in its order.
+/// A job of the committing thread. Jobs are done in their order.
 enum Job {
     Commit { batch: Arc<Batch>, membership: Arc<Membership>, checkpoints: BTreeMap<Partition, Checkpoint> },
     Restore(RestoredRows),
@@ -45,25 +45,25 @@ pub(super) struct RestoredRows {
     pub(super) partition: Partition,
     /// Keys and rows in the order of the topic.
     pub(super) rows: Vec<(Vec<u8>, Row)>,
-    /// How far the state goes with them.
+    /// The checkpoint after these rows.
     pub(super) checkpoint: Checkpoint,
-    /// Whether the partition is restored.
+    /// True if these are the last rows of the partition.
     pub(super) is_last: bool,
 }
 
 /// The result of a job.
 pub(super) enum Done {
-    /// The transaction was committed. The new checkpoints of its partitions.
+    /// The transaction was committed. Contains the new checkpoints of its partitions.
     Committed(Vec<(Partition, Checkpoint)>),
-    /// It was not.
+    /// The transaction was not committed.
     NotCommitted(WriteError),
-    /// The rows are in the store.
+    /// The rows are in the store, or gather there.
     Restored { partition: Partition, checkpoint: Checkpoint, is_last: bool },
     /// The store failed.
     Failed(StoreError),
 }
 
-/// The threads and their work. Dropping it waits until all work is done.
+/// The threads and their jobs. Dropping it waits until all jobs are done.
 pub(super) struct Committer {
     /// `None` only while it is dropped.
     jobs: Option<SyncSender<Job>>,
@@ -92,7 +92,7 @@ impl Committer {
         Ok(Self { jobs: Some(jobs), done, threads })
     }
 
-    /// Commits what a batch changes. `checkpoints` are those before it.
+    /// Commits a batch. `checkpoints` are those before it.
     pub(super) fn commit(
         &self,
         batch: Arc<Batch>,
@@ -102,7 +102,7 @@ impl Committer {
         self.hand_over(Job::Commit { batch, membership, checkpoints })
     }
 
-    /// Writes rows of a restore. Waits while too much is to be written.
+    /// Writes rows of a restore. Waits while too many jobs wait.
     pub(super) fn restore(&self, rows: RestoredRows) -> Result<(), Failed> {
         self.hand_over(Job::Restore(rows))
     }
@@ -112,12 +112,12 @@ impl Committer {
         jobs.send(job).map_err(|_| Failed::ended())
     }
 
-    /// The next result, if there is one already.
+    /// Returns the next result if there is one.
     pub(super) fn poll(&self) -> Option<Done> {
         self.done.try_recv().ok()
     }
 
-    /// Waits for the next result. Only while there is work.
+    /// Waits for the next result. Must be called only if a result is outstanding.
     pub(super) fn wait(&self) -> Result<Done, Failed> {
         self.done.recv().map_err(|_| Failed::ended())
     }
@@ -188,7 +188,7 @@ struct Worker {
     store: Arc<Store>,
     pairs: Arc<[TopicPair]>,
     encoder: Encoder,
-    /// Asks for what has gathered in the store to be written.
+    /// Requests a write of the gathered changes.
     full: SyncSender<Write>,
 }
 

@@ -1,7 +1,7 @@
-//! The working state on disk (redb): for each partition, the state of its entities and how far it goes.
+//! The working state on disk (redb): for each partition, the states of its entities and a checkpoint.
 //!
-//! It is a cache of the state topics. A file that cannot be read is replaced by an empty one, and whatever is missing is
-//! restored from the topics. Memory stays the same however many entities there are.
+//! It is a cache of the state topics. A file that cannot be read is replaced by an empty one, and missing states are
+//! restored from the topics. The use of memory does not depend on the number of entities.
 
 mod buffer;
 mod codec;
@@ -39,22 +39,22 @@ const LOCK: &str = "state.lock";
 /// Holds the id of this instance.
 const INSTANCE: &str = "state.instance";
 
-/// What redb may keep of the file in memory, in bytes.
+/// Size of redb's cache, in bytes.
 const CACHE: usize = 32 << 20;
 
 /// Interval at which written changes are made durable. After a crash, the records since then are read again.
 pub(super) const SYNC_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What is known of an entity, as it is stored.
+/// A row: an entity that exists, or a remembered deletion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Row {
     /// The value of its state record.
     Live(Vec<u8>),
-    /// It was deleted.
+    /// The deletion.
     Deleted(Deletion),
 }
 
-/// How far the working state of a partition goes.
+/// The position of the working state of a partition in its topics, and its size.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Checkpoint {
     /// The offset of the first event that is not included.
@@ -63,9 +63,9 @@ pub(super) struct Checkpoint {
     pub(super) position: i64,
     /// When it was written, in milliseconds since 1970.
     pub(super) saved_at: i64,
-    /// How many entities exist.
+    /// Number of entities that exist.
     pub(super) live: u64,
-    /// How many deletions are remembered.
+    /// Number of remembered deletions.
     pub(super) deleted: u64,
 }
 
@@ -75,15 +75,15 @@ pub(super) struct Update<'a> {
     pub(super) topic: &'a str,
     /// The partition.
     pub(super) number: i32,
-    /// Keys and what is known now; the last row of a key counts.
+    /// Keys and new rows. The last row of a key counts.
     pub(super) rows: Vec<(Vec<u8>, Encoded)>,
-    /// How far the state goes now. The counts are computed when it is written.
+    /// The new checkpoint. Its counts are computed when it is written.
     pub(super) checkpoint: Checkpoint,
     /// Deletions that were recorded before this are forgotten.
     pub(super) forget_before: Time,
 }
 
-/// Why the store cannot be used.
+/// The reason why the store cannot be used.
 #[derive(Debug)]
 pub(super) enum StoreError {
     /// Another process uses the directory.
@@ -106,7 +106,7 @@ impl std::fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
-/// What was written.
+/// The durability of the written changes.
 struct Written {
     durable_at: Instant,
     is_durable: bool,
@@ -163,7 +163,7 @@ impl Store {
         self.instance.lock().clone()
     }
 
-    /// How far the state of a partition goes; `None` if there is none.
+    /// Returns the checkpoint of a partition. Returns `None` if there is none.
     pub(super) fn checkpoint(&self, topic: &str, number: i32) -> Result<Option<Checkpoint>, StoreError> {
         let names = Names::new(topic, number);
         let gathered = self.buffers.lock().checkpoint(&names);
@@ -182,10 +182,10 @@ impl Store {
         })
     }
 
-    /// What is known of some entities of a partition, in the order of their keys.
+    /// Returns the rows of some entities of a partition, in the order of their keys.
     pub(super) fn rows(&self, topic: &str, number: i32, keys: &[&[u8]]) -> Result<Vec<Option<Row>>, StoreError> {
         let names = Names::new(topic, number);
-        // First what is not in the tables: it can be there by the time that they are read, but not the other way round.
+        // Changes move from the buffers to the tables. So the buffers are read first, and no change is missed.
         let gathered: Vec<_> = {
             let buffers = self.buffers.lock();
             keys.iter().map(|key| buffers.row(&names, key).map(|Encoded(row)| decode(row))).collect()
@@ -206,7 +206,7 @@ impl Store {
         })
     }
 
-    /// Applies changes. Returns how many bytes have gathered that are to be written.
+    /// Applies changes. Returns the size of the gathered changes that are not written yet, in bytes.
     pub(super) fn apply(&self, updates: Vec<Update<'_>>) -> usize {
         self.buffers.lock().add(updates)
     }
@@ -271,7 +271,7 @@ impl Store {
     }
 }
 
-/// Runs something of redb's; a panic is an error like any other.
+/// Calls redb, and turns a panic into an error.
 fn guarded<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, StoreError> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result.map_err(|error| StoreError::Broken(error.to_string())),
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_written_is_lost_with_its_checkpoint() {
+    fn unwritten_rows_are_lost_with_their_checkpoint() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path()).unwrap();
         let live = Row::Live(b"{}".to_vec());
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn discarding_also_drops_what_was_not_written() {
+    fn discarding_also_drops_unwritten_rows() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path()).unwrap();
         apply(&store, &[(b"a", Row::Live(b"{}".to_vec()))], 1, 0);

@@ -12,7 +12,7 @@ pub(super) const MAX_TRANSACTION: usize = CACHE / 2 - (4 << 20);
 /// The size of a page, in bytes.
 pub(super) const PAGE: usize = 4096;
 
-/// A checkpoint as it is stored: input, position, time, live and deleted entities.
+/// The stored form of a checkpoint: input, position, time, live and deleted entities.
 type CheckpointRow = (i64, i64, i64, u64, u64);
 
 /// The checkpoint of each partition, by the name of its table of rows.
@@ -33,12 +33,12 @@ impl Names {
         Self { rows: format!("rows/{topic}/{number}"), deletions: format!("deletions/{topic}/{number}") }
     }
 
-    /// What is known of each entity, by its id.
+    /// The rows by the ids of their entities.
     pub(super) fn rows(&self) -> TableDefinition<'_, &'static [u8], &'static [u8]> {
         TableDefinition::new(&self.rows)
     }
 
-    /// The remembered deletions in the order in which they are forgotten.
+    /// The remembered deletions, in the order in which they expire.
     pub(super) fn deletions(&self) -> TableDefinition<'_, (i64, &'static [u8]), ()> {
         TableDefinition::new(&self.deletions)
     }
