@@ -22,7 +22,7 @@ use crate::telemetry::metrics::Metrics;
 
 /// How long one read waits for records: while an agreement is in progress, and otherwise.
 const BUSY_WAIT: Duration = Duration::from_millis(10);
-const IDLE_WAIT: Duration = Duration::from_millis(50);
+const IDLE_WAIT: Duration = Duration::from_millis(200);
 
 /// Limit for reading the event topics up to their ends.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(3);
