@@ -85,7 +85,7 @@ impl InFlight {
     pub(super) fn finish(&self, handed: HandedOver, topic: &str, report: DeliveryReport, position: Option<Position>) {
         let HandedOver { opaque, slot } = handed;
         let (handle, now) = (opaque.handle, self.now());
-        let mut opened = false;
+        let (mut opened, mut openings) = (false, 0);
         let waiting = match report {
             DeliveryReport::Confirmed => {
                 self.acceptance.confirmed();
@@ -95,17 +95,35 @@ impl InFlight {
                 }
                 Vec::new()
             }
-            DeliveryReport::Failed(code) => self.availability.lock().failed(slot, handle, sign(code), now),
+            DeliveryReport::Failed(code) => {
+                openings = self.openings();
+                self.availability.lock().failed(slot, handle, sign(code), now)
+            }
             DeliveryReport::Rejected(_) | DeliveryReport::QueueFull | DeliveryReport::Closed(_) => {
                 self.availability.lock().failed(slot, handle, None, now)
             }
         };
-        if !waiting.is_empty() {
-            self.reports.partition_closed(&waiting);
-        }
+        self.closed_for(&waiting, openings);
         self.reports.report(opaque, topic, report, position);
         self.open.fetch_sub(1, Ordering::Release);
         if opened {
+            self.reports.partitions_recovered();
+        }
+    }
+
+    /// Returns how many times partitions have opened.
+    pub(super) fn openings(&self) -> u64 {
+        self.availability.lock().openings()
+    }
+
+    /// Passes on which events wait for partitions that have closed, since that many had opened.
+    pub(super) fn closed_for(&self, waiting: &[EventHandle], openings: u64) {
+        if waiting.is_empty() {
+            return;
+        }
+        self.reports.partition_closed(waiting);
+        if self.openings() != openings {
+            // They may have opened again, and that may have been passed on before.
             self.reports.partitions_recovered();
         }
     }
@@ -129,7 +147,9 @@ impl InFlight {
     /// Sets whether all leaders are unreachable, in which case no record is accepted. While some can be reached,
     /// failures on other partitions say nothing about partitions that have not been tried.
     pub(super) fn unreachable(&self, unreachable: bool) {
-        self.undeliverable.store(unreachable, Ordering::Relaxed);
+        if self.undeliverable.swap(unreachable, Ordering::Relaxed) && !unreachable {
+            self.reports.leaders_reachable();
+        }
     }
 
     pub(super) fn counts(&self, counts: Vec<(String, usize)>) {

@@ -70,10 +70,9 @@ impl Monitor {
     fn check(&self, producer: &ProducerState, state: &mut State) {
         let (in_flight, reports) = (&producer.in_flight, &producer.in_flight.reports);
         let acceptance = &in_flight.acceptance;
+        let openings = in_flight.openings();
         let changes = in_flight.tick();
-        if !changes.waiting.is_empty() {
-            reports.partition_closed(&changes.waiting);
-        }
+        in_flight.closed_for(&changes.waiting, openings);
         for (topic, partitions) in &changes.topics {
             reports.partitions_unavailable(topic, *partitions);
         }

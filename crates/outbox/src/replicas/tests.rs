@@ -15,6 +15,10 @@ impl Facts for Calm {
         false
     }
 
+    fn recovering_in_flight(&self) -> bool {
+        false
+    }
+
     fn in_flight_in(&self, _: &HashSet<LaneKey>) -> bool {
         false
     }
@@ -74,9 +78,12 @@ impl Bench {
                     self.append(ME, body.clone());
                     self.written.push(body);
                 }
-                Command::Open | Command::Close | Command::Hold(_) | Command::CatchUp(_) | Command::Follow(_) => {
-                    others.push(command)
-                }
+                Command::Open
+                | Command::Recover
+                | Command::Close
+                | Command::Hold(_)
+                | Command::CatchUp(_)
+                | Command::Follow(_) => others.push(command),
             }
         }
         others
