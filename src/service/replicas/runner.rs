@@ -189,19 +189,12 @@ impl Runner {
             Command::Open => {
                 self.mark = dispatcher.next_seq();
                 self.replay_permit.grant(dispatcher);
-                let (replicas, lanes_held) = (self.coordinator.replicas(), self.coordinator.held());
-                if replicas > 1 {
-                    tracing::info!(
-                        code = LogCode::ReplicasAgreed.as_str(),
-                        replicas,
-                        lanes_held,
-                        "begins to publish what waits"
-                    );
-                }
+                self.log_agreement();
             }
             Command::Recover => {
                 self.mark = dispatcher.next_seq();
                 dispatcher.partitions_recovered();
+                self.log_agreement();
             }
             Command::Close => {
                 dispatcher.set_connected(false);
@@ -221,6 +214,18 @@ impl Runner {
                 self.dedup_rebuild.follow();
             }
             Command::Follow(false) => self.dedup_rebuild.unfollow(),
+        }
+    }
+
+    fn log_agreement(&self) {
+        let (replicas, lanes_held) = (self.coordinator.replicas(), self.coordinator.held());
+        if replicas > 1 {
+            tracing::info!(
+                code = LogCode::ReplicasAgreed.as_str(),
+                replicas,
+                lanes_held,
+                "begins to publish what waits"
+            );
         }
     }
 

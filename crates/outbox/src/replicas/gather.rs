@@ -166,16 +166,17 @@ impl Coordinator {
             }
         };
         if !is_ready {
-            if self.may_send(now) {
+            // If partitions have recovered, this producer is about to report their records. The others have to learn
+            // them before they claim, and this replica takes part as one that recovers.
+            let is_settled = now >= since + MAX_SETTLING || !facts.recovering_in_flight();
+            if is_settled && self.may_send(now) {
                 self.write(Body::Ready { live: true, recovering: false });
             }
             return;
         }
         let claimed = all || now >= since + MAX_WAIT_FOR_CLAIMS;
-        // Lanes that others claim are withheld by now. If partitions have recovered, this producer has found them too
-        // when it reports their records.
-        let in_flight = facts.in_flight_in(&self.held) || facts.recovering_in_flight();
-        if claimed && (now >= since + MAX_WAIT_FOR_REPORTS || !in_flight) && self.may_send(now) {
+        // Lanes that others claim are withheld by now.
+        if claimed && (now >= since + MAX_WAIT_FOR_REPORTS || !facts.in_flight_in(&self.held)) && self.may_send(now) {
             self.write_claim(facts.waiting());
             self.write(Body::Start);
         }

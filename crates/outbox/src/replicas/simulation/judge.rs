@@ -50,14 +50,6 @@ impl Scheduler {
                 .any(|node| events.iter().all(|event| self.accepted[&(lane, *event)].contains(&node.id)));
             let sorted = events.is_sorted_by_key(|event| first.get(&(lane, *event)));
             if whole && !sorted && !self.plan.faults {
-                for (at, l, event) in self.published.iter().filter(|p| p.1 == lane) {
-                    eprintln!("{at} {l:?} {event} {:?}", self.accepted[&(*l, *event)]);
-                }
-                for (at, record) in
-                    self.log.iter().filter(|(_, r)| !matches!(r.body, crate::replicas::record::Body::Heartbeat))
-                {
-                    eprintln!("{at} {record:?}");
-                }
                 return Err(format!("{lane:?} is out of order"));
             }
         }

@@ -37,7 +37,7 @@ pub(super) struct Scheduler {
     pub(super) now: Millis,
     pub(super) nodes: Vec<Node>,
     /// The coordination topic: when each record was appended.
-    pub(super) log: Vec<(Millis, Record)>,
+    log: Vec<(Millis, Record)>,
     /// The records of the event topics: time, lane and event.
     pub(super) published: Vec<(Millis, LaneKey, Event)>,
     /// The replicas that have accepted an event.
