@@ -47,7 +47,7 @@ fn entry(seq: u64, size: usize) -> Entry {
         event_id: id,
         id_provided: true,
         application: "workforce".to_owned(),
-        accepted_at: 1_000_000,
+        received_at: 1_000_000,
         event_time: None,
         verdict: Verdict::Confirmed,
         record: Record {

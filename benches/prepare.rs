@@ -35,13 +35,13 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const NOW: i64 = 1_790_000_000;
 
-fn policy(material: &TenantKeys) -> Policy {
+fn policy(tenant_keys: &TenantKeys) -> Policy {
     let key = |hex: &str| Arc::new(ContentKey::from_hex(hex).expect("a key"));
     Policy {
-        application_id: material.identity.application_id.clone(),
+        application_id: tenant_keys.identity.application_id.clone(),
         instance_id: None,
         clock_skew: 60,
-        decryption_keys: vec![key(&material.encryption_key())],
+        decryption_keys: vec![key(&tenant_keys.encryption_key())],
         require_encryption: true,
         passwords: Passwords::Drop,
         skip: Default::default(),
@@ -76,13 +76,13 @@ fn rsa(criterion: &mut Criterion) {
 }
 
 fn prepared(criterion: &mut Criterion) {
-    let material = TenantKeys::generate().expect("keys");
-    let keys = KeySet::parse(material.jwks().to_string().as_bytes()).expect("a key set");
-    let policy = policy(&material);
+    let tenant_keys = TenantKeys::generate().expect("keys");
+    let keys = KeySet::parse(tenant_keys.jwks().to_string().as_bytes()).expect("a key set");
+    let policy = policy(&tenant_keys);
     let moment = RequestContext { received_at: NOW * 1000, traceparent: None };
     let mut group = criterion.benchmark_group("prepare");
     for count in [1, 100, 1000] {
-        let body = token::body(&material, &events(count), NOW).expect("a callback");
+        let body = token::body(&tenant_keys, &events(count), NOW).expect("a callback");
         let event_bytes = serde_json::to_string(&events(1)[0].biz_data).expect("JSON").len();
         eprintln!("{count} events, {} bytes of body, the first with {event_bytes} bytes of data", body.len());
         group.throughput(Throughput::Elements(count));

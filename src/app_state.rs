@@ -78,14 +78,14 @@ pub struct AppState {
     /// Publishes events, and owns the producer and the journal.
     pub dispatcher: Arc<Dispatcher>,
     /// Permits to prepare large callbacks: one per processor, because more would take memory without being faster.
-    pub large: Semaphore,
+    pub large_callbacks: Semaphore,
     applications: ArcSwap<Applications>,
     /// Connection settings for reading the topics.
     cluster: ArcSwapOption<Cluster>,
     /// The permit to read the dead letters.
     dead_letters: Semaphore,
     draining: AtomicBool,
-    warm: AtomicBool,
+    is_warmed_up: AtomicBool,
     buffered: AtomicUsize,
 }
 
@@ -98,12 +98,12 @@ impl AppState {
             limits,
             metrics,
             dispatcher,
-            large: Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)),
+            large_callbacks: Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get)),
             applications: ArcSwap::from_pointee(applications),
             cluster: ArcSwapOption::empty(),
             dead_letters: Semaphore::new(1),
             draining: AtomicBool::new(false),
-            warm: AtomicBool::new(false),
+            is_warmed_up: AtomicBool::new(false),
             buffered: AtomicUsize::new(0),
         }
     }
@@ -136,12 +136,12 @@ impl AppState {
     /// correctly without it.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.warm.load(Ordering::Relaxed) && !self.is_draining() && self.applications.load().keys.any_keys()
+        self.is_warmed_up.load(Ordering::Relaxed) && !self.is_draining() && self.applications.load().keys.any_keys()
     }
 
     /// Records that the producer is warmed up, or that the warm-up failed.
     pub fn warmed_up(&self) {
-        self.warm.store(true, Ordering::Relaxed);
+        self.is_warmed_up.store(true, Ordering::Relaxed);
     }
 
     /// Returns true once the shutdown has begun.
@@ -192,11 +192,11 @@ impl MemoryPermit<'_> {
     /// Adds `bytes` to the reservation. Returns false if the limit is exceeded. Counts received bytes only, not
     /// Content-Length; otherwise idle senders could exhaust the limit.
     #[must_use]
-    pub fn grow(&mut self, bytes: usize) -> bool {
-        let room = self.app_state.limits.max_buffered.max(self.app_state.limits.max_body);
+    pub fn try_grow(&mut self, bytes: usize) -> bool {
+        let limit = self.app_state.limits.max_buffered.max(self.app_state.limits.max_body);
         let before = self.app_state.buffered.fetch_add(bytes, Ordering::Relaxed);
         self.bytes += bytes;
-        before + bytes <= room
+        before + bytes <= limit
     }
 }
 

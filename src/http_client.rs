@@ -128,7 +128,7 @@ impl HttpClient {
     /// # Errors
     /// Any [`HttpFault`] except [`HttpFault::CaCertificate`]. [`HttpFault::Setup`] if a header is invalid.
     pub async fn get(&self, url: &str, headers: &[(&str, &str)], limit: usize) -> Result<HttpResponse, HttpFault> {
-        exchange(self.0.get(parsed(url)?), headers, limit).await
+        exchange(self.0.get(parse_url(url)?), headers, limit).await
     }
 
     /// Sends a POST request with a form and reads at most `limit` bytes of the response body.
@@ -143,7 +143,7 @@ impl HttpClient {
         limit: usize,
     ) -> Result<HttpResponse, HttpFault> {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
-        let request = self.0.post(parsed(url)?).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
+        let request = self.0.post(parse_url(url)?).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body);
         exchange(request, headers, limit).await
     }
 
@@ -158,11 +158,11 @@ impl HttpClient {
         headers: &[(&str, &str)],
         limit: usize,
     ) -> Result<HttpResponse, HttpFault> {
-        exchange(self.0.post(parsed(url)?).body(body), headers, limit).await
+        exchange(self.0.post(parse_url(url)?).body(body), headers, limit).await
     }
 }
 
-fn parsed(url: &str) -> Result<Url, HttpFault> {
+fn parse_url(url: &str) -> Result<Url, HttpFault> {
     let url = Url::parse(url).map_err(|_| HttpFault::InvalidUrl)?;
     if matches!(url.scheme(), "http" | "https") && url.has_host() { Ok(url) } else { Err(HttpFault::InvalidUrl) }
 }
@@ -184,7 +184,7 @@ async fn exchange(
     let codings = headers.get_all(CONTENT_ENCODING).iter();
     let codings: Vec<_> = codings.map(|value| value.to_str().unwrap_or("?")).collect();
     let body = match read_body(response, limit).await {
-        Ok(body) => decoded(body, &codings.join(","), limit),
+        Ok(body) => decode_body(body, &codings.join(","), limit),
         Err(fault) => Err(fault),
     };
     // An error status is more useful than a body that cannot be read.
@@ -193,21 +193,21 @@ async fn exchange(
 }
 
 /// Reverts the content codings (RFC 9110 §8.4), last one first.
-fn decoded(document: Vec<u8>, codings: &str, limit: usize) -> Result<Vec<u8>, HttpFault> {
+fn decode_body(document: Vec<u8>, codings: &str, limit: usize) -> Result<Vec<u8>, HttpFault> {
     codings.split(',').rev().try_fold(document, |document, coding| {
         match coding.trim().to_ascii_lowercase().as_str() {
             // Some servers put the charset here.
             "" | "identity" | "utf-8" | "utf8" => Ok(document),
-            "gzip" | "x-gzip" => inflated(MultiGzDecoder::new(document.as_slice()), limit),
+            "gzip" | "x-gzip" => inflate(MultiGzDecoder::new(document.as_slice()), limit),
             // RFC 9110 §8.4.1.2 specifies the zlib format. Some servers send raw deflate.
-            "deflate" => inflated(ZlibDecoder::new(document.as_slice()), limit)
-                .or_else(|_| inflated(DeflateDecoder::new(document.as_slice()), limit)),
+            "deflate" => inflate(ZlibDecoder::new(document.as_slice()), limit)
+                .or_else(|_| inflate(DeflateDecoder::new(document.as_slice()), limit)),
             _ => Err(HttpFault::Encoding),
         }
     })
 }
 
-fn inflated(decoder: impl Read, limit: usize) -> Result<Vec<u8>, HttpFault> {
+fn inflate(decoder: impl Read, limit: usize) -> Result<Vec<u8>, HttpFault> {
     let mut document = Vec::new();
     decoder.take(limit as u64 + 1).read_to_end(&mut document).map_err(|_| HttpFault::Encoding)?;
     if document.len() > limit { Err(HttpFault::TooLarge) } else { Ok(document) }

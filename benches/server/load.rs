@@ -187,6 +187,7 @@ fn is_complete(answer: &[u8], expected: Expected) -> bool {
         Expected::Success => text.ends_with(r#""skippedEvents":[],"failedEvents":[],"retriedEvents":[]}"#),
         Expected::Kept => text.contains(r#""successEvents":[],"#) && !text.contains("overloaded"),
     };
-    assert!(fits, "{text}");
+    // A large answer has thousands of events.
+    assert!(fits, "{}", text.chars().take(2_000).collect::<String>());
     true
 }

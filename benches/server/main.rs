@@ -1,5 +1,7 @@
 //! What a callback costs the whole server, with a real Apache Kafka: `cargo bench --bench server`; and what an outage
 //! costs: `cargo bench --bench server -- outage`, or `outage-million` for a start with a million events in the journal.
+//! `cargo bench --bench server -- compare PROGRAM [SIZE]` compares the processor time with that of
+//! another build, for callbacks of 1, 100 and 1,000 events or of one size.
 //!
 //! Measured is the processor time of the server's process, because the machine's other work does not change it much,
 //! beside a bare RSA verification in the same run; and latencies at a fixed rate, counted from when a callback was to
@@ -11,6 +13,7 @@
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
+mod compare;
 mod load;
 mod outage;
 mod process;
@@ -33,6 +36,11 @@ fn main() {
         return;
     }
     let kafka = RealKafka::start(Nodes::One, Options::default()).expect("Java and Maven, for a real Kafka");
+    let mut compare = std::env::args().skip_while(|argument| argument != "compare").skip(1);
+    if let Some(other) = compare.next() {
+        let size = compare.next().map(|size| size.parse().expect("events in a callback"));
+        return compare::run(&kafka, std::path::Path::new(&other), size);
+    }
     let material = TenantKeys::generate().expect("keys");
     let rsa = bare_rsa();
     println!("bare RSA-2048 verification: {:.1} us", rsa * 1e6);
@@ -43,9 +51,7 @@ fn main() {
     }
 
     load::saturate(server.callbacks, &events.bodies(5_000, 1), CONNECTIONS, Expected::Success);
-    let only_cost = std::env::args().any(|argument| argument == "cost");
-    let sizes = [(60_000, 1, CONNECTIONS), (600, 100, 16), (60, 1000, 4)];
-    for (callbacks, size, connections) in sizes.into_iter().cycle().take(if only_cost { 15 } else { 3 }) {
+    for (callbacks, size, connections) in [(60_000, 1, CONNECTIONS), (600, 100, 16), (60, 1000, 4)] {
         let bodies = events.bodies(callbacks, size);
         let (cpu, began) = (server.cpu(), Instant::now());
         load::saturate(server.callbacks, &bodies, connections, Expected::Success);
@@ -60,9 +66,6 @@ fn main() {
             count / took,
             server.resident_mib(),
         );
-    }
-    if only_cost {
-        return;
     }
     let bodies = events.bodies(RATE as usize * 20, 1);
     let latencies = load::at_rate(server.callbacks, &bodies, RATE);

@@ -11,6 +11,7 @@ use idaas_simulator::tenant_keys::TenantKeys;
 /// A running server; killed when dropped.
 pub(crate) struct Server {
     child: Child,
+    program: PathBuf,
     directory: PathBuf,
     admin: SocketAddr,
     pub(crate) callbacks: Target,
@@ -24,31 +25,46 @@ pub(crate) struct Target {
 
 impl Server {
     pub(crate) fn start(bootstrap_servers: &str, material: &TenantKeys) -> Self {
-        let directory = std::env::temp_dir().join(format!("idaas-bridge-bench-{}", std::process::id()));
+        let directory = directory("bench");
         key_files::init(&directory, material, 1).expect("a directory of keys");
+        Self::launch(env!("CARGO_BIN_EXE_idaas-bridge").into(), directory, bootstrap_servers)
+    }
+
+    /// Starts another build of the program, with the keys and the configuration that its own `simulate init` writes.
+    pub(crate) fn start_other(program: &Path, bootstrap_servers: &str) -> (Self, TenantKeys) {
+        let directory = directory("bench-other");
+        let init = Command::new(program).args(["simulate", "init"]).arg(&directory).stdout(Stdio::null()).status();
+        assert!(init.expect("the other program").success(), "simulate init of the other program");
+        let material = key_files::load(&directory, None).expect("its keys");
+        (Self::launch(program.to_owned(), directory, bootstrap_servers), material)
+    }
+
+    fn launch(program: PathBuf, directory: PathBuf, bootstrap_servers: &str) -> Self {
         let (callbacks, admin) = (free(), free());
         let file = directory.join(key_files::CONFIGURATION);
         let text = std::fs::read_to_string(&file).expect("the configuration");
+        // Earlier versions use port 9090 for the admin listener.
         let text = text
             .replace("127.0.0.1:8080", &callbacks.to_string())
             .replace("127.0.0.1:9464", &admin.to_string())
+            .replace("127.0.0.1:9090", &admin.to_string())
             .replace("localhost:9092", bootstrap_servers)
             .replace("[journal]", "[journal]\nmax_size = \"16GiB\"");
         std::fs::write(&file, text).expect("the configuration");
-        let child = spawn(&file);
-        let server = Self { child, directory, admin, callbacks: Target { address: callbacks } };
+        let child = spawn(&program, &file);
+        let server = Self { child, program, directory, admin, callbacks: Target { address: callbacks } };
         while !ready(admin) {
             std::thread::sleep(Duration::from_millis(50));
         }
         server
     }
 
-    /// Kills the program and starts it anew, with the same files; says how long that takes until it is ready.
+    /// Kills the program and starts it again with the same files. Returns the time until it is ready.
     pub(crate) fn start_again(&mut self) -> Duration {
         let _ = self.child.kill();
         let _ = self.child.wait();
         let began = Instant::now();
-        self.child = spawn(&self.directory.join(key_files::CONFIGURATION));
+        self.child = spawn(&self.program, &self.directory.join(key_files::CONFIGURATION));
         while !ready(self.admin) {
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -100,8 +116,12 @@ fn free() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
 }
 
-fn spawn(configuration: &Path) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_idaas-bridge"))
+fn directory(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("idaas-bridge-{name}-{}", std::process::id()))
+}
+
+fn spawn(program: &Path, configuration: &Path) -> Child {
+    Command::new(program)
         .args(["serve", "--config"])
         .arg(configuration)
         .stderr(Stdio::null())

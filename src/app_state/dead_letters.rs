@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use self::letter::{Found, Letter, Original};
+use self::letter::{DeadLetter, Found, Original};
 use super::{AppState, Application};
 use crate::kafka::history::scan::{Range, Scanned, scan};
 use idaas_callback::event_type::Entity;
@@ -147,15 +147,17 @@ impl AppState {
         }
     }
 
-    async fn redrive_letter(&self, letter: Letter) -> DeadLetterOutcome {
-        let Letter { instance_id, application_id, reason, received_at, place, event_id, .. } = &letter;
+    async fn redrive_letter(&self, letter: DeadLetter) -> DeadLetterOutcome {
+        let DeadLetter { instance_id, application_id, reason, received_at, position, event_id, .. } = &letter;
         let Some(application) = self.application_of(application_id, instance_id) else {
             return DeadLetterOutcome::NotConfigured { application_id: application_id.clone() };
         };
         let payload = match &letter.original {
             Original::Missing => return DeadLetterOutcome::NoOriginal { reason: reason.clone() },
             Original::Clear(text) => Some(letter.payload(text)),
-            Original::Sealed(text) => opened(text, &application.policy.journal_keys).map(|text| letter.payload(&text)),
+            Original::Sealed(text) => {
+                open_sealed(text, &application.policy.journal_keys).map(|text| letter.payload(&text))
+            }
         };
         let Some(payload) = payload else { return DeadLetterOutcome::Unreadable };
         let callback =
@@ -178,7 +180,7 @@ impl AppState {
         };
         let deadline = Instant::now() + self.limits.response_deadline;
         // The dead letter's position distinguishes this attempt from attempts on other dead letters of the same event.
-        let attempt = format!("{event_id} {place}");
+        let attempt = format!("{event_id} {position}");
         let republished = self.dispatcher.republish(event, &attempt, &application.source, deadline).await;
         match republished.verdict {
             Verdict::Confirmed if republished.known => DeadLetterOutcome::AlreadyPublished,
@@ -211,6 +213,6 @@ fn not_found(scanned: &Scanned) -> Result<DeadLetterOutcome, String> {
     Ok(DeadLetterOutcome::NotFound)
 }
 
-fn opened(sealed: &str, keys: &[Arc<ContentKey>]) -> Option<String> {
+fn open_sealed(sealed: &str, keys: &[Arc<ContentKey>]) -> Option<String> {
     keys.iter().find_map(|key| String::from_utf8(key.open(Sealed::parse(sealed)?).ok()?).ok())
 }

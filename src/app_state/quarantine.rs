@@ -51,14 +51,14 @@ impl AppState {
         let Some(callback) = callback else { return Ok(Redriven::Missing) };
         let Some(application) = self.application(&callback.application) else { return Ok(Redriven::NotConfigured) };
         Ok(match ReadableCallback::read(id, callback, Arc::clone(&application.policy)).await {
-            Ok(reopened) => self.publish_readable(reopened).await,
+            Ok(callback) => self.publish_readable(callback).await,
             Err(refusal) => Redriven::StillUnreadable(refusal),
         })
     }
 
     /// Publishes the events of a callback that could be read. The events are handed over before the first wait.
-    pub async fn publish_readable(&self, reopened: ReadableCallback) -> Redriven {
-        let ReadableCallback { id, application: name, prepared, .. } = reopened;
+    pub async fn publish_readable(&self, callback: ReadableCallback) -> Redriven {
+        let ReadableCallback { id, application: name, prepared, .. } = callback;
         let Some(application) = self.application(&name) else { return Redriven::NotConfigured };
         if let Some(position) = prepared.decryption_key {
             application.metrics.decrypted(position);

@@ -23,5 +23,5 @@ pub fn run(arguments: &CompletionsArguments, program: &mut clap::Command) -> Exi
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, program, "idaas-bridge", &mut script);
     let mut out = std::io::stdout().lock();
-    output::end(out.write_all(&script).and_then(|()| out.flush()).map(|()| Exit::Fine))
+    output::end(out.write_all(&script).and_then(|()| out.flush()).map(|()| Exit::Success))
 }

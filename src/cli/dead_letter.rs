@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::find::unread;
 use super::journal::content;
 use super::journal::now;
-use super::output::{Call, end, fail, next, print_error, report, shell_word};
+use super::output::{Call, end, next, print_error, print_error_with_fix, report, shell_word};
 use super::tail::line;
 use super::{Exit, print_faults};
 use crate::config::Config;
@@ -143,7 +143,7 @@ fn show(config: &Config, id: &str, (reveal, json): (bool, bool), call: &Call<'_>
     let Some(seen) = newest else {
         let most = grouped(u64::from(MAX_SEARCHED));
         unread(&scanned, call);
-        return fail(
+        return print_error_with_fix(
             format_args!("{id} is not among the newest {most} dead letters of each partition"),
             format!("look for it elsewhere: {} {}", call.of("find"), shell_word(id)),
         );
@@ -195,10 +195,10 @@ fn summary(seen: &TopicRecord) -> String {
     let reason = data.get("reason").and_then(Value::as_str).unwrap_or("-").to_owned();
     let kind = data.pointer("/origin/eventType").and_then(Value::as_str).unwrap_or("-").to_owned();
     let time = seen.timestamp.and_then(rfc3339).unwrap_or_else(|| "-".to_owned());
-    let place = format!("{}/{}@{}", seen.topic, seen.partition, seen.offset);
+    let position = format!("{}/{}@{}", seen.topic, seen.partition, seen.offset);
     let id = line::event_id(seen).unwrap_or_else(|| "-".to_owned());
-    let (time, place, reason) = (styled(QUIET, time), styled(QUIET, place), styled(BAD, format!("{reason:<18}")));
-    format!("{time}  {reason}  {}  {}  {place}", content::printable(&id), content::printable(&kind))
+    let (time, position, reason) = (styled(QUIET, time), styled(QUIET, position), styled(BAD, format!("{reason:<18}")));
+    format!("{time}  {reason}  {}  {}  {position}", content::printable(&id), content::printable(&kind))
 }
 
 /// Returns the parts of a line that fits a terminal, the most useful first.
@@ -233,7 +233,7 @@ fn read(config: &Config, newest: u32, mut each: impl FnMut(TopicRecord)) -> Resu
 /// Prints what could not be read, and returns the exit code.
 fn finished(scanned: &Scanned, call: &Call<'_>) -> Exit {
     unread(scanned, call);
-    if scanned.complete && scanned.missing.is_empty() { Exit::Fine } else { Exit::Failed }
+    if scanned.complete && scanned.missing.is_empty() { Exit::Success } else { Exit::Failed }
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ pub fn run(arguments: DemoArguments) -> Exit {
     let Some(runtime) = runtime() else { return Exit::Failed };
     let mut out = terminal::stdout();
     match runtime.block_on(demo::run(&options, &mut out)) {
-        Ok(true) => Exit::Fine,
+        Ok(true) => Exit::Success,
         Ok(false) => Exit::Failed,
         // The reader has closed the pipe, so it has seen enough.
         Err(DemoFault::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Failed,
@@ -61,7 +61,7 @@ pub fn run(arguments: DemoArguments) -> Exit {
             }
             Exit::Failed
         }
-        Err(fault @ (DemoFault::Output(_) | DemoFault::Stage(_) | DemoFault::Interrupted)) => {
+        Err(fault @ (DemoFault::Output(_) | DemoFault::Environment(_) | DemoFault::Interrupted)) => {
             output::print_error(fault)
         }
     }

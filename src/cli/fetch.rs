@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use time::OffsetDateTime;
 
 use self::screen::Screen;
-use super::output::{fail, print_error, report};
+use super::output::{print_error, print_error_with_fix, report};
 use super::{Exit, print_faults, runtime};
 use crate::config::{Application, Config};
 use crate::diagnosis::{Diagnosis, misconfigured};
@@ -112,9 +112,9 @@ pub fn run(arguments: &FetchArguments) -> Exit {
     let shown = screen::show(&summary, arguments.json);
     let exit = finish(&summary, result, shown);
     let Some(file) = &arguments.metrics_file else { return exit };
-    if let Err(error) = metrics_file::write(file, &summary, matches!(exit, Exit::Fine)) {
+    if let Err(error) = metrics_file::write(file, &summary, matches!(exit, Exit::Success)) {
         let problem = format!("cannot write {}: {error}", file.display());
-        return fail(problem, "let this user write to its directory");
+        return print_error_with_fix(problem, "let this user write to its directory");
     }
     exit
 }
@@ -127,13 +127,15 @@ fn finish(summary: &Summary, result: Option<Result<(), RunFault>>, shown: std::i
         print_error(format_args!("{more} more problems like these; --json shows them all"));
     }
     let exit = match result {
-        Some(Ok(())) if summary.is_good() => Exit::Fine,
+        Some(Ok(())) if summary.is_good() => Exit::Success,
         Some(Ok(())) => Exit::Failed,
         Some(Err(fault)) => report(&Diagnosis::from(&fault)),
-        None => fail("interrupted", format!("go on with --run {}", super::output::shell_word(&summary.run))),
+        None => {
+            print_error_with_fix("interrupted", format!("go on with --run {}", super::output::shell_word(&summary.run)))
+        }
     };
     match super::output::end(shown.map(|()| exit)) {
-        Exit::Fine => exit,
+        Exit::Success => exit,
         failed @ (Exit::Failed | Exit::Misconfigured) => failed,
     }
 }

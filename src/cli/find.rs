@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::journal::source::Source;
 use super::journal::{NO_LONGER_QUARANTINED, content};
-use super::output::{Call, end, fail, fix, next, note, print_error, report, shell_word};
+use super::output::{Call, end, fix, next, note, print_error, print_error_with_fix, report, shell_word};
 use super::tail::line;
 use super::{Exit, print_faults, runtime};
 use crate::config::Config;
@@ -56,7 +56,7 @@ pub struct FindArguments {
 
 /// Where matches were found.
 #[derive(Default)]
-struct Places {
+struct Locations {
     /// Name of an entry, as `application/id`.
     journal: Option<String>,
     /// Id of a quarantined callback.
@@ -70,7 +70,7 @@ struct Places {
     records: u64,
 }
 
-impl Places {
+impl Locations {
     const fn is_empty(&self) -> bool {
         self.journal.is_none() && self.quarantine.is_none() && self.records == 0
     }
@@ -103,13 +103,13 @@ pub fn run(arguments: &FindArguments) -> Exit {
         Err(faults) => return print_faults(&faults),
     };
     let Some(runtime) = runtime() else { return Exit::Failed };
-    let mut places = Places::default();
+    let mut locations = Locations::default();
     runtime.block_on(async {
         // If this fails, the topics can still be read.
         match Source::find(&config).await {
             Err(fault) => drop(report(&fault.context("the journal was not searched"))),
-            Ok(source) => match waiting::search(&source, &config, arguments, &mut places).await {
-                Ok(()) => places.searched = true,
+            Ok(source) => match waiting::search(&source, &config, arguments, &mut locations).await {
+                Ok(()) => locations.searched = true,
                 Err(why) => drop(print_error(format_args!("the journal was not searched: {why}"))),
             },
         }
@@ -121,10 +121,10 @@ pub fn run(arguments: &FindArguments) -> Exit {
     let mut written = Ok(());
     let scanned = scan(&wiring::cluster(&config), &topics, Range::Since(since), READ_TIMEOUT, |seen| {
         if is_about(&seen, &arguments.id, &config.journal.keys) {
-            places.records += 1;
+            locations.records += 1;
             if is_dead_letter(&seen) {
                 let has_original = line::data(&seen).is_some_and(|data| data.get("original").is_some());
-                places.dead_letter = line::event_id(&seen).map(|id| (content::printable(&id), has_original));
+                locations.dead_letter = line::event_id(&seen).map(|id| (content::printable(&id), has_original));
             }
             let line = if arguments.json { line::json(&seen).to_string() } else { line::line(&seen, None) };
             written = writeln!(stdout(), "{line}");
@@ -135,20 +135,20 @@ pub fn run(arguments: &FindArguments) -> Exit {
         return end(Err(error));
     }
     if !arguments.json {
-        places.fix.iter().cloned().for_each(fix);
-        places.steps(&Call::new(&arguments.config)).into_iter().for_each(next);
+        locations.fix.iter().cloned().for_each(fix);
+        locations.steps(&Call::new(&arguments.config)).into_iter().for_each(next);
     }
     match scanned {
-        Ok(scanned) => ended(&scanned, &places, arguments),
+        Ok(scanned) => ended(&scanned, &locations, arguments),
         Err(fault) => {
             let failed = report(&Diagnosis::from(&fault));
             if failed == Exit::Misconfigured {
                 return failed;
             }
-            if !places.is_empty() {
-                return Exit::Fine;
+            if !locations.is_empty() {
+                return Exit::Success;
             }
-            if places.searched {
+            if locations.searched {
                 note(format_args!("{} is not in the journal or the quarantine of this replica", arguments.id));
                 published_or_discarded(&arguments.id);
             }
@@ -161,14 +161,14 @@ pub fn run(arguments: &FindArguments) -> Exit {
 pub(super) fn unread(scanned: &Scanned, call: &Call<'_>) {
     if !scanned.missing.is_empty() {
         let topics = scanned.missing.join(", ");
-        fail(
+        print_error_with_fix(
             format_args!("these topics do not exist, or this user may not see them: {topics}"),
             format!("create them with `{} --create`, or grant DESCRIBE and READ", call.of("topics")),
         );
     }
     if !scanned.complete {
         let remedy = format!("repeat this when all brokers answer; {} names those that do not", call.of("check"));
-        fail("not all partitions could be read", remedy);
+        print_error_with_fix("not all partitions could be read", remedy);
     }
 }
 
@@ -180,16 +180,16 @@ fn published_or_discarded(id: &str) {
 }
 
 /// Prints what could not be read, and an error if nothing was found.
-fn ended(scanned: &Scanned, places: &Places, arguments: &FindArguments) -> Exit {
+fn ended(scanned: &Scanned, locations: &Locations, arguments: &FindArguments) -> Exit {
     unread(scanned, &Call::new(&arguments.config));
-    if !places.is_empty() {
-        return Exit::Fine;
+    if !locations.is_empty() {
+        return Exit::Success;
     }
     let problem = format!(
         "{} is not in the journal, not in quarantine, and not among the {} of the last {}",
         arguments.id,
         counted(scanned.records, "record"),
-        described(arguments.since)
+        describe(arguments.since)
     );
     if QuarantineId::parse(&arguments.id).is_some() {
         let failed = print_error(problem);
@@ -198,11 +198,11 @@ fn ended(scanned: &Scanned, places: &Places, arguments: &FindArguments) -> Exit 
     }
     let remedy = "search a longer time (--since 30d), and the journals of the other replicas. If it is nowhere, IDaaS has not \
          delivered it, or the callback was refused (the service's log has the code): press Synchronize in the IDaaS console";
-    fail(problem, remedy)
+    print_error_with_fix(problem, remedy)
 }
 
 /// A duration for a sentence.
-fn described(time: Duration) -> String {
+fn describe(time: Duration) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
     let seconds = time.as_secs();
     let unit = UNITS.into_iter().find(|(length, _)| seconds > 0 && seconds.is_multiple_of(*length));
@@ -214,25 +214,27 @@ fn described(time: Duration) -> String {
 fn is_about(seen: &TopicRecord, id: &str, keys: &[Arc<ContentKey>]) -> bool {
     let event = line::event_id(seen);
     let event = event.as_deref().map(|event| event.strip_suffix(":credential").unwrap_or(event));
-    event == Some(id) || seen.key.as_deref() == Some(id.as_bytes()) || (is_dead_letter(seen) && holds(seen, id, keys))
+    event == Some(id)
+        || seen.key.as_deref() == Some(id.as_bytes())
+        || (is_dead_letter(seen) && original_contains(seen, id, keys))
 }
 
 fn is_dead_letter(seen: &TopicRecord) -> bool {
     seen.topic.ends_with(".dead-letter.v1")
 }
 
-fn holds(seen: &TopicRecord, id: &str, keys: &[Arc<ContentKey>]) -> bool {
+fn original_contains(seen: &TopicRecord, id: &str, keys: &[Arc<ContentKey>]) -> bool {
     let Some(data) = line::data(seen) else { return false };
     let original = match data.get("original") {
         Some(Value::String(sealed)) => content::unsealed(sealed, keys).unwrap_or_default(),
         Some(original) => original.to_string(),
         None => String::new(),
     };
-    names(&original, id) || data.pointer("/origin/bizId").and_then(Value::as_str) == Some(id)
+    contains_id(&original, id) || data.pointer("/origin/bizId").and_then(Value::as_str) == Some(id)
 }
 
 /// Returns true if the text contains the id, and not as a part of a longer one.
-fn names(text: &str, id: &str) -> bool {
+fn contains_id(text: &str, id: &str) -> bool {
     let is_part = |character: Option<char>| character.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '-');
     let is_whole = |(start, found): (usize, &str)| {
         let (before, after) = (text.get(..start), text.get(start + found.len()..));
@@ -250,13 +252,13 @@ mod tests {
     #[test]
     fn an_id_is_found_only_as_a_whole() {
         let text = r#"{"bizData":"{\"userId\":\"user_a\"}"}"#;
-        assert!(names(text, "user_a") && names("user_a", "user_a"));
-        assert!(!names(text, "user_") && !names(text, "ser_a") && !names(text, ""));
+        assert!(contains_id(text, "user_a") && contains_id("user_a", "user_a"));
+        assert!(!contains_id(text, "user_") && !contains_id(text, "ser_a") && !contains_id(text, ""));
     }
 
     #[test]
     fn a_time_is_in_words() {
-        let shown = |seconds| described(Duration::from_secs(seconds));
+        let shown = |seconds| describe(Duration::from_secs(seconds));
         assert_eq!(shown(7 * 86_400), "7 days");
         assert_eq!([shown(86_400), shown(5_400), shown(0)], ["1 day", "90 minutes", "0s"]);
     }

@@ -62,7 +62,7 @@ pub fn run(arguments: &InitArguments) -> Exit {
     };
     match write(&arguments.directory, &answers) {
         Ok(files) => {
-            output::end(told(&files, &arguments.directory, &answers, &mut terminal::stdout()).map(|()| Exit::Fine))
+            output::end(told(&files, &arguments.directory, &answers, &mut terminal::stdout()).map(|()| Exit::Success))
         }
         Err(fault) => output::print_error(fault),
     }

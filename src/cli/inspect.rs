@@ -18,7 +18,7 @@ use time::format_description::well_known::Rfc3339;
 
 use self::captured::Captured;
 use self::steps::Screen;
-use super::output::{end, fail, print_error, report};
+use super::output::{end, print_error, print_error_with_fix, report};
 use super::{Exit, print_faults, runtime};
 use crate::config::{Application, Config};
 use crate::diagnosis::Diagnosis;
@@ -70,7 +70,10 @@ pub fn run(arguments: &InspectArguments) -> Exit {
     let capture = match read(arguments.capture.as_deref()) {
         Ok(capture) => capture,
         Err(problem) => {
-            fail(problem, "name a file with the body as IDaaS sent it, {\"event\":\"eyJ…\"}, or with the token alone");
+            print_error_with_fix(
+                problem,
+                "name a file with the body as IDaaS sent it, {\"event\":\"eyJ…\"}, or with the token alone",
+            );
             return Exit::Misconfigured;
         }
     };

@@ -132,13 +132,13 @@ async fn overview(source: &Source, json: bool, call: &Call<'_>) -> Result<Exit, 
     } else {
         show::summary(&summary, &source.name(), now(), call, &mut out)
     };
-    Ok(end(written.map(|()| Exit::Fine)))
+    Ok(end(written.map(|()| Exit::Success)))
 }
 
 async fn export(source: &Source) -> Result<Exit, String> {
     let mut from = Some(0);
-    while let Some(place) = from {
-        let (lines, next) = source.export(place).await?;
+    while let Some(position) = from {
+        let (lines, next) = source.export(position).await?;
         if let Err(error) = print(&lines) {
             return Ok(end(Err(error)));
         }
@@ -152,7 +152,7 @@ async fn export(source: &Source) -> Result<Exit, String> {
         }
         from = next;
     }
-    Ok(Exit::Fine)
+    Ok(Exit::Success)
 }
 
 fn print(lines: &str) -> io::Result<()> {
@@ -170,8 +170,8 @@ async fn show(
     let mut out = stdout();
     let written = match source.line(id).await? {
         Ok(line) if json => {
-            let line = if reveal { content::opened(line, &config.journal.keys) } else { line };
-            writeln!(out, "{}", serde_json::to_string_pretty(&line).unwrap_or_default()).map(|()| Exit::Fine)
+            let line = if reveal { content::open_sealed(line, &config.journal.keys) } else { line };
+            writeln!(out, "{}", serde_json::to_string_pretty(&line).unwrap_or_default()).map(|()| Exit::Success)
         }
         Ok(line) => {
             let in_quarantine = line.get("content").is_some();
@@ -195,15 +195,15 @@ async fn show(
             };
             content::show(&line, &config.journal.keys, reveal, &mut out)
                 .and_then(|()| writeln!(out, "{}", fix_line(label, step)))
-                .map(|()| Exit::Fine)
+                .map(|()| Exit::Success)
         }
-        Err(kind) => writeln!(out, "{}", outcome::described(&kind, id, false, now(), call)).map(|()| Exit::Failed),
+        Err(kind) => writeln!(out, "{}", outcome::describe(&kind, id, false, now(), call)).map(|()| Exit::Failed),
     };
     Ok(end(written))
 }
 
 async fn redrive(source: &Source, ids: &[String], json: bool, call: &Call<'_>) -> Result<Exit, String> {
-    let mut exit = Exit::Fine;
+    let mut exit = Exit::Success;
     for id in ids {
         let kind = source.redrive(id).await?;
         if !matches!(kind, EntryKind::Published { .. } | EntryKind::Retried(_) | EntryKind::TriedByItself(_)) {
@@ -223,14 +223,14 @@ async fn redrive(source: &Source, ids: &[String], json: bool, call: &Call<'_>) -
 
 async fn discard(source: &Source, (id, yes, json): (&str, bool, bool), call: &Call<'_>) -> Result<Exit, String> {
     let kind = if yes { source.discard(id).await? } else { source.find_entry(id).await? };
-    let exit = if matches!(kind, EntryKind::Entry(_) | EntryKind::Callback(_)) { Exit::Fine } else { Exit::Failed };
+    let exit = if matches!(kind, EntryKind::Entry(_) | EntryKind::Callback(_)) { Exit::Success } else { Exit::Failed };
     let mut out = stdout();
     let written: io::Result<()> = if json {
-        let done = yes && exit == Exit::Fine;
+        let done = yes && exit == Exit::Success;
         let found = serde_json::json!({"discarded": done, "found": kind});
         writeln!(out, "{found}")
     } else {
-        writeln!(out, "{}", outcome::described(&kind, id, yes, now(), call))
+        writeln!(out, "{}", outcome::describe(&kind, id, yes, now(), call))
     };
     Ok(end(written.map(|()| exit)))
 }

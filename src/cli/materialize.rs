@@ -19,7 +19,7 @@ use crate::kafka::admin::topics::state_topics::state_pairs;
 use crate::materialize::{Materializer, Stop};
 use crate::service::{self, ControlMessage, wiring};
 use crate::telemetry::log_code::LogCode;
-use crate::telemetry::state::StateMetrics;
+use crate::telemetry::materialize::StateMetrics;
 
 /// Timeout for creating topics.
 const CREATION_TIMEOUT: Duration = Duration::from_secs(15);
@@ -114,7 +114,7 @@ fn work(
         };
         admin.stop().await;
         match ended {
-            Some(Ok(Ok(()))) => Exit::Fine,
+            Some(Ok(Ok(()))) => Exit::Success,
             Some(Ok(Err(error))) => print_error(error),
             Some(Err(panic)) => print_error(format_args!("the work has ended unexpectedly: {panic}")),
             // A call of librdkafka can wait for an unreachable broker without any limit.

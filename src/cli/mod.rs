@@ -34,7 +34,7 @@ pub(crate) const DEFAULT_CONFIG: &str = "/etc/idaas-bridge/bridge.toml";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// Success.
-    Fine,
+    Success,
     /// Something failed, or a check found a problem.
     Failed,
     /// The configuration or the arguments are wrong.
@@ -44,7 +44,7 @@ pub enum Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         match exit {
-            Exit::Fine => Self::SUCCESS,
+            Exit::Success => Self::SUCCESS,
             Exit::Failed => Self::from(1),
             Exit::Misconfigured => Self::from(2),
         }

@@ -26,7 +26,7 @@ pub(super) fn error(text: impl Display) -> String {
 }
 
 /// Prints on stderr why the command cannot continue, and the fix.
-pub(super) fn fail(problem: impl Display, remedy: impl Into<Remedy>) -> Exit {
+pub(super) fn print_error_with_fix(problem: impl Display, remedy: impl Into<Remedy>) -> Exit {
     let failed = print_error(problem);
     fix(remedy);
     failed
@@ -88,8 +88,8 @@ fn shell_lines(command: &[String], margin: usize) -> String {
         }
     }
     // Behind each line, a space and a backslash; further lines are indented by two.
-    let room = TEXT_WIDTH - margin - 2;
-    fill(options.iter().map(String::as_str), &[room, room - 2]).join(&format!(" \\\n{:margin$}  ", ""))
+    let line_width = TEXT_WIDTH - margin - 2;
+    fill(options.iter().map(String::as_str), &[line_width, line_width - 2]).join(&format!(" \\\n{:margin$}  ", ""))
 }
 
 /// Prints on stderr something that is not an error.
@@ -186,7 +186,7 @@ pub(super) fn shell_word(text: &str) -> String {
 pub(super) fn end(result: io::Result<Exit>) -> Exit {
     match result {
         Ok(exit) => exit,
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Exit::Fine,
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Exit::Success,
         Err(error) => print_error(format_args!("the result cannot be written ({})", error.kind())),
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Args;
 
 use self::runs::Folder;
-use super::output::{Call, end, fail, note, report};
+use super::output::{Call, end, note, print_error_with_fix, report};
 use super::tail::absent;
 use super::{Exit, print_faults};
 use crate::config::Config;
@@ -92,10 +92,10 @@ pub fn run(arguments: &PushReportArguments) -> Exit {
     let Some(_) = runs.first() else {
         let remedy =
             "report a longer time (--since 30d), or press Synchronize in the IDaaS console to start a full push";
-        return fail("the topics hold no full push of that time", remedy);
+        return print_error_with_fix("the topics hold no full push of that time", remedy);
     };
     let shown = show::all(&runs, &config, arguments.list, arguments.json, &mut stdout());
-    end(shown.map(|()| if complete { Exit::Fine } else { Exit::Failed }))
+    end(shown.map(|()| if complete { Exit::Success } else { Exit::Failed }))
 }
 
 /// Prints what could not be read. Returns true if everything was read that exists.
@@ -105,7 +105,7 @@ fn warn(scanned: &Scanned, call: &Call<'_>) -> bool {
     }
     if !scanned.complete {
         let remedy = format!("repeat this when all brokers answer; {} names those that do not", call.of("check"));
-        fail("not all partitions could be read", remedy);
+        print_error_with_fix("not all partitions could be read", remedy);
     }
     scanned.complete
 }

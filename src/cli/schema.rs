@@ -27,5 +27,5 @@ pub fn run(arguments: &SchemaArguments) -> Exit {
         Some((_, text)) => out.write_all(text.as_bytes()),
         None => documents().try_for_each(|(name, _)| writeln!(out, "{name}")),
     };
-    output::end(result.and_then(|()| out.flush()).map(|()| Exit::Fine))
+    output::end(result.and_then(|()| out.flush()).map(|()| Exit::Success))
 }

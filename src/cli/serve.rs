@@ -45,8 +45,8 @@ pub fn run(arguments: &ServeArguments) -> Exit {
 
 fn serve(runtime: &Runtime, path: &Path, config: Config) -> Exit {
     runtime.block_on(async {
-        let orders = match service::signals() {
-            Ok(orders) => orders,
+        let control_messages = match service::signals() {
+            Ok(control_messages) => control_messages,
             Err(error) => {
                 tracing::error!(code = LogCode::NotStarted.as_str(), "no signals: {error}");
                 return Exit::Failed;
@@ -54,8 +54,8 @@ fn serve(runtime: &Runtime, path: &Path, config: Config) -> Exit {
         };
         match Service::start(path, config).await {
             Ok(service) => {
-                if service.run(orders).await {
-                    Exit::Fine
+                if service.run(control_messages).await {
+                    Exit::Success
                 } else {
                     Exit::Failed
                 }

@@ -62,7 +62,7 @@ enum Command {
 /// within one.
 pub fn run(arguments: &SimulateArguments, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
     match execute(&arguments.command, out, err) {
-        Ok(true) => Exit::Fine,
+        Ok(true) => Exit::Success,
         Ok(false) => Exit::Failed,
         Err(problem) => {
             // If this cannot be written either, only the exit code reports it.
@@ -82,8 +82,8 @@ fn execute(command: &Command, out: &mut dyn Write, err: &mut dyn Write) -> Resul
 }
 
 fn init(directory: &Path, applications: u16, out: &mut dyn Write) -> Result<bool, String> {
-    let material = TenantKeys::generate().map_err(|fault| fault.to_string())?;
-    let files = key_files::init(directory, &material, applications).map_err(|fault| fault.to_string())?;
+    let tenant_keys = TenantKeys::generate().map_err(|fault| fault.to_string())?;
+    let files = key_files::init(directory, &tenant_keys, applications).map_err(|fault| fault.to_string())?;
     let (program, directory) = (output::program(), output::shell_word(&directory.to_string_lossy()));
     let mut write = || -> io::Result<()> {
         for file in &files {
@@ -131,7 +131,7 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
             let bridge = runtime.block_on(TestBridge::start(|_, ids| (200, answer(ids, &[]))));
             let directory = tempfile::tempdir().unwrap();
-            key_files::init(directory.path(), bridge.sender.material(), 1).unwrap();
+            key_files::init(directory.path(), bridge.sender.tenant_keys(), 1).unwrap();
             Self { bridge, directory, _runtime: runtime }
         }
 

@@ -10,7 +10,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use idaas_callback::event_type::Entity;
 
-use super::output::{Call, end, fail, note, report};
+use super::output::{Call, end, note, print_error_with_fix, report};
 use super::{Exit, print_faults};
 use crate::config::Config;
 use crate::diagnosis::Diagnosis;
@@ -62,7 +62,7 @@ pub fn run(arguments: &TailArguments) -> Exit {
     };
     let topics = topics(&config, &arguments.entities);
     if topics.is_empty() {
-        return fail(
+        return print_error_with_fix(
             "no application seals passwords, so there is no credential topic",
             "set passwords = \"seal\" and credential_key of an application to have one",
         );
@@ -75,7 +75,7 @@ pub fn run(arguments: &TailArguments) -> Exit {
     for topic in follower.missing() {
         note(absent(topic, &Call::new(&arguments.config)));
     }
-    end(follow(follower, arguments, &mut stdout()).map(|()| Exit::Fine))
+    end(follow(follower, arguments, &mut stdout()).map(|()| Exit::Success))
 }
 
 /// Describes why a topic can be missing from the cluster's response, and what to do.

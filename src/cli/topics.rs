@@ -56,12 +56,12 @@ pub fn run(arguments: &TopicsArguments) -> Exit {
         Ok(states) => {
             let path = arguments.config.display().to_string();
             let good = states.iter().zip(&plan.topics).all(|(state, wanted)| !is_wrong(&differences(wanted, state)));
-            let exit = if good { Exit::Fine } else { Exit::Failed };
+            let exit = if good { Exit::Success } else { Exit::Failed };
             // The exit code reports the topics, even if the pipe was closed early.
             let shown = table(&plan, &states, &path, &mut out)
                 .and_then(|()| coordination::show(&administrator, &config, arguments.create, &mut out));
             match end(shown.map(|()| exit)) {
-                Exit::Fine => exit,
+                Exit::Success => exit,
                 failed @ (Exit::Failed | Exit::Misconfigured) => failed,
             }
         }
@@ -184,18 +184,18 @@ fn cells(wanted: &WantedTopic, state: &State) -> [String; 6] {
             },
         ),
         number(settings.max_message_bytes.map(size), size(wanted.max_message_bytes), at_least),
-        match (settings.retention_ms, kept(wanted.retention_ms())) {
+        match (settings.retention_ms, retention(wanted.retention_ms())) {
             // A compacted topic keeps the newest record of each key without a time limit.
             _ if wanted.cleanup == Cleanup::Compact => "-".to_owned(),
             (None, _) => "?".to_owned(),
-            (Some(found), least) if kept(found) >= least => span(found),
+            (Some(found), least) if retention(found) >= least => span(found),
             (Some(found), _) => format!("{}/{}", span(found), span(wanted.retention_ms())),
         },
     ]
 }
 
 /// Makes `retention.ms` comparable: a negative value means that there is no limit.
-const fn kept(retention_ms: i64) -> i64 {
+const fn retention(retention_ms: i64) -> i64 {
     if retention_ms < 0 { i64::MAX } else { retention_ms }
 }
 

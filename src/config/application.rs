@@ -22,19 +22,19 @@ struct NamesInUse {
 }
 
 pub(super) fn read_all(
-    reading: &mut Diagnostics<'_>,
-    given: Option<RawValue>,
+    diagnostics: &mut Diagnostics<'_>,
+    raw_value: Option<RawValue>,
     journal: Option<&Journal>,
 ) -> Vec<Application> {
     let remedy = "add [[application]] with name, id, jwks and decryption_keys, all from the provisioning settings of the application in the IDaaS console";
-    let items = match given {
+    let items = match raw_value {
         Some(RawValue { raw: Raw::List(items), .. }) if !items.is_empty() => items,
         Some(RawValue { raw: Raw::Table(_), .. }) => {
-            reading.fault("application", "is a single table", "write [[application]], with two brackets");
+            diagnostics.fault("application", "is a single table", "write [[application]], with two brackets");
             return Vec::new();
         }
         Some(_) | None => {
-            reading.fault("application", "is missing: no callback could be accepted", remedy);
+            diagnostics.fault("application", "is missing: no callback could be accepted", remedy);
             return Vec::new();
         }
     };
@@ -43,24 +43,24 @@ pub(super) fn read_all(
     for (index, mut item) in items.into_iter().enumerate() {
         let path = path(index, &item);
         rename(&mut item, &path);
-        applications.extend(read(reading, &path, item, journal, &mut taken));
+        applications.extend(read(diagnostics, &path, item, journal, &mut taken));
     }
     applications
 }
 
 /// Returns the path for diagnoses: `application[workforce]`, or the position if there is no valid name.
-fn path(index: usize, given: &RawValue) -> String {
-    let name = match &given.raw {
+fn path(index: usize, raw_value: &RawValue) -> String {
+    let name = match &raw_value.raw {
         Raw::Table(entries) => entries.get("name").and_then(|name| name.text().ok()).filter(|name| is_name(name)),
         Raw::Plain(_) | Raw::List(_) | Raw::Variable(_) => None,
     };
     name.map_or_else(|| format!("application[{index}]"), |name| format!("application[{name}]"))
 }
 
-fn rename(given: &mut RawValue, path: &str) {
-    let rest = given.key.find(']').and_then(|end| given.key.get(end + 1..)).unwrap_or_default();
-    given.key = format!("{path}{rest}");
-    match &mut given.raw {
+fn rename(raw_value: &mut RawValue, path: &str) {
+    let rest = raw_value.key.find(']').and_then(|end| raw_value.key.get(end + 1..)).unwrap_or_default();
+    raw_value.key = format!("{path}{rest}");
+    match &mut raw_value.raw {
         Raw::Table(entries) => entries.values_mut().for_each(|below| rename(below, path)),
         Raw::List(items) => items.iter_mut().for_each(|below| rename(below, path)),
         Raw::Plain(_) | Raw::Variable(_) => {}
@@ -68,19 +68,20 @@ fn rename(given: &mut RawValue, path: &str) {
 }
 
 fn read(
-    reading: &mut Diagnostics<'_>,
+    diagnostics: &mut Diagnostics<'_>,
     path: &str,
-    given: RawValue,
+    raw_value: RawValue,
     journal: Option<&Journal>,
     taken: &mut NamesInUse,
 ) -> Option<Application> {
-    let mut section = TableReader::open(reading, path, Some(given));
-    let name =
-        section.required("name", "give it a short one, as \"workforce\": callbacks go to /callbacks/<name>", |given| {
-            unique(name(given)?, &mut taken.names, "name")
-        });
-    let id = section.required("id", "copy the application's id from the console: app_…", |given| {
-        unique(application_id(given)?, &mut taken.ids, "id")
+    let mut section = TableReader::open(diagnostics, path, Some(raw_value));
+    let name = section.required(
+        "name",
+        "give it a short one, as \"workforce\": callbacks go to /callbacks/<name>",
+        |raw_value| unique(name(raw_value)?, &mut taken.names, "name"),
+    );
+    let id = section.required("id", "copy the application's id from the console: app_…", |raw_value| {
+        unique(application_id(raw_value)?, &mut taken.ids, "id")
     });
     let instance_id = instance_id(&mut section);
     let jwks = application_keys::jwks(&mut section);
@@ -91,7 +92,8 @@ fn read(
     let skip = skip(&mut section);
     let topic_prefix = section.optional("topic_prefix", values::topic_prefix);
     let fetch = section.take("fetch");
-    let fetch = fetch.and_then(|given| fetch::read(section.reading, given, id.as_deref(), instance_id.as_deref()));
+    let fetch =
+        fetch.and_then(|raw_value| fetch::read(section.diagnostics, raw_value, id.as_deref(), instance_id.as_deref()));
     section.close();
     let (name, id, jwks) = (name?, id?, jwks?);
     Some(Application {
@@ -113,8 +115,8 @@ fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
 }
 
-fn name(given: &RawValue) -> Result<String, Diagnosis> {
-    let text = given.text()?;
+fn name(raw_value: &RawValue) -> Result<String, Diagnosis> {
+    let text = raw_value.text()?;
     if text == RESERVED {
         let problem = "\"unknown\" is what metrics call callbacks to no application";
         return Err(misconfigured(problem, "choose another name"));
@@ -136,8 +138,8 @@ fn unique(text: String, taken: &mut BTreeSet<String>, what: &str) -> Result<Stri
 }
 
 /// Returns an IDaaS identifier. It becomes part of a URI reference (`ce_source`), so only some characters are allowed.
-fn identifier(given: &RawValue) -> Result<&str, Diagnosis> {
-    let text = given.text()?;
+fn identifier(raw_value: &RawValue) -> Result<&str, Diagnosis> {
+    let text = raw_value.text()?;
     let plain = text.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-' | b'.'));
     if plain && text.len() <= 128 {
         Ok(text)
@@ -149,8 +151,8 @@ fn identifier(given: &RawValue) -> Result<&str, Diagnosis> {
     }
 }
 
-fn application_id(given: &RawValue) -> Result<String, Diagnosis> {
-    let text = identifier(given)?;
+fn application_id(raw_value: &RawValue) -> Result<String, Diagnosis> {
+    let text = identifier(raw_value)?;
     if text.starts_with("idaas_") {
         let problem = format!("{text:?} is the id of an instance");
         return Err(misconfigured(problem, "put it under instance_id, and the application's id (app_…) here"));
@@ -160,43 +162,43 @@ fn application_id(given: &RawValue) -> Result<String, Diagnosis> {
 
 fn instance_id(section: &mut TableReader<'_, '_>) -> Option<String> {
     let name = section.name("instance_id");
-    let Some(given) = section.take("instance_id") else {
+    let Some(raw_value) = section.take("instance_id") else {
         let remedy = "set the instance's id (idaas_…, the token's sub)";
-        section.reading.warn(name, "is not set, so callbacks of any instance pass", remedy);
+        section.diagnostics.warn(name, "is not set, so callbacks of any instance pass", remedy);
         return None;
     };
-    let id = identifier(&given).and_then(|text| {
+    let id = identifier(&raw_value).and_then(|text| {
         if text.starts_with("app_") {
             let problem = format!("{text:?} is the id of an application");
             return Err(misconfigured(problem, "put it under id, and the instance's id (idaas_…) here"));
         }
         Ok(text.to_owned())
     });
-    section.reading.accept(&given.key, id)
+    section.diagnostics.accept(&raw_value.key, id)
 }
 
 fn allowed_networks(section: &mut TableReader<'_, '_>) -> Vec<IpNet> {
     let name = section.name("allowed_networks");
-    let before = section.reading.faults.len();
+    let before = section.diagnostics.faults.len();
     let networks = section.list("allowed_networks", |_, item| values::network(item));
     match networks {
         Some(networks) => {
-            if networks.is_empty() && section.reading.faults.len() == before {
+            if networks.is_empty() && section.diagnostics.faults.len() == before {
                 let remedy = "list the egress addresses that the console shows, or remove the key to allow all";
-                section.reading.fault(name, "is empty, so that nobody could send", remedy);
+                section.diagnostics.fault(name, "is empty, so that nobody could send", remedy);
             }
             networks
         }
         None => {
             let remedy = "list the egress addresses that the console shows, or write [\"0.0.0.0/0\", \"::/0\"] where that is meant";
-            section.reading.warn(name, "is not set, so callbacks from any address are looked at", remedy);
+            section.diagnostics.warn(name, "is not set, so callbacks from any address are looked at", remedy);
             vec![IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())]
         }
     }
 }
 
 fn skip(section: &mut TableReader<'_, '_>) -> Vec<String> {
-    let types = section.list("skip", |reading, item| {
+    let types = section.list("skip", |diagnostics, item| {
         let text = item.text()?;
         let rest = text.strip_prefix(URN).unwrap_or_default();
         if rest.is_empty()
@@ -207,7 +209,7 @@ fn skip(section: &mut TableReader<'_, '_>) -> Vec<String> {
         }
         if rest == "common:test" {
             let problem = "the console's connection test is skipped, and its button will report a failure";
-            reading.warn(&item.key, problem, "remove it");
+            diagnostics.warn(&item.key, problem, "remove it");
         }
         Ok(text.to_owned())
     });

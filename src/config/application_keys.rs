@@ -17,19 +17,19 @@ const ENDPOINT: &str =
 
 /// Reads the source of the public keys.
 pub(super) fn jwks(section: &mut TableReader<'_, '_>) -> Option<JwksSource> {
-    let around = section.reading.around;
+    let files = section.diagnostics.files;
     let ca_name = section.name("jwks_ca");
-    let ca_file = section.optional("jwks_ca", |given| files::pem(around, given, "CERTIFICATE"));
+    let ca_file = section.optional("jwks_ca", |raw_value| files::pem(files, raw_value, "CERTIFICATE"));
     let name = section.name("jwks");
-    let Some(given) = section.take("jwks") else {
-        section.reading.fault(name, "is missing", ENDPOINT);
+    let Some(raw_value) = section.take("jwks") else {
+        section.diagnostics.fault(name, "is missing", ENDPOINT);
         return None;
     };
-    match &given.raw {
+    match &raw_value.raw {
         Raw::Table(entries) => {
             if ca_file.is_some() {
                 let remedy = "remove it, or give the URL of the key endpoint in jwks";
-                section.reading.fault(ca_name, "has no use where jwks is a file", remedy);
+                section.diagnostics.fault(ca_name, "has no use where jwks is a file", remedy);
             }
             let file = match (entries.get("file"), entries.len()) {
                 (Some(file), 1) => key_set_file(section, file),
@@ -37,14 +37,14 @@ pub(super) fn jwks(section: &mut TableReader<'_, '_>) -> Option<JwksSource> {
                     Err(misconfigured("is neither a URL nor a file", "write a URL, or { file = \"…\" }"))
                 }
             };
-            section.reading.accept(&given.key, file)
+            section.diagnostics.accept(&raw_value.key, file)
         }
         Raw::Plain(_) | Raw::Variable(_) | Raw::List(_) => {
-            let url = given.text().and_then(key_set_url);
-            let url = section.reading.accept(&given.key, url)?;
+            let url = raw_value.text().and_then(key_set_url);
+            let url = section.diagnostics.accept(&raw_value.key, url)?;
             if url.scheme() == "http" && !is_loopback(&url) {
                 let problem = "public keys over http can be exchanged on the way, and then anybody can sign";
-                section.reading.warn(&given.key, problem, "use https");
+                section.diagnostics.warn(&raw_value.key, problem, "use https");
             }
             Some(JwksSource::Url { url: url.into(), ca_file })
         }
@@ -52,9 +52,9 @@ pub(super) fn jwks(section: &mut TableReader<'_, '_>) -> Option<JwksSource> {
 }
 
 fn key_set_file(section: &TableReader<'_, '_>, file: &RawValue) -> Result<JwksSource, Diagnosis> {
-    let around = section.reading.around;
-    let path = files::resolve(around, file.text()?);
-    let content = files::read(around, &file.key, &path)?;
+    let files = section.diagnostics.files;
+    let path = files::resolve(files, file.text()?);
+    let content = files::read(files, &file.key, &path)?;
     KeySet::parse(&content).map_err(|fault| {
         misconfigured(format!("{}: {fault}", path.display()), "save what the application's public key endpoint returns")
     })?;
@@ -85,14 +85,14 @@ fn is_loopback(url: &Url) -> bool {
 /// Reads the keys that decrypt callbacks. At least one is needed if `required`.
 pub(super) fn decryption_keys(section: &mut TableReader<'_, '_>, required: bool) -> Vec<Arc<ContentKey>> {
     let name = section.name("decryption_keys");
-    let before = section.reading.faults.len();
-    let keys = section.list("decryption_keys", |reading, item| secrets::key(reading, item, KeyLength::Any));
+    let before = section.diagnostics.faults.len();
+    let keys = section.list("decryption_keys", |diagnostics, item| secrets::key(diagnostics, item, KeyLength::Any));
     let absent = keys.is_none();
     let keys = keys.unwrap_or_default();
-    if required && keys.is_empty() && section.reading.faults.len() == before {
+    if required && keys.is_empty() && section.diagnostics.faults.len() == before {
         let problem = if absent { "is missing" } else { "is empty" };
         let remedy = "put the console's \"Encryption Key\" into a file and write [{ file = \"…\" }], or set require_encryption = false where IDaaS does not encrypt";
-        section.reading.fault(name, problem, remedy);
+        section.diagnostics.fault(name, problem, remedy);
     }
     keys
 }
@@ -109,25 +109,25 @@ enum PasswordMode {
 pub(super) fn passwords(section: &mut TableReader<'_, '_>, journal: Option<&Journal>) -> Passwords {
     let mode = section.value("passwords", PasswordMode::Drop, values::choice);
     let name = section.name("credential_key");
-    let given = section.take("credential_key");
-    match (mode, given) {
+    let raw_value = section.take("credential_key");
+    match (mode, raw_value) {
         (PasswordMode::Drop, None) => Passwords::Drop,
         (PasswordMode::Drop, Some(_)) => {
             let remedy = "write passwords = \"seal\" to publish sealed passwords, or remove it";
-            section.reading.fault(name, "is set, while passwords are dropped", remedy);
+            section.diagnostics.fault(name, "is set, while passwords are dropped", remedy);
             Passwords::Drop
         }
         (PasswordMode::Seal, None) => {
             let remedy = "name a key that only consumers of the credential topic have too: { file = \"credential.key\" }, made by: openssl rand -hex 32 > credential.key";
-            section.reading.fault(name, "is missing, and passwords = \"seal\" needs it", remedy);
+            section.diagnostics.fault(name, "is missing, and passwords = \"seal\" needs it", remedy);
             Passwords::Drop
         }
-        (PasswordMode::Seal, Some(given)) => {
-            let key = secrets::key(section.reading, &given, KeyLength::Longest);
-            let Some(key) = section.reading.accept(&given.key, key) else { return Passwords::Drop };
+        (PasswordMode::Seal, Some(raw_value)) => {
+            let key = secrets::key(section.diagnostics, &raw_value, KeyLength::Aes256);
+            let Some(key) = section.diagnostics.accept(&raw_value.key, key) else { return Passwords::Drop };
             if journal.is_some_and(|journal| journal.keys.iter().any(|other| other.id() == key.id())) {
                 let problem = "is also a journal key, so whoever reads passwords can open the journal";
-                section.reading.warn(&given.key, problem, "use a key of its own");
+                section.diagnostics.warn(&raw_value.key, problem, "use a key of its own");
             }
             Passwords::Seal(key)
         }

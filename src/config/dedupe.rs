@@ -5,9 +5,9 @@ use super::raw_value::RawValue;
 use super::table_reader::{Diagnostics, TableReader};
 use super::values;
 
-pub(super) fn read(reading: &mut Diagnostics<'_>, given: Option<RawValue>) -> Dedupe {
-    let mut section = TableReader::open(reading, "dedupe", given);
-    let replicas = section.value("replicas", 1, |given| values::between(given, 1..=1000));
+pub(super) fn read(diagnostics: &mut Diagnostics<'_>, raw_value: Option<RawValue>) -> Dedupe {
+    let mut section = TableReader::open(diagnostics, "dedupe", raw_value);
+    let replicas = section.value("replicas", 1, |raw_value| values::between(raw_value, 1..=1000));
     // A single replica would only read its own records again.
     let follow_replicas = section.value("follow_replicas", replicas > 1, RawValue::boolean);
     section.close();

@@ -27,23 +27,23 @@ pub(super) fn variable(section: &str, key: &str) -> String {
 
 /// Overrides the file's keys with variables. A variable with our prefix that sets no key is a fault, unless the file
 /// names it as the source of a secret, or Kubernetes created it.
-pub(super) fn overlay(reading: &mut Diagnostics<'_>, root: &mut Entries) {
+pub(super) fn overlay(diagnostics: &mut Diagnostics<'_>, root: &mut Entries) {
     let mut sources = BTreeSet::new();
-    root.values().for_each(|given| collect_sources(given, &mut sources));
-    for (variable, value) in &reading.around.variables {
+    root.values().for_each(|raw_value| collect_sources(raw_value, &mut sources));
+    for (variable, value) in &diagnostics.files.variables {
         let Some(rest) = variable.strip_prefix(PREFIX) else { continue };
         if sources.contains(variable) || is_service_link(rest) || variable == CONFIG_VARIABLE {
             continue;
         }
         let path: Vec<_> = rest.split("__").map(str::to_ascii_lowercase).collect();
-        let given = RawValue { key: variable.clone(), raw: Raw::Variable(value.clone()) };
+        let raw_value = RawValue { key: variable.clone(), raw: Raw::Variable(value.clone()) };
         let path: Vec<_> = path.iter().map(String::as_str).collect();
         match path.as_slice() {
-            [section, key] if SECTIONS.contains(section) => put(root, &[section], key, given),
-            ["server", "tls", key] => put(root, &["server", "tls"], key, given),
-            ["kafka", "properties", key] => put(root, &["kafka", "properties"], &key.replace('_', "."), given),
+            [section, key] if SECTIONS.contains(section) => put(root, &[section], key, raw_value),
+            ["server", "tls", key] => put(root, &["server", "tls"], key, raw_value),
+            ["kafka", "properties", key] => put(root, &["kafka", "properties"], &key.replace('_', "."), raw_value),
             other => {
-                reading.fault(variable, "sets no known key", remedy_for(other));
+                diagnostics.fault(variable, "sets no known key", remedy_for(other));
             }
         }
     }
@@ -68,7 +68,7 @@ fn remedy_for(path: &[&str]) -> String {
     }
 }
 
-fn put(root: &mut Entries, path: &[&str], key: &str, given: RawValue) {
+fn put(root: &mut Entries, path: &[&str], key: &str, raw_value: RawValue) {
     let mut entries = root;
     for name in path {
         let table = entries
@@ -78,19 +78,19 @@ fn put(root: &mut Entries, path: &[&str], key: &str, given: RawValue) {
         let Raw::Table(below) = &mut table.raw else { return };
         entries = below;
     }
-    entries.insert(key.to_owned(), given);
+    entries.insert(key.to_owned(), raw_value);
 }
 
 /// Collects the variables that the file takes secrets from. They may have our prefix without setting a key.
-fn collect_sources(given: &RawValue, sources: &mut BTreeSet<String>) {
-    match &given.raw {
+fn collect_sources(raw_value: &RawValue, sources: &mut BTreeSet<String>) {
+    match &raw_value.raw {
         Raw::Table(entries) => {
             if let Some(RawValue { raw: Raw::Plain(Value::String(name)), .. }) = entries.get("env") {
                 sources.insert(name.clone());
             }
-            entries.values().for_each(|given| collect_sources(given, sources));
+            entries.values().for_each(|raw_value| collect_sources(raw_value, sources));
         }
-        Raw::List(items) => items.iter().for_each(|given| collect_sources(given, sources)),
+        Raw::List(items) => items.iter().for_each(|raw_value| collect_sources(raw_value, sources)),
         Raw::Plain(_) | Raw::Variable(_) => {}
     }
 }

@@ -18,26 +18,30 @@ const MAX_RATE: i64 = 1000;
 /// Reads the table. The client id defaults to the application's id. The instance id is required, because every request
 /// contains it.
 pub(super) fn read(
-    reading: &mut Diagnostics<'_>,
-    given: RawValue,
+    diagnostics: &mut Diagnostics<'_>,
+    raw_value: RawValue,
     application_id: Option<&str>,
     instance_id: Option<&str>,
 ) -> Option<Fetch> {
-    let path = given.key.clone();
+    let path = raw_value.key.clone();
     if instance_id.is_none() {
-        reading.fault(&path, "needs the application's instance_id", "set instance_id = \"idaas_…\" above this table");
+        diagnostics.fault(
+            &path,
+            "needs the application's instance_id",
+            "set instance_id = \"idaas_…\" above this table",
+        );
     }
-    let mut section = TableReader::open(reading, &path, Some(given));
+    let mut section = TableReader::open(diagnostics, &path, Some(raw_value));
     let endpoint = section.required("endpoint", ENDPOINT, endpoint);
-    let client_id = section.optional("client_id", |given| given.text().map(str::to_owned));
+    let client_id = section.optional("client_id", |raw_value| raw_value.text().map(str::to_owned));
     let name = section.name("client_secret");
     let client_secret = match section.take("client_secret") {
-        Some(given) => {
-            let secret = secrets::text(section.reading, &given);
-            section.reading.accept(&given.key, secret)
+        Some(raw_value) => {
+            let secret = secrets::text(section.diagnostics, &raw_value);
+            section.diagnostics.accept(&raw_value.key, secret)
         }
         None => {
-            section.reading.fault(name, "is missing", SECRET);
+            section.diagnostics.fault(name, "is missing", SECRET);
             None
         }
     };
@@ -48,8 +52,8 @@ pub(super) fn read(
 }
 
 /// Returns an absolute URL without a trailing slash. Faults do not quote the value, because it can contain credentials.
-fn endpoint(given: &RawValue) -> Result<String, Diagnosis> {
-    let text = given.text()?;
+fn endpoint(raw_value: &RawValue) -> Result<String, Diagnosis> {
+    let text = raw_value.text()?;
     let url = Url::parse(text).map_err(|error| misconfigured(format!("is not an absolute URL ({error})"), ENDPOINT))?;
     if !matches!(url.scheme(), "https" | "http") {
         return Err(misconfigured("is neither https nor http", ENDPOINT));
@@ -73,8 +77,8 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-fn rate(given: &RawValue) -> Result<u32, Diagnosis> {
-    let rate = given.integer()?;
+fn rate(raw_value: &RawValue) -> Result<u32, Diagnosis> {
+    let rate = raw_value.integer()?;
     match u32::try_from(rate) {
         Ok(small) if (1..=MAX_RATE).contains(&rate) => Ok(small),
         Ok(_) | Err(_) => Err(misconfigured(format!("is {rate}"), format!("write a number from 1 to {MAX_RATE}"))),

@@ -37,13 +37,13 @@ impl NamedFile {
 
 /// The sources of a configuration, and the files that it has named so far.
 pub(super) struct ConfigFiles<'a> {
-    surroundings: &'a Sources<'a>,
+    sources: &'a Sources<'a>,
     named: RefCell<Vec<NamedFile>>,
 }
 
 impl<'a> ConfigFiles<'a> {
-    pub(super) const fn new(surroundings: &'a Sources<'a>) -> Self {
-        Self { surroundings, named: RefCell::new(Vec::new()) }
+    pub(super) const fn new(sources: &'a Sources<'a>) -> Self {
+        Self { sources, named: RefCell::new(Vec::new()) }
     }
 
     /// Returns the files that were named, in order.
@@ -56,20 +56,20 @@ impl<'a> Deref for ConfigFiles<'a> {
     type Target = Sources<'a>;
 
     fn deref(&self) -> &Sources<'a> {
-        self.surroundings
+        self.sources
     }
 }
 
 /// Resolves a path. Relative paths start at the configuration file's directory.
-pub(super) fn resolve(around: &ConfigFiles<'_>, text: &str) -> PathBuf {
-    around.directory.join(text)
+pub(super) fn resolve(files: &ConfigFiles<'_>, text: &str) -> PathBuf {
+    files.directory.join(text)
 }
 
 /// Reads the file that `key` names, and records it as a named file.
-pub(super) fn read(around: &ConfigFiles<'_>, key: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, Diagnosis> {
-    let content = (around.read)(path).map(Zeroizing::new);
+pub(super) fn read(files: &ConfigFiles<'_>, key: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>, Diagnosis> {
+    let content = (files.read)(path).map(Zeroizing::new);
     let digested = content.as_ref().ok().map(|content| content.as_slice());
-    around.named.borrow_mut().push(NamedFile::new(key.to_owned(), path.to_owned(), digested));
+    files.named.borrow_mut().push(NamedFile::new(key.to_owned(), path.to_owned(), digested));
     content.map_err(|error| {
         let shown = shown(&path.display().to_string(), "the file");
         if error.kind() == io::ErrorKind::NotFound {
@@ -85,9 +85,9 @@ pub(super) fn read(around: &ConfigFiles<'_>, key: &str, path: &Path) -> Result<Z
 }
 
 /// Returns the path of a PEM file, after checking that it is readable and has a block whose label ends in `label`.
-pub(super) fn pem(around: &ConfigFiles<'_>, given: &RawValue, label: &str) -> Result<PathBuf, Diagnosis> {
-    let path = resolve(around, given.text()?);
-    let content = read(around, &given.key, &path)?;
+pub(super) fn pem(files: &ConfigFiles<'_>, raw_value: &RawValue, label: &str) -> Result<PathBuf, Diagnosis> {
+    let path = resolve(files, raw_value.text()?);
+    let content = read(files, &raw_value.key, &path)?;
     let content = text::plain(&content);
     let held = String::from_utf8_lossy(&content)
         .lines()
@@ -102,9 +102,9 @@ pub(super) fn pem(around: &ConfigFiles<'_>, given: &RawValue, label: &str) -> Re
 }
 
 /// The path of a PEM file that holds a private key which no passphrase protects: a service cannot ask for one.
-pub(super) fn private_key(around: &ConfigFiles<'_>, given: &RawValue) -> Result<PathBuf, Diagnosis> {
-    let path = pem(around, given, "PRIVATE KEY")?;
-    if (around.read)(&path).is_ok_and(|content| needs_passphrase(&Zeroizing::new(content))) {
+pub(super) fn private_key(files: &ConfigFiles<'_>, raw_value: &RawValue) -> Result<PathBuf, Diagnosis> {
+    let path = pem(files, raw_value, "PRIVATE KEY")?;
+    if (files.read)(&path).is_ok_and(|content| needs_passphrase(&Zeroizing::new(content))) {
         let shown = path.display();
         return Err(misconfigured(
             format!("the private key in {shown} needs a passphrase, and nobody is there to type it"),

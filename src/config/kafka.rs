@@ -19,29 +19,33 @@ use crate::text;
 type Properties = BTreeMap<String, Secret<String>>;
 type Digests = BTreeMap<String, Option<[u8; 32]>>;
 
-pub(super) fn read(reading: &mut Diagnostics<'_>, given: Option<RawValue>, deadline: Duration) -> Option<Kafka> {
-    let mut section = TableReader::open(reading, "kafka", given);
+pub(super) fn read(
+    diagnostics: &mut Diagnostics<'_>,
+    raw_value: Option<RawValue>,
+    deadline: Duration,
+) -> Option<Kafka> {
+    let mut section = TableReader::open(diagnostics, "kafka", raw_value);
     let name = section.name("bootstrap_servers");
-    let before = section.reading.faults.len();
+    let before = section.diagnostics.faults.len();
     let servers = section.list("bootstrap_servers", |_, item| server(item));
     let example = "name some brokers: [\"kafka-1:9092\", \"kafka-2:9092\", \"kafka-3:9092\"]";
     match &servers {
-        None => section.reading.fault(&name, "is missing", example),
-        Some(good) if good.is_empty() && section.reading.faults.len() == before => {
-            section.reading.fault(&name, "is empty", example);
+        None => section.diagnostics.fault(&name, "is missing", example),
+        Some(good) if good.is_empty() && section.diagnostics.faults.len() == before => {
+            section.diagnostics.fault(&name, "is empty", example);
         }
         Some(_) => {}
     }
     let (properties, files) = read_properties(&mut section);
     section.close();
     let kafka = Kafka { bootstrap_servers: servers.unwrap_or_default(), properties, files };
-    check_linger(reading, &kafka.properties, deadline);
-    warn_about_transport(reading, &kafka);
+    check_linger(diagnostics, &kafka.properties, deadline);
+    warn_about_transport(diagnostics, &kafka);
     (!kafka.bootstrap_servers.is_empty()).then_some(kafka)
 }
 
-fn server(given: &RawValue) -> Result<String, Diagnosis> {
-    let text = given.text()?;
+fn server(raw_value: &RawValue) -> Result<String, Diagnosis> {
+    let text = raw_value.text()?;
     if text.contains("://") {
         let remedy = "write host:port, and set \"security.protocol\" in [kafka.properties]";
         return Err(misconfigured(format!("{text:?} has a scheme"), remedy));
@@ -63,66 +67,66 @@ fn server(given: &RawValue) -> Result<String, Diagnosis> {
 
 fn read_properties(section: &mut TableReader<'_, '_>) -> (Properties, Digests) {
     let (mut properties, mut named) = (Properties::new(), Digests::new());
-    let Some(given) = section.take("properties") else { return (properties, named) };
-    let key = given.key.clone();
-    let Some(entries) = section.reading.accept(&key, given.table()) else { return (properties, named) };
+    let Some(raw_value) = section.take("properties") else { return (properties, named) };
+    let key = raw_value.key.clone();
+    let Some(entries) = section.diagnostics.accept(&key, raw_value.table()) else { return (properties, named) };
     let mut flat = BTreeMap::new();
     flatten("", entries, &mut flat);
-    for (name, given) in flat {
-        let key = given.key.clone();
+    for (name, raw_value) in flat {
+        let key = raw_value.key.clone();
         if let Some(problem) = properties::refusal(&name) {
-            section.reading.accept::<()>(&key, Err(problem));
+            section.diagnostics.accept::<()>(&key, Err(problem));
             continue;
         }
-        let value = property(section.reading, &name, &given);
-        let Some(value) = section.reading.accept(&key, value) else { continue };
+        let value = property(section.diagnostics, &name, &raw_value);
+        let Some(value) = section.diagnostics.accept(&key, value) else { continue };
         if properties::is_path(&name) && value.expose() != "probe" {
             // Errors are ignored: the path can be a directory of certificates, and librdkafka reports unusable files.
-            let content = files::read(section.reading.around, &key, Path::new(value.expose())).ok();
+            let content = files::read(section.diagnostics.files, &key, Path::new(value.expose())).ok();
             named.insert(name.clone(), content.map(|content| Sha256::digest(&content).into()));
         }
         properties.insert(name, value);
     }
-    read_pem_files(section.reading, &mut properties);
+    read_pem_files(section.diagnostics, &mut properties);
     (properties, named)
 }
 
 /// Flattens tables: `"sasl.password" = …` and the unquoted `sasl.password = …`, which is a nested table in TOML, mean
 /// the same.
 fn flatten(path: &str, entries: Entries, flat: &mut BTreeMap<String, RawValue>) {
-    for (name, given) in entries {
+    for (name, raw_value) in entries {
         let name = if path.is_empty() { name } else { format!("{path}.{name}") };
-        match given.raw {
+        match raw_value.raw {
             Raw::Table(below) if !secrets::is_reference(&below) => flatten(&name, below, flat),
             raw @ (Raw::Table(_) | Raw::Plain(_) | Raw::Variable(_) | Raw::List(_)) => {
                 let variable = matches!(raw, Raw::Variable(_));
-                let given = RawValue { key: given.key, raw };
+                let raw_value = RawValue { key: raw_value.key, raw };
                 if variable {
-                    flat.insert(name, given);
+                    flat.insert(name, raw_value);
                 } else {
-                    flat.entry(name).or_insert(given);
+                    flat.entry(name).or_insert(raw_value);
                 }
             }
         }
     }
 }
 
-fn property(reading: &mut Diagnostics<'_>, name: &str, given: &RawValue) -> Result<Secret<String>, Diagnosis> {
-    let plain = match &given.raw {
-        Raw::Table(_) => return secrets::text(reading, given),
+fn property(diagnostics: &mut Diagnostics<'_>, name: &str, raw_value: &RawValue) -> Result<Secret<String>, Diagnosis> {
+    let plain = match &raw_value.raw {
+        Raw::Table(_) => return secrets::text(diagnostics, raw_value),
         Raw::Plain(toml::Value::Integer(number)) => number.to_string(),
         Raw::Plain(toml::Value::Boolean(value)) => value.to_string(),
-        Raw::Plain(toml::Value::String(_)) if is_secret(name) => return secrets::text(reading, given),
-        Raw::Variable(_) if is_secret(name) => return secrets::text(reading, given),
+        Raw::Plain(toml::Value::String(_)) if is_secret(name) => return secrets::text(diagnostics, raw_value),
+        Raw::Variable(_) if is_secret(name) => return secrets::text(diagnostics, raw_value),
         Raw::Plain(toml::Value::Float(number)) => number.to_string(),
-        Raw::Plain(_) | Raw::Variable(_) | Raw::List(_) => given.text()?.to_owned(),
+        Raw::Plain(_) | Raw::Variable(_) | Raw::List(_) => raw_value.text()?.to_owned(),
     };
     // librdkafka accepts the word "probe" instead of a path, and then searches for the system's certificates.
     let value = if properties::is_path(name) && plain != "probe" {
-        let path = files::resolve(reading.around, &plain);
+        let path = files::resolve(diagnostics.files, &plain);
         let shown = path.display().to_string();
         if matches!(name, "ssl.key.location" | "ssl.keystore.location" | "sasl.kerberos.keytab") {
-            reading.secret_files.push(SecretFile { key: given.key.clone(), path });
+            diagnostics.secret_files.push(SecretFile { key: raw_value.key.clone(), path });
         }
         shown
     } else {
@@ -133,14 +137,14 @@ fn property(reading: &mut Diagnostics<'_>, name: &str, given: &RawValue) -> Resu
 
 /// Passes PEM texts inline if librdkafka cannot read their files, because of a byte-order mark or CR line endings.
 /// Rejects an encrypted private key without a passphrase.
-fn read_pem_files(reading: &mut Diagnostics<'_>, properties: &mut Properties) {
+fn read_pem_files(diagnostics: &mut Diagnostics<'_>, properties: &mut Properties) {
     for (location, inline) in [
         ("ssl.ca.location", "ssl.ca.pem"),
         ("ssl.certificate.location", "ssl.certificate.pem"),
         ("ssl.key.location", "ssl.key.pem"),
     ] {
         let Some(path) = properties.get(location).map(|path| path.expose().clone()) else { continue };
-        let Ok(content) = (reading.around.read)(Path::new(&path)).map(Zeroizing::new) else { continue };
+        let Ok(content) = (diagnostics.files.read)(Path::new(&path)).map(Zeroizing::new) else { continue };
         let plain = text::plain(&content);
         if plain.len() != content.len()
             && plain.starts_with(b"-----BEGIN ")
@@ -154,11 +158,12 @@ fn read_pem_files(reading: &mut Diagnostics<'_>, properties: &mut Properties) {
     if passphrase.iter().any(|name| properties.contains_key(*name)) {
         return;
     }
-    let file = properties.get("ssl.key.location").and_then(|path| (reading.around.read)(Path::new(path.expose())).ok());
+    let file =
+        properties.get("ssl.key.location").and_then(|path| (diagnostics.files.read)(Path::new(path.expose())).ok());
     let inline = properties.get("ssl.key.pem").map(|pem| pem.expose().clone().into_bytes());
     if file.or(inline).map(Zeroizing::new).is_some_and(|content| files::needs_passphrase(&content)) {
         let key = if properties.contains_key("ssl.key.location") { "ssl.key.location" } else { "ssl.key.pem" };
-        reading.fault(
+        diagnostics.fault(
             format!("kafka.properties.\"{key}\""),
             "the private key needs a passphrase, and none is given",
             "set \"ssl.key.password\" = { file = \"…\" }, or write the key without one: openssl pkey -in KEY -out plain.key",
@@ -174,11 +179,11 @@ fn is_secret(name: &str) -> bool {
         || matches!(name, "ssl.key.pem" | "sasl.oauthbearer.config")
 }
 
-fn check_linger(reading: &mut Diagnostics<'_>, properties: &Properties, deadline: Duration) {
+fn check_linger(diagnostics: &mut Diagnostics<'_>, properties: &Properties, deadline: Duration) {
     for name in ["linger.ms", "queue.buffering.max.ms"] {
         let linger = properties.get(name).and_then(|value| value.expose().parse::<f64>().ok());
         if linger.is_some_and(|milliseconds| milliseconds >= deadline.as_secs_f64() * 1000.0) {
-            reading.fault(
+            diagnostics.fault(
                 format!("kafka.properties.\"{name}\""),
                 "holds every record back beyond server.response_deadline, so that no event could be confirmed in time",
                 "set a few milliseconds, or remove it",
@@ -187,25 +192,25 @@ fn check_linger(reading: &mut Diagnostics<'_>, properties: &Properties, deadline
     }
 }
 
-fn warn_about_transport(reading: &mut Diagnostics<'_>, kafka: &Kafka) {
+fn warn_about_transport(diagnostics: &mut Diagnostics<'_>, kafka: &Kafka) {
     let value = |name| kafka.properties.get(name).map(|value| value.expose().to_ascii_lowercase());
     let local = |server: &String| ["localhost:", "127.", "[::1]:"].iter().any(|start| server.starts_with(start));
     if value("security.protocol").is_none() && !kafka.bootstrap_servers.iter().all(local) {
-        reading.warn(
+        diagnostics.warn(
             "kafka.properties.\"security.protocol\"",
             "personal data travels to Kafka in clear text",
             "set \"ssl\" or \"sasl_ssl\", or \"plaintext\" where that is meant",
         );
     }
     if value("enable.ssl.certificate.verification").as_deref() == Some("false") {
-        reading.warn(
+        diagnostics.warn(
             "kafka.properties.\"enable.ssl.certificate.verification\"",
             "anybody can pose as the broker",
             "remove it, and set \"ssl.ca.location\" to the authority's certificate",
         );
     }
     if value("ssl.endpoint.identification.algorithm").as_deref() == Some("none") {
-        reading.warn(
+        diagnostics.warn(
             "kafka.properties.\"ssl.endpoint.identification.algorithm\"",
             "any certificate of the same authority can pose as the broker",
             "remove it",

@@ -33,12 +33,12 @@ impl Config {
         // Variables that are not UTF-8 cannot set a key or contain one of our secrets.
         let variables =
             std::env::vars_os().filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
-        let around = Sources {
+        let sources = Sources {
             directory: path.parent().unwrap_or(Path::new("")),
             variables: variables.collect(),
             read: &|path| std::fs::read(path),
         };
-        let (mut parsed, mut files) = Self::parse_with_files(&text, &around);
+        let (mut parsed, mut files) = Self::parse_with_files(&text, &sources);
         files.push(own);
         if let Ok(config) = &mut parsed {
             config.files.clone_from(&files);

@@ -29,39 +29,42 @@ impl Config {
     ///
     /// # Errors
     /// All faults, in the order of the sections. If the text is not valid TOML, only the syntax errors.
-    pub fn parse(text: &str, around: &Sources<'_>) -> Result<Self, Vec<Diagnosis>> {
-        Self::parse_with_files(text, around).0
+    pub fn parse(text: &str, sources: &Sources<'_>) -> Result<Self, Vec<Diagnosis>> {
+        Self::parse_with_files(text, sources).0
     }
 
     /// Like [`Config::parse`]. Also returns the files that were named, even if there are faults.
-    pub(super) fn parse_with_files(text: &str, around: &Sources<'_>) -> (Result<Self, Vec<Diagnosis>>, Vec<NamedFile>) {
-        let around = ConfigFiles::new(around);
-        let mut parsed = Self::parse_around(text, &around);
-        let files = around.into_named();
+    pub(super) fn parse_with_files(
+        text: &str,
+        sources: &Sources<'_>,
+    ) -> (Result<Self, Vec<Diagnosis>>, Vec<NamedFile>) {
+        let files = ConfigFiles::new(sources);
+        let mut parsed = Self::parse_from(text, &files);
+        let files = files.into_named();
         if let Ok(config) = &mut parsed {
             config.files.clone_from(&files);
         }
         (parsed, files)
     }
 
-    fn parse_around(text: &str, around: &ConfigFiles<'_>) -> Result<Self, Vec<Diagnosis>> {
+    fn parse_from(text: &str, files: &ConfigFiles<'_>) -> Result<Self, Vec<Diagnosis>> {
         let text = text::plain(text.as_bytes());
         // Lossless: the text was UTF-8, and only ASCII characters have been removed.
         let text = String::from_utf8_lossy(&text);
         let mut root = document(&text)?;
-        let mut reading = Diagnostics::new(around);
-        environment::overlay(&mut reading, &mut root);
-        unknown_sections(&mut reading, &mut root);
-        let (server, admin_token) = server::read(&mut reading, root.remove("server"));
-        let kafka = kafka::read(&mut reading, root.remove("kafka"), server.response_deadline);
-        let topics = topics::read(&mut reading, root.remove("topics"));
-        let journal = storage::journal(&mut reading, root.remove("journal"));
-        let dedupe = dedupe::read(&mut reading, root.remove("dedupe"));
-        let state = state::read(&mut reading, root.remove("state"), &server);
-        let log = storage::log(&mut reading, root.remove("log"));
-        let tracing = tracing::read(&mut reading, root.remove("tracing"));
-        let applications = application::read_all(&mut reading, root.remove("application"), journal.as_ref());
-        let Diagnostics { faults, warnings, secret_files, .. } = reading;
+        let mut diagnostics = Diagnostics::new(files);
+        environment::overlay(&mut diagnostics, &mut root);
+        unknown_sections(&mut diagnostics, &mut root);
+        let (server, admin_token) = server::read(&mut diagnostics, root.remove("server"));
+        let kafka = kafka::read(&mut diagnostics, root.remove("kafka"), server.response_deadline);
+        let topics = topics::read(&mut diagnostics, root.remove("topics"));
+        let journal = storage::journal(&mut diagnostics, root.remove("journal"));
+        let dedupe = dedupe::read(&mut diagnostics, root.remove("dedupe"));
+        let state = state::read(&mut diagnostics, root.remove("state"), &server);
+        let log = storage::log(&mut diagnostics, root.remove("log"));
+        let tracing = tracing::read(&mut diagnostics, root.remove("tracing"));
+        let applications = application::read_all(&mut diagnostics, root.remove("application"), journal.as_ref());
+        let Diagnostics { faults, warnings, secret_files, .. } = diagnostics;
         match (kafka, journal) {
             (Some(kafka), Some(journal)) if faults.is_empty() => {
                 let files = Vec::new();
@@ -106,17 +109,17 @@ fn syntax_fault(text: &str, error: &toml::de::Error) -> Diagnosis {
         .at(format!("line {line}, column {column}"))
 }
 
-fn unknown_sections(reading: &mut Diagnostics<'_>, root: &mut Entries) {
+fn unknown_sections(diagnostics: &mut Diagnostics<'_>, root: &mut Entries) {
     let known: Vec<_> = SECTIONS.into_iter().chain(["application"]).collect();
-    for (name, given) in root.iter().filter(|(name, _)| !known.contains(&name.as_str())) {
+    for (name, raw_value) in root.iter().filter(|(name, _)| !known.contains(&name.as_str())) {
         let remedy = nearest(name, &known).map_or_else(
-            || format!("put it under one of the sections {} or [[application]]", sections_listed()),
+            || format!("put it under one of the sections {} or [[application]]", list_sections()),
             |section| format!("did you mean \"{section}\"?"),
         );
-        reading.fault(&given.key, "is not a known section", remedy);
+        diagnostics.fault(&raw_value.key, "is not a known section", remedy);
     }
 }
 
-fn sections_listed() -> String {
+fn list_sections() -> String {
     SECTIONS.map(|section| format!("[{section}]")).join(", ")
 }

@@ -33,8 +33,8 @@ impl RawValue {
                 table
                     .into_iter()
                     .map(|(name, value)| {
-                        let given = Self::from_file(join(&key, &name), value);
-                        (name, given)
+                        let raw_value = Self::from_file(join(&key, &name), value);
+                        (name, raw_value)
                     })
                     .collect(),
             ),

@@ -16,16 +16,16 @@ use crate::text::{without_byte_order_mark, without_line_ending};
 const FORMS: &str = "write { file = \"…\" } or { env = \"…\" }";
 
 /// Reads a secret text. Removes a byte-order mark and the last line ending, which editors and `echo` write into files.
-pub(super) fn text(reading: &mut Diagnostics<'_>, given: &RawValue) -> Result<Secret<String>, Diagnosis> {
-    let secret = match &given.raw {
-        Raw::Table(entries) => read_reference(reading, entries)?,
+pub(super) fn text(diagnostics: &mut Diagnostics<'_>, raw_value: &RawValue) -> Result<Secret<String>, Diagnosis> {
+    let secret = match &raw_value.raw {
+        Raw::Table(entries) => read_reference(diagnostics, entries)?,
         Raw::Variable(text) => Zeroizing::new(text.clone()),
         Raw::Plain(toml::Value::String(text)) => {
             let remedy = "move it out and write { file = \"…\" }";
-            reading.warn(&given.key, "the secret stands in the configuration itself", remedy);
+            diagnostics.warn(&raw_value.key, "the secret stands in the configuration itself", remedy);
             Zeroizing::new(text.clone())
         }
-        Raw::Plain(_) | Raw::List(_) => return Err(given.mismatch(FORMS)),
+        Raw::Plain(_) | Raw::List(_) => return Err(raw_value.mismatch(FORMS)),
     };
     let ended = without_line_ending(&secret);
     if ended.is_empty() {
@@ -39,20 +39,20 @@ pub(super) fn is_reference(entries: &Entries) -> bool {
     entries.len() == 1 && (entries.contains_key("file") || entries.contains_key("env"))
 }
 
-fn read_reference(reading: &mut Diagnostics<'_>, entries: &Entries) -> Result<Zeroizing<String>, Diagnosis> {
+fn read_reference(diagnostics: &mut Diagnostics<'_>, entries: &Entries) -> Result<Zeroizing<String>, Diagnosis> {
     let mut entries = entries.iter();
     match (entries.next(), entries.next()) {
-        (Some((form, given)), None) if form == "file" => {
-            let path = files::resolve(reading.around, given.text()?);
-            let content = files::read(reading.around, &given.key, &path)?;
-            reading.secret_files.push(SecretFile { key: given.key.clone(), path: path.clone() });
+        (Some((form, raw_value)), None) if form == "file" => {
+            let path = files::resolve(diagnostics.files, raw_value.text()?);
+            let content = files::read(diagnostics.files, &raw_value.key, &path)?;
+            diagnostics.secret_files.push(SecretFile { key: raw_value.key.clone(), path: path.clone() });
             std::str::from_utf8(without_byte_order_mark(&content)).map(|text| Zeroizing::new(text.to_owned())).map_err(
                 |_| misconfigured(format!("{} is not text", path.display()), "put the secret there as text (UTF-8)"),
             )
         }
-        (Some((form, given)), None) if form == "env" => {
-            let name = given.text()?;
-            reading.around.variables.get(name).map(|value| Zeroizing::new(value.clone())).ok_or_else(|| {
+        (Some((form, raw_value)), None) if form == "env" => {
+            let name = raw_value.text()?;
+            diagnostics.files.variables.get(name).map(|value| Zeroizing::new(value.clone())).ok_or_else(|| {
                 let conventional = name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
                 let name = if conventional { shown(name, "it names") } else { "it names".to_owned() };
                 misconfigured(format!("the environment variable {name} is not set"), "set it for the service")
@@ -66,25 +66,25 @@ fn read_reference(reading: &mut Diagnostics<'_>, entries: &Entries) -> Result<Ze
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeyLength {
     /// 64 hex digits: AES-256.
-    Longest,
+    Aes256,
     /// 64, 48 or 32 hex digits.
     Any,
 }
 
 /// Reads a key in hexadecimal.
 pub(super) fn key(
-    reading: &mut Diagnostics<'_>,
-    given: &RawValue,
+    diagnostics: &mut Diagnostics<'_>,
+    raw_value: &RawValue,
     length: KeyLength,
 ) -> Result<Arc<ContentKey>, Diagnosis> {
-    let text = text(reading, given)?;
+    let text = text(diagnostics, raw_value)?;
     let digits = text.expose().trim();
     let remedy = match length {
-        KeyLength::Longest => "make one with: openssl rand -hex 32",
+        KeyLength::Aes256 => "make one with: openssl rand -hex 32",
         KeyLength::Any => "copy the \"Encryption Key\" of the application's provisioning settings as it is",
     };
     let key = ContentKey::from_hex(digits).map_err(|fault| misconfigured(key_problem(fault), remedy))?;
-    if length == KeyLength::Longest && digits.len() != 64 {
+    if length == KeyLength::Aes256 && digits.len() != 64 {
         return Err(misconfigured(format!("the key has {} hex digits and needs 64", digits.len()), remedy));
     }
     Ok(Arc::new(key))

@@ -20,8 +20,8 @@ const MIN_TOKEN_LENGTH: usize = 16;
 const BODY: std::ops::RangeInclusive<u64> = (64 << 10)..=(256 << 20);
 const MEMORY: std::ops::RangeInclusive<u64> = (64 << 20)..=(64 << 30);
 
-pub(super) fn read(reading: &mut Diagnostics<'_>, given: Option<RawValue>) -> (Server, Option<Secret<String>>) {
-    let mut section = TableReader::open(reading, "server", given);
+pub(super) fn read(diagnostics: &mut Diagnostics<'_>, raw_value: Option<RawValue>) -> (Server, Option<Secret<String>>) {
+    let mut section = TableReader::open(diagnostics, "server", raw_value);
     let (listen, admin_listen) = listeners(&mut section);
     let (response_deadline, drain_timeout) = nested_times(&mut section);
     let server = Server {
@@ -32,8 +32,8 @@ pub(super) fn read(reading: &mut Diagnostics<'_>, given: Option<RawValue>) -> (S
         clock_skew: clock_skew(&mut section),
         max_body: section.value("max_body", 8 << 20, max_body),
         max_memory: section.value("max_memory", 512 << 20, max_memory),
-        max_in_flight_events: section.value("max_in_flight_events", 20_000, |given| {
-            values::between(given, 1..=1_000_000_i64).map(|events| usize::try_from(events).unwrap_or(usize::MAX))
+        max_in_flight_events: section.value("max_in_flight_events", 20_000, |raw_value| {
+            values::between(raw_value, 1..=1_000_000_i64).map(|events| usize::try_from(events).unwrap_or(usize::MAX))
         }),
         trusted_proxies: section.list("trusted_proxies", |_, item| values::network(item)).unwrap_or_default(),
         tls: tls(&mut section),
@@ -54,7 +54,7 @@ fn listeners(section: &mut TableReader<'_, '_>) -> (SocketAddr, SocketAddr) {
     // Port 0 means any free port, a different one each time.
     if listen.port() == admin.port() && listen.port() != 0 && shared {
         let problem = format!("\"{admin}\" takes the port that server.listen (\"{listen}\") has");
-        section.reading.fault(name, problem, "give the two different ports");
+        section.diagnostics.fault(name, problem, "give the two different ports");
     }
     (listen, admin)
 }
@@ -62,8 +62,8 @@ fn listeners(section: &mut TableReader<'_, '_>) -> (SocketAddr, SocketAddr) {
 fn nested_times(section: &mut TableReader<'_, '_>) -> (Duration, Duration) {
     let (deadline_name, drain_name) = (section.name("response_deadline"), section.name("drain_timeout"));
     let default_deadline = Duration::from_millis(8500);
-    let deadline = section.value("response_deadline", default_deadline, |given| {
-        let deadline = values::duration(given)?;
+    let deadline = section.value("response_deadline", default_deadline, |raw_value| {
+        let deadline = values::duration(raw_value)?;
         if deadline >= IDAAS_TIMEOUT {
             let problem = format!("{} is not below the 10 s that IDaaS waits for an answer", quoted(deadline));
             return Err(misconfigured(problem, "set it below \"10s\"; \"8500ms\" leaves time for the network"));
@@ -76,16 +76,16 @@ fn nested_times(section: &mut TableReader<'_, '_>) -> (Duration, Duration) {
     });
     if deadline > Duration::from_millis(9500) {
         let problem = "leaves the network less than half a second of the 10 s that IDaaS waits";
-        section.reading.warn(deadline_name, problem, "\"8500ms\" is the default");
+        section.diagnostics.warn(deadline_name, problem, "\"8500ms\" is the default");
     }
-    let given = section.optional("drain_timeout", |given| {
-        let drain = values::duration(given)?;
+    let raw_value = section.optional("drain_timeout", |raw_value| {
+        let drain = values::duration(raw_value)?;
         if drain > MAX_DRAIN {
             return Err(misconfigured(format!("{} is too long", quoted(drain)), "set it to \"1h\" or less"));
         }
         Ok(drain)
     });
-    let drain = given.unwrap_or(Duration::from_secs(12));
+    let drain = raw_value.unwrap_or(Duration::from_secs(12));
     if drain <= deadline {
         let problem = format!(
             "{} is not longer than server.response_deadline ({}), so callbacks would be cut off at each restart",
@@ -93,15 +93,15 @@ fn nested_times(section: &mut TableReader<'_, '_>) -> (Duration, Duration) {
             quoted(deadline)
         );
         let remedy = format!("set it above {}", quoted(deadline));
-        section.reading.fault(drain_name, problem, remedy);
+        section.diagnostics.fault(drain_name, problem, remedy);
     }
     (deadline, drain)
 }
 
 fn clock_skew(section: &mut TableReader<'_, '_>) -> Duration {
     let name = section.name("clock_skew");
-    let skew = section.value("clock_skew", Duration::from_secs(60), |given| {
-        let skew = values::duration(given)?;
+    let skew = section.value("clock_skew", Duration::from_secs(60), |raw_value| {
+        let skew = values::duration(raw_value)?;
         if skew > MAX_CLOCK_SKEW {
             let problem = format!("{} would accept tokens long after they expired", quoted(skew));
             return Err(misconfigured(problem, "set it to \"300s\" or less, and keep the clock right (NTP)"));
@@ -110,21 +110,21 @@ fn clock_skew(section: &mut TableReader<'_, '_>) -> Duration {
     });
     if skew.is_zero() {
         let problem = "without any skew, a clock that is a second slow refuses callbacks";
-        section.reading.warn(name, problem, "60s is the default");
+        section.diagnostics.warn(name, problem, "60s is the default");
     }
     skew
 }
 
-fn max_body(given: &RawValue) -> Result<usize, Diagnosis> {
-    let size = values::bytes(given)?;
+fn max_body(raw_value: &RawValue) -> Result<usize, Diagnosis> {
+    let size = values::bytes(raw_value)?;
     if !BODY.contains(&size) {
         return Err(misconfigured(format!("{size} bytes are out of range"), "set it between \"64KiB\" and \"256MiB\""));
     }
     usize::try_from(size).map_err(|_| misconfigured("is too large for this machine", "set a smaller size"))
 }
 
-fn max_memory(given: &RawValue) -> Result<usize, Diagnosis> {
-    let size = values::bytes(given)?;
+fn max_memory(raw_value: &RawValue) -> Result<usize, Diagnosis> {
+    let size = values::bytes(raw_value)?;
     if !MEMORY.contains(&size) {
         return Err(misconfigured(format!("{size} bytes are out of range"), "set it between \"64MiB\" and \"64GiB\""));
     }
@@ -132,21 +132,21 @@ fn max_memory(given: &RawValue) -> Result<usize, Diagnosis> {
 }
 
 fn tls(section: &mut TableReader<'_, '_>) -> Option<Tls> {
-    let given = section.take("tls")?;
-    let around = section.reading.around;
-    let mut tls = TableReader::open(section.reading, "server.tls", Some(given));
+    let raw_value = section.take("tls")?;
+    let files = section.diagnostics.files;
+    let mut tls = TableReader::open(section.diagnostics, "server.tls", Some(raw_value));
     let both = "TLS takes a certificate and a key; without TLS, remove server.tls";
-    let certificate = tls.required("certificate", both, |given| files::pem(around, given, "CERTIFICATE"));
+    let certificate = tls.required("certificate", both, |raw_value| files::pem(files, raw_value, "CERTIFICATE"));
     let name = tls.name("key");
-    let key = tls.required("key", both, |given| files::private_key(around, given));
-    tls.reading.secret_files.extend(key.iter().map(|path| SecretFile { key: name.clone(), path: path.clone() }));
+    let key = tls.required("key", both, |raw_value| files::private_key(files, raw_value));
+    tls.diagnostics.secret_files.extend(key.iter().map(|path| SecretFile { key: name.clone(), path: path.clone() }));
     tls.close();
     Some(Tls { certificate: certificate?, key: key? })
 }
 
 fn admin_token(section: &mut TableReader<'_, '_>) -> Option<Secret<String>> {
-    let given = section.take("admin_token")?;
-    let token = secrets::text(section.reading, &given).and_then(|token| {
+    let raw_value = section.take("admin_token")?;
+    let token = secrets::text(section.diagnostics, &raw_value).and_then(|token| {
         let plain = token.expose().bytes().all(|byte| byte.is_ascii_graphic());
         if plain && token.expose().len() >= MIN_TOKEN_LENGTH {
             return Ok(token);
@@ -154,7 +154,7 @@ fn admin_token(section: &mut TableReader<'_, '_>) -> Option<Secret<String>> {
         let problem = format!("the token is not {MIN_TOKEN_LENGTH} or more letters, digits and signs without blanks");
         Err(misconfigured(problem, "make one with: openssl rand -hex 32"))
     });
-    section.reading.accept(&given.key, token)
+    section.diagnostics.accept(&raw_value.key, token)
 }
 
 fn quoted(duration: Duration) -> String {

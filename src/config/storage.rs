@@ -10,14 +10,14 @@ use crate::diagnosis::misconfigured;
 
 const MIN_JOURNAL_SIZE: u64 = 16 << 20;
 
-pub(super) fn journal(reading: &mut Diagnostics<'_>, given: Option<RawValue>) -> Option<Journal> {
-    let mut section = TableReader::open(reading, "journal", given);
-    let around = section.reading.around;
-    let directory = section.value("directory", PathBuf::from("/var/lib/idaas-bridge"), |given| {
-        given.text().map(|text| files::resolve(around, text))
+pub(super) fn journal(diagnostics: &mut Diagnostics<'_>, raw_value: Option<RawValue>) -> Option<Journal> {
+    let mut section = TableReader::open(diagnostics, "journal", raw_value);
+    let files = section.diagnostics.files;
+    let directory = section.value("directory", PathBuf::from("/var/lib/idaas-bridge"), |raw_value| {
+        raw_value.text().map(|text| files::resolve(files, text))
     });
-    let max_size = section.value("max_size", 1 << 30, |given| {
-        let size = values::bytes(given)?;
+    let max_size = section.value("max_size", 1 << 30, |raw_value| {
+        let size = values::bytes(raw_value)?;
         if size < MIN_JOURNAL_SIZE {
             let problem = format!("{size} bytes are too few to carry anything over an outage");
             return Err(misconfigured(problem, "set it to \"16MiB\" or more"));
@@ -25,13 +25,13 @@ pub(super) fn journal(reading: &mut Diagnostics<'_>, given: Option<RawValue>) ->
         Ok(size)
     });
     let name = section.name("keys");
-    let before = section.reading.faults.len();
-    let keys = section.list("keys", |reading, item| secrets::key(reading, item, KeyLength::Longest));
+    let before = section.diagnostics.faults.len();
+    let keys = section.list("keys", |diagnostics, item| secrets::key(diagnostics, item, KeyLength::Aes256));
     let remedy = "name a key that this service alone has: [{ file = \"journal.key\" }], made by: openssl rand -hex 32 > journal.key";
     match &keys {
-        None => section.reading.fault(name, "is missing", remedy),
-        Some(keys) if keys.is_empty() && section.reading.faults.len() == before => {
-            section.reading.fault(name, "is empty", remedy);
+        None => section.diagnostics.fault(name, "is missing", remedy),
+        Some(keys) if keys.is_empty() && section.diagnostics.faults.len() == before => {
+            section.diagnostics.fault(name, "is empty", remedy);
         }
         Some(_) => {}
     }
@@ -39,8 +39,8 @@ pub(super) fn journal(reading: &mut Diagnostics<'_>, given: Option<RawValue>) ->
     keys.filter(|keys| !keys.is_empty()).map(|keys| Journal { directory, max_size, keys })
 }
 
-pub(super) fn log(reading: &mut Diagnostics<'_>, given: Option<RawValue>) -> Log {
-    let mut section = TableReader::open(reading, "log", given);
+pub(super) fn log(diagnostics: &mut Diagnostics<'_>, raw_value: Option<RawValue>) -> Log {
+    let mut section = TableReader::open(diagnostics, "log", raw_value);
     let log = Log {
         format: section.value("format", LogFormat::Json, values::choice),
         level: section.value("level", LogLevel::Info, values::choice),

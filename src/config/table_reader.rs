@@ -7,15 +7,15 @@ use crate::diagnosis::{Diagnosis, Remedy, misconfigured};
 
 /// The results of reading so far, and the source of files.
 pub(super) struct Diagnostics<'a> {
-    pub(super) around: &'a ConfigFiles<'a>,
+    pub(super) files: &'a ConfigFiles<'a>,
     pub(super) faults: Vec<Diagnosis>,
     pub(super) warnings: Vec<Diagnosis>,
     pub(super) secret_files: Vec<SecretFile>,
 }
 
 impl<'a> Diagnostics<'a> {
-    pub(super) const fn new(around: &'a ConfigFiles<'a>) -> Self {
-        Self { around, faults: Vec::new(), warnings: Vec::new(), secret_files: Vec::new() }
+    pub(super) const fn new(files: &'a ConfigFiles<'a>) -> Self {
+        Self { files, faults: Vec::new(), warnings: Vec::new(), secret_files: Vec::new() }
     }
 
     pub(super) fn fault(&mut self, key: impl Into<String>, problem: impl Into<String>, remedy: impl Into<Remedy>) {
@@ -35,7 +35,7 @@ impl<'a> Diagnostics<'a> {
 
 /// A table while it is being read.
 pub(super) struct TableReader<'r, 'a> {
-    pub(super) reading: &'r mut Diagnostics<'a>,
+    pub(super) diagnostics: &'r mut Diagnostics<'a>,
     path: String,
     entries: Entries,
     known: Vec<&'static str>,
@@ -43,17 +43,17 @@ pub(super) struct TableReader<'r, 'a> {
 
 impl<'r, 'a> TableReader<'r, 'a> {
     /// Opens a table. A missing table counts as empty; any other value is a fault.
-    pub(super) fn open(reading: &'r mut Diagnostics<'a>, path: &str, given: Option<RawValue>) -> Self {
-        let entries = given.and_then(|given| {
-            let key = given.key.clone();
-            reading.accept(&key, given.table())
+    pub(super) fn open(diagnostics: &'r mut Diagnostics<'a>, path: &str, raw_value: Option<RawValue>) -> Self {
+        let entries = raw_value.and_then(|raw_value| {
+            let key = raw_value.key.clone();
+            diagnostics.accept(&key, raw_value.table())
         });
-        Self { reading, path: path.to_owned(), entries: entries.unwrap_or_default(), known: Vec::new() }
+        Self { diagnostics, path: path.to_owned(), entries: entries.unwrap_or_default(), known: Vec::new() }
     }
 
     /// Returns the full name of a key, for faults and warnings.
     pub(super) fn name(&self, key: &str) -> String {
-        self.entries.get(key).map_or_else(|| join(&self.path, key), |given| given.key.clone())
+        self.entries.get(key).map_or_else(|| join(&self.path, key), |raw_value| raw_value.key.clone())
     }
 
     /// Removes a key's value, and makes the key a known one.
@@ -78,8 +78,8 @@ impl<'r, 'a> TableReader<'r, 'a> {
         key: &'static str,
         read: impl FnOnce(&RawValue) -> Result<T, Diagnosis>,
     ) -> Option<T> {
-        let given = self.take(key)?;
-        self.reading.accept(&given.key, read(&given))
+        let raw_value = self.take(key)?;
+        self.diagnostics.accept(&raw_value.key, read(&raw_value))
     }
 
     /// Returns a key's value. If it is missing, records a fault with this remedy.
@@ -92,7 +92,7 @@ impl<'r, 'a> TableReader<'r, 'a> {
         if !self.entries.contains_key(key) {
             self.known.push(key);
             let name = self.name(key);
-            self.reading.fault(name, "is missing", remedy);
+            self.diagnostics.fault(name, "is missing", remedy);
             return None;
         }
         self.optional(key, read)
@@ -104,28 +104,28 @@ impl<'r, 'a> TableReader<'r, 'a> {
         key: &'static str,
         mut read: impl FnMut(&mut Diagnostics<'a>, &RawValue) -> Result<T, Diagnosis>,
     ) -> Option<Vec<T>> {
-        let given = self.take(key)?;
-        let key = given.key.clone();
-        let items = self.reading.accept(&key, given.list()).unwrap_or_default();
+        let raw_value = self.take(key)?;
+        let key = raw_value.key.clone();
+        let items = self.diagnostics.accept(&key, raw_value.list()).unwrap_or_default();
         let mut values = Vec::with_capacity(items.len());
         for item in &items {
-            let result = read(self.reading, item);
-            values.extend(self.reading.accept(&item.key, result));
+            let result = read(self.diagnostics, item);
+            values.extend(self.diagnostics.accept(&item.key, result));
         }
         Some(values)
     }
 
     /// Reports the keys that were not read.
     pub(super) fn close(self) {
-        for (key, given) in &self.entries {
+        for (key, raw_value) in &self.entries {
             let remedy = match nearest(key, &self.known) {
-                Some(known) if matches!(given.raw, Raw::Variable(_)) => {
+                Some(known) if matches!(raw_value.raw, Raw::Variable(_)) => {
                     format!("did you mean {}?", super::environment::variable(&self.path, known))
                 }
                 Some(known) => format!("did you mean \"{known}\"?"),
                 None => format!("remove it; known here: {}", self.known.join(", ")),
             };
-            self.reading.fault(&given.key, "is not a known key", remedy);
+            self.diagnostics.fault(&raw_value.key, "is not a known key", remedy);
         }
     }
 }

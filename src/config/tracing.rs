@@ -32,28 +32,28 @@ pub struct Tracing {
     pub headers: BTreeMap<String, Secret<String>>,
 }
 
-pub(super) fn read(reading: &mut Diagnostics<'_>, given: Option<RawValue>) -> Option<Tracing> {
-    let given = given?;
-    let mut section = TableReader::open(reading, "tracing", Some(given));
-    let around = section.reading.around;
+pub(super) fn read(diagnostics: &mut Diagnostics<'_>, raw_value: Option<RawValue>) -> Option<Tracing> {
+    let raw_value = raw_value?;
+    let mut section = TableReader::open(diagnostics, "tracing", Some(raw_value));
+    let files = section.diagnostics.files;
     let name = section.name("otlp_endpoint");
     let endpoint = section.required("otlp_endpoint", ENDPOINT, endpoint);
-    let otlp_ca: Option<PathBuf> = section.optional("otlp_ca", |given| files::pem(around, given, "CERTIFICATE"));
+    let otlp_ca: Option<PathBuf> = section.optional("otlp_ca", |raw_value| files::pem(files, raw_value, "CERTIFICATE"));
     let sample_ratio = section.value("sample_ratio", DEFAULT_RATIO, ratio);
     let service_name = section.value("service_name", "idaas-bridge".to_owned(), service_name);
     let headers = headers(&mut section);
     section.close();
     let endpoint = endpoint?;
     if endpoint.scheme() == "http" && !headers.is_empty() && !fetch::is_loopback(&endpoint) {
-        reading.warn(name, "uses http, so that tracing.headers can be read on the way", "use https");
+        diagnostics.warn(name, "uses http, so that tracing.headers can be read on the way", "use https");
     }
     Some(Tracing { otlp_endpoint: endpoint.into(), otlp_ca, sample_ratio, service_name, headers })
 }
 
 /// Returns the URL that spans are posted to. As usual for OTLP, `/v1/traces` is appended to the configured address.
 /// Faults do not quote the value, because it can contain credentials.
-fn endpoint(given: &RawValue) -> Result<Url, Diagnosis> {
-    let text = given.text()?;
+fn endpoint(raw_value: &RawValue) -> Result<Url, Diagnosis> {
+    let text = raw_value.text()?;
     let mut url =
         Url::parse(text).map_err(|error| misconfigured(format!("is not an absolute URL ({error})"), ENDPOINT))?;
     if !matches!(url.scheme(), "https" | "http") {
@@ -76,14 +76,14 @@ fn endpoint(given: &RawValue) -> Result<Url, Diagnosis> {
     Ok(url)
 }
 
-fn ratio(given: &RawValue) -> Result<f64, Diagnosis> {
-    let number = match &given.raw {
+fn ratio(raw_value: &RawValue) -> Result<f64, Diagnosis> {
+    let number = match &raw_value.raw {
         Raw::Plain(Value::Float(number)) => *number,
         Raw::Plain(Value::Integer(0)) => 0.0,
         Raw::Plain(Value::Integer(1)) => 1.0,
         Raw::Plain(Value::Integer(_)) => f64::NAN,
         Raw::Variable(text) => text.trim().parse().unwrap_or(f64::NAN),
-        Raw::Plain(_) | Raw::List(_) | Raw::Table(_) => return Err(given.mismatch("write a number from 0 to 1")),
+        Raw::Plain(_) | Raw::List(_) | Raw::Table(_) => return Err(raw_value.mismatch("write a number from 0 to 1")),
     };
     if (0.0..=1.0).contains(&number) {
         Ok(number)
@@ -92,8 +92,8 @@ fn ratio(given: &RawValue) -> Result<f64, Diagnosis> {
     }
 }
 
-fn service_name(given: &RawValue) -> Result<String, Diagnosis> {
-    let text = given.text()?;
+fn service_name(raw_value: &RawValue) -> Result<String, Diagnosis> {
+    let text = raw_value.text()?;
     if text.len() > MAX_NAME_LENGTH {
         return Err(misconfigured("is too long", format!("use at most {MAX_NAME_LENGTH} characters")));
     }
@@ -102,13 +102,13 @@ fn service_name(given: &RawValue) -> Result<String, Diagnosis> {
 
 /// Reads the headers of each export, such as a token. Their values are secrets.
 fn headers(section: &mut TableReader<'_, '_>) -> BTreeMap<String, Secret<String>> {
-    let Some(given) = section.take("headers") else { return BTreeMap::new() };
-    let key = given.key.clone();
-    let entries = section.reading.accept(&key, given.table()).unwrap_or_default();
+    let Some(raw_value) = section.take("headers") else { return BTreeMap::new() };
+    let key = raw_value.key.clone();
+    let entries = section.diagnostics.accept(&key, raw_value.table()).unwrap_or_default();
     let mut headers = BTreeMap::new();
-    for (name, given) in entries {
-        let value = secrets::text(section.reading, &given).and_then(|value| header(&name, value));
-        headers.extend(section.reading.accept(&given.key, value).map(|value| (name, value)));
+    for (name, raw_value) in entries {
+        let value = secrets::text(section.diagnostics, &raw_value).and_then(|value| header(&name, value));
+        headers.extend(section.diagnostics.accept(&raw_value.key, value).map(|value| (name, value)));
     }
     headers
 }

@@ -13,12 +13,12 @@ use super::raw_value::{Raw, RawValue};
 use crate::diagnosis::{Diagnosis, misconfigured};
 
 /// Parses a duration with a unit: `8500ms`, `12s`, `10m`.
-pub(super) fn duration(given: &RawValue) -> Result<Duration, Diagnosis> {
+pub(super) fn duration(raw_value: &RawValue) -> Result<Duration, Diagnosis> {
     let example = "write a number and a unit in quotes, as \"8500ms\", \"12s\" or \"10m\"";
-    if let Raw::Plain(toml::Value::Integer(_) | toml::Value::Float(_)) = given.raw {
+    if let Raw::Plain(toml::Value::Integer(_) | toml::Value::Float(_)) = raw_value.raw {
         return Err(misconfigured("has no unit", example));
     }
-    let text = given.text()?;
+    let text = raw_value.text()?;
     humantime::parse_duration(text).map_err(|_| {
         let problem = if text.chars().all(|c| c.is_ascii_digit()) { "has no unit" } else { "is not a duration" };
         misconfigured(format!("{text:?} {problem}"), example)
@@ -26,12 +26,12 @@ pub(super) fn duration(given: &RawValue) -> Result<Duration, Diagnosis> {
 }
 
 /// Parses a number of bytes: `8MiB`, `1GiB`, `500kB`, or digits only.
-pub(super) fn bytes(given: &RawValue) -> Result<u64, Diagnosis> {
+pub(super) fn bytes(raw_value: &RawValue) -> Result<u64, Diagnosis> {
     let example = "write a number and a unit in quotes, as \"8MiB\", \"1GiB\" or \"500kB\"";
-    if let Raw::Plain(toml::Value::Integer(value)) = given.raw {
+    if let Raw::Plain(toml::Value::Integer(value)) = raw_value.raw {
         return u64::try_from(value).map_err(|_| misconfigured("is negative", example));
     }
-    let text = given.text()?;
+    let text = raw_value.text()?;
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let factor: Option<u64> = match unit.trim().to_ascii_lowercase().as_str() {
@@ -55,11 +55,11 @@ pub(super) fn bytes(given: &RawValue) -> Result<u64, Diagnosis> {
 }
 
 /// Parses a whole number within a range.
-pub(super) fn between<T>(given: &RawValue, range: RangeInclusive<T>) -> Result<T, Diagnosis>
+pub(super) fn between<T>(raw_value: &RawValue, range: RangeInclusive<T>) -> Result<T, Diagnosis>
 where
     T: TryFrom<i64> + PartialOrd + std::fmt::Display + Copy,
 {
-    let value = given.integer()?;
+    let value = raw_value.integer()?;
     T::try_from(value).ok().filter(|value| range.contains(value)).ok_or_else(|| {
         let (least, most) = (range.start(), range.end());
         misconfigured(format!("{value} is out of range"), format!("set it between {least} and {most}"))
@@ -67,8 +67,8 @@ where
 }
 
 /// Parses an address to listen on.
-pub(super) fn socket(given: &RawValue) -> Result<SocketAddr, Diagnosis> {
-    let text = given.text()?;
+pub(super) fn socket(raw_value: &RawValue) -> Result<SocketAddr, Diagnosis> {
+    let text = raw_value.text()?;
     text.parse().map_err(|_| {
         misconfigured(
             format!("{text:?} is not an address to listen on"),
@@ -79,8 +79,8 @@ pub(super) fn socket(given: &RawValue) -> Result<SocketAddr, Diagnosis> {
 
 /// Parses a network in CIDR notation, or a single address. An IPv4-mapped IPv6 network (RFC 4291 §2.5.5.2) is converted
 /// to IPv4, because peers are compared in that form.
-pub(super) fn network(given: &RawValue) -> Result<IpNet, Diagnosis> {
-    let text = given.text()?;
+pub(super) fn network(raw_value: &RawValue) -> Result<IpNet, Diagnosis> {
+    let text = raw_value.text()?;
     let parsed = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
         misconfigured(
             format!("{text:?} is not a network"),
@@ -109,8 +109,8 @@ const MAX_SUFFIX_LENGTH: &str = ".organizational-unit.v1";
 const MAX_TOPIC_LENGTH: usize = 249;
 
 /// Parses a prefix of topic names. Every resulting topic name must be valid in Kafka.
-pub(super) fn topic_prefix(given: &RawValue) -> Result<String, Diagnosis> {
-    let text = given.text()?;
+pub(super) fn topic_prefix(raw_value: &RawValue) -> Result<String, Diagnosis> {
+    let text = raw_value.text()?;
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let longest = MAX_TOPIC_LENGTH - MAX_SUFFIX_LENGTH.len();
     if !text.chars().all(legal) {
@@ -127,8 +127,8 @@ pub(super) fn topic_prefix(given: &RawValue) -> Result<String, Diagnosis> {
 }
 
 /// Parses the name of an enum variant.
-pub(super) fn choice<T: VariantArray + Copy + Into<&'static str>>(given: &RawValue) -> Result<T, Diagnosis> {
-    let text = given.text()?;
+pub(super) fn choice<T: VariantArray + Copy + Into<&'static str>>(raw_value: &RawValue) -> Result<T, Diagnosis> {
+    let text = raw_value.text()?;
     let name = |value: T| -> &'static str { value.into() };
     T::VARIANTS.iter().copied().find(|value| name(*value) == text).ok_or_else(|| {
         let names: Vec<_> = T::VARIANTS.iter().map(|value| format!("\"{}\"", name(*value))).collect();

@@ -44,9 +44,10 @@ pub(super) struct Facts {
 impl Headline {
     /// Returns the headline for the first condition that holds, in order of severity.
     pub(super) fn of(facts: &Facts) -> Self {
-        let say = |level, title: String, since, detail: &str| Self { level, title, since, detail: detail.to_owned() };
+        let headline =
+            |level, title: String, since, detail: &str| Self { level, title, since, detail: detail.to_owned() };
         if facts.draining {
-            return say(Level::Warning, "Shutting down".into(), None, "Callbacks in progress are finished.");
+            return headline(Level::Warning, "Shutting down".into(), None, "Callbacks in progress are finished.");
         }
         if let Some(headline) = Self::outage(facts) {
             return headline;
@@ -58,7 +59,7 @@ impl Headline {
                 format!("{} without public keys", counted(facts.without_keys as u64, "application"))
             };
             let detail = "Their callbacks are answered keys_unavailable, and IDaaS sends them again.";
-            return say(Level::Critical, title, None, detail);
+            return headline(Level::Critical, title, None, detail);
         }
         if facts.partitions_unavailable > 0 {
             let count = u64::try_from(facts.partitions_unavailable).unwrap_or_default();
@@ -66,25 +67,35 @@ impl Headline {
                 1 => "1 partition accepts no records".to_owned(),
                 count => format!("{count} partitions accept no records"),
             };
-            return say(Level::Critical, title, None, "Their events wait in the journal. All others are delivered.");
+            return headline(
+                Level::Critical,
+                title,
+                None,
+                "Their events wait in the journal. All others are delivered.",
+            );
         }
         if facts.quarantine_callbacks > 0 {
             let title = format!("{} in quarantine", counted(facts.quarantine_callbacks, "callback"));
             let detail = "No decryption key opens them, or they cannot be read. They are published once a key fits.";
-            return say(Level::Warning, title, None, detail);
+            return headline(Level::Warning, title, None, detail);
         }
         if facts.journal_events > 0 {
             let title = format!("{} in the journal", counted(facts.journal_events, "event"));
-            return say(Level::Warning, title, None, "Kafka is available, and they are being published in order.");
+            return headline(Level::Warning, title, None, "Kafka is available, and they are being published in order.");
         }
         if facts.reload_failed {
             let detail = "The configuration in force is the one before. The log names the problem.";
-            return say(Level::Warning, "The last reload failed".into(), None, detail);
+            return headline(Level::Warning, "The last reload failed".into(), None, detail);
         }
         if !facts.ready {
-            return say(Level::Warning, "Starting".into(), None, "Callbacks are accepted once the service is ready.");
+            return headline(
+                Level::Warning,
+                "Starting".into(),
+                None,
+                "Callbacks are accepted once the service is ready.",
+            );
         }
-        say(Level::Ok, "Everything is delivered".into(), None, "Kafka is available, and nothing waits.")
+        headline(Level::Ok, "Everything is delivered".into(), None, "Kafka is available, and nothing waits.")
     }
 
     fn outage(facts: &Facts) -> Option<Self> {

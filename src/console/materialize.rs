@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 
 use crate::config::Config;
 use crate::http_client::{HttpClient, Proxy, Settings};
-use crate::telemetry::state::Progress;
+use crate::telemetry::materialize::Progress;
 
 /// Limit for the request to `materialize`.
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -52,13 +52,13 @@ impl Materialize {
     pub(super) async fn refresh(&self) {
         let address = self.address.load_full();
         let state = match &address {
-            Some(address) => Some(self.ask(**address).await),
+            Some(address) => Some(self.request(**address).await),
             None => None,
         };
         *self.last_state.lock() = state;
     }
 
-    async fn ask(&self, address: SocketAddr) -> MaterializeState {
+    async fn request(&self, address: SocketAddr) -> MaterializeState {
         let nothing = MaterializeState { address: address.to_string(), answers: false, progress: Progress::default() };
         let Some(client) = self.client.get_or_init(client).await else { return nothing };
         match client.get(&format!("http://{address}/metrics"), &[], LIMIT).await {

@@ -8,7 +8,7 @@ mod headline;
 mod materialize;
 pub mod page;
 mod settings;
-mod state;
+mod state_message;
 mod traffic;
 mod viewer;
 
@@ -22,13 +22,13 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
 use self::materialize::Materialize;
-use self::state::{QuarantineReason, StateMessage};
+use self::state_message::{QuarantineReason, StateMessage};
 use self::traffic::{Confirmations, Traffic};
 use self::viewer::Messages;
 pub use self::viewer::Viewer;
 use crate::app_state::AppState;
 use crate::config::Config;
-use crate::telemetry::event::ShownEvent;
+use crate::telemetry::event::EventView;
 
 /// Maximum number of viewers.
 const MAX_VIEWERS: usize = 16;
@@ -77,7 +77,7 @@ pub struct Found {
     #[serde(rename = "held")]
     searched: usize,
     /// The matching events, newest first.
-    events: Vec<ShownEvent>,
+    events: Vec<EventView>,
 }
 
 impl Console {
@@ -179,7 +179,7 @@ impl Console {
     async fn query(self: Arc<Self>) {
         let Ok(_turn) = self.querying.try_lock() else { return };
         let reasons = match self.app_state.dispatcher.journal() {
-            Some(journal) => state::quarantine_reasons(&journal).await,
+            Some(journal) => state_message::quarantine_reasons(&journal).await,
             None => Vec::new(),
         };
         *self.reasons.lock() = reasons;
@@ -189,7 +189,7 @@ impl Console {
 
 /// Reads the counters, and makes the messages while there are viewers. Ends with the console.
 async fn observe(console: Weak<Console>, arrived: Arc<Notify>) {
-    let mut due = Due::default();
+    let mut due = LastRun::default();
     loop {
         let pause = {
             let Some(console) = console.upgrade() else { return };
@@ -201,21 +201,21 @@ async fn observe(console: Weak<Console>, arrived: Arc<Notify>) {
         };
         tokio::select! {
             () = sleep(pause) => {}
-            () = arrived.notified() => due = Due::default(),
+            () = arrived.notified() => due = LastRun::default(),
         }
     }
 }
 
 /// The last time of each action. An action that was never done is due.
 #[derive(Default)]
-struct Due {
+struct LastRun {
     state: Option<Instant>,
     traffic: Option<Instant>,
     query: Option<Instant>,
     kafka_since: Option<i64>,
 }
 
-impl Due {
+impl LastRun {
     fn work(&mut self, console: &Arc<Console>) {
         if !console.is_watched() {
             console.sample();

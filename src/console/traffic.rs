@@ -24,7 +24,7 @@ pub(super) const WIDTH: i64 = 10_000;
 pub(super) const MAX_SHOWN: usize = 20;
 
 /// An application's counters at the last read.
-struct Last {
+struct LastCounters {
     name: Arc<str>,
     counts: Counts,
     key_in_use: Option<usize>,
@@ -43,7 +43,7 @@ pub(super) struct Traffic {
     buckets: VecDeque<Bucket>,
     /// Number of the newest bucket, counted from 1970.
     number: i64,
-    last: HashMap<String, Last>,
+    last: HashMap<String, LastCounters>,
     confirmations: Confirmations,
 }
 
@@ -95,7 +95,7 @@ impl Traffic {
     /// Adds the counters of one application, read at `now` (milliseconds since 1970).
     pub(super) fn application(&mut self, name: &str, counts: Counts, now: i64) {
         self.advance(now);
-        let last = self.last.entry(name.to_owned()).or_insert_with(|| Last {
+        let last = self.last.entry(name.to_owned()).or_insert_with(|| LastCounters {
             name: name.into(),
             counts: Counts::default(),
             key_in_use: None,

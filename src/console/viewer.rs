@@ -32,7 +32,7 @@ pub struct Viewer {
     console: Arc<Console>,
     messages: watch::Receiver<Messages>,
     sees_ids: bool,
-    seen: [u64; 3],
+    last_sent: [u64; 3],
 }
 
 impl Numbered {
@@ -47,12 +47,12 @@ impl Viewer {
     pub(super) fn new(console: &Arc<Console>, sees_ids: bool) -> Self {
         let messages = console.messages.subscribe();
         // Skips the current state and traffic messages, which can be hours old. New ones are created for this viewer.
-        let seen = {
+        let last_sent = {
             let messages = messages.borrow();
             let state = if sees_ids { &messages.state_with_ids } else { &messages.state };
             [messages.traffic.number, state.number, 0]
         };
-        Self { console: Arc::clone(console), messages, sees_ids, seen }
+        Self { console: Arc::clone(console), messages, sees_ids, last_sent }
     }
 
     /// Returns the messages that this viewer has not received, as server-sent events. Waits up to `limit` for one, then
@@ -80,9 +80,9 @@ impl Viewer {
         let all = [("traffic", &messages.traffic), ("state", state), ("settings", &messages.settings)];
         let shown = if self.sees_ids { 3 } else { 2 };
         let mut text = String::new();
-        for ((name, message), seen) in all.into_iter().zip(&mut self.seen).take(shown) {
-            if message.number > *seen {
-                *seen = message.number;
+        for ((name, message), last_sent) in all.into_iter().zip(&mut self.last_sent).take(shown) {
+            if message.number > *last_sent {
+                *last_sent = message.number;
                 text.push_str(&format!("event: {name}\ndata: {}\n\n", message.json));
             }
         }

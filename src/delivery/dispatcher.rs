@@ -61,7 +61,7 @@ impl Dispatcher {
             seq: row.seq,
             key: row.key,
             lane: row.lane,
-            event_time: row.event_time.unwrap_or(row.accepted_at),
+            event_time: row.event_time.unwrap_or(row.received_at),
             bytes: row.memory,
         });
         executor.outbox.lock().recover(recovered, next);
@@ -102,7 +102,7 @@ impl Dispatcher {
         let (request_id, admitted) = self.executor.admit(new_events, recoveries, waiter, deadlines);
         batch.record_admissions(&admitted, source);
         let mut request = CancelOnDrop { executor: &self.executor, request_id, batch: Some(batch), source };
-        // The machine answers each request by its deadline. Without an answer, nothing is promised.
+        // The outbox answers each request by its deadline. If it has ended, it has accepted nothing.
         let verdicts = waiting.await.unwrap_or_else(|_| vec![Verdict::Overloaded; admitted.len()]);
         request.batch.take().map_or_else(|| Ok(Vec::new()), |batch| batch.answer(&verdicts, source))
     }

@@ -76,12 +76,21 @@ impl Executor {
 
     /// Returns the machine's time.
     pub(super) fn now(&self) -> Millis {
-        Millis::try_from(self.started.elapsed().as_millis()).unwrap_or(Millis::MAX)
+        self.machine_time(Instant::now())
+    }
+
+    fn machine_time(&self, at: Instant) -> Millis {
+        Millis::try_from(at.saturating_duration_since(self.started).as_millis()).unwrap_or(Millis::MAX)
     }
 
     /// Passes one input to the machine, and executes the commands that follow.
     pub(super) fn step<T>(&self, input: impl FnOnce(&mut Machine, Millis) -> T) -> T {
-        let now = self.now();
+        self.step_at(Instant::now(), input)
+    }
+
+    /// Does the same as [`Executor::step`], without asking for the time again.
+    fn step_at<T>(&self, at: Instant, input: impl FnOnce(&mut Machine, Millis) -> T) -> T {
+        let now = self.machine_time(at);
         let (result, commands) = {
             let mut outbox = self.outbox.lock();
             (input(&mut outbox, now), outbox.commands())
@@ -157,22 +166,6 @@ impl Executor {
         });
     }
 
-    fn record_confirmation(&self, opaque: DeliveryOpaque, topic: &str, position: Position) {
-        let took = opaque.handed_over.elapsed();
-        opaque.application.published(opaque.entity);
-        // A dead letter is a single record, so it is confirmed once.
-        if let Verdict::DeadLettered(reason) = opaque.event.verdict {
-            opaque.application.dead_letter(reason);
-        }
-        self.metrics.publish_duration(opaque.entity).observe(took.as_secs_f64());
-        if let Some(event_time) = opaque.event_time {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-            let age = now - event_time as f64 / 1000.0;
-            self.metrics.event_age(opaque.entity).observe(age.max(0.0));
-        }
-        event_log::published(&self.metrics, opaque, topic, position, took);
-    }
-
     /// Returns the application with that name. If it is no longer configured, returns what its events need.
     fn source(&self, name: &str) -> Arc<EventSource> {
         let sources = self.sources.load();
@@ -185,13 +178,19 @@ impl Executor {
 }
 
 impl DeliveryObserver for Executor {
-    fn report(&self, opaque: DeliveryOpaque, topic: &str, report: DeliveryReport, position: Option<Position>) {
+    fn report(
+        &self,
+        opaque: DeliveryOpaque,
+        topic: &str,
+        (report, position): (DeliveryReport, Option<Position>),
+        at: Instant,
+    ) {
         let (handle, record) = (opaque.handle, opaque.record);
         trace_report(&opaque, report, position);
         if let Some(position) = position {
-            self.record_confirmation(opaque, topic, position);
+            self.record_confirmation(opaque, topic, position, at);
         }
-        self.step(|outbox, now| outbox.report(handle, record, report, now));
+        self.step_at(at, |outbox, now| outbox.report(handle, record, report, now));
     }
 
     fn state(&self, state: ProducerStatistics) {
@@ -220,10 +219,10 @@ impl DeliveryObserver for Executor {
 
     fn deliverable(&self, problem: Option<Undeliverable>) {
         if let Some(Undeliverable::Unreachable(addresses)) = &problem {
-            self.metrics.kafka.unreachable(addresses.clone());
+            self.metrics.kafka.set_unreachable(addresses.clone());
         }
         // One line for each time that Kafka is unavailable, whoever notices it first.
-        if !self.metrics.kafka.deliverable(problem.is_none()) {
+        if !self.metrics.kafka.set_deliverable(problem.is_none()) {
             return;
         }
         match problem {

@@ -1,8 +1,9 @@
-//! Hands an event's records to the producer, and traces the result.
+//! Hands an event's records to the producer, and records the results.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use outbox::verdict::Verdict;
 use outbox::{DeliveryReport, EventHandle, FailureCode, Seq, bit};
 
 use super::event_log;
@@ -48,6 +49,23 @@ impl Executor {
                 failed.push((handle, index, report));
             }
         }
+    }
+
+    /// Counts, logs and adds to the history a record that Kafka has confirmed.
+    pub(super) fn record_confirmation(&self, opaque: DeliveryOpaque, topic: &str, position: Position, at: Instant) {
+        let took = at.saturating_duration_since(opaque.handed_over);
+        opaque.application.published(opaque.entity);
+        // A dead letter is a single record, so it is confirmed once.
+        if let Verdict::DeadLettered(reason) = opaque.event.verdict {
+            opaque.application.dead_letter(reason);
+        }
+        self.metrics.publish_duration(opaque.entity).observe(took.as_secs_f64());
+        if let Some(event_time) = opaque.event_time {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+            let age = now - event_time as f64 / 1000.0;
+            self.metrics.event_age(opaque.entity).observe(age.max(0.0));
+        }
+        event_log::published(&self.metrics, opaque, topic, position, took);
     }
 
     /// Traces that an event is about to be written to the journal.

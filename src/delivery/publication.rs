@@ -36,7 +36,7 @@ impl EventSource {
     fn dead_letters(&self, record: &Record) -> Option<DeadLetterRules> {
         match &self.policy {
             Some(policy) => Some(policy.dead_letters()),
-            None => self.others.as_ref().map(|policy| policy.dead_letters().dead_letters_without_policy(record)),
+            None => self.others.as_ref().map(|policy| policy.dead_letters().for_record(record)),
         }
     }
 }
@@ -126,7 +126,7 @@ impl EventPublication {
             event_id: self.id.text().to_owned(),
             id_provided: matches!(self.id, EventId::Provided(_)),
             application: self.source.name.clone(),
-            accepted_at: self.record.timestamp,
+            received_at: self.record.timestamp,
             event_time: self.event_time,
             verdict: self.verdict,
             record: self.record.clone(),

@@ -1,4 +1,4 @@
-//! Publishes an event again whose final verdict is already known. Only an operator's order does this.
+//! Publishes an event again whose final verdict is already known. Only an operator can request this.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use outbox::verdict::Verdict;
 pub struct Republished {
     /// Its verdict.
     pub verdict: Verdict,
-    /// True if the verdict is that of an earlier order for the same attempt.
+    /// True if the verdict is that of an earlier request with the same attempt name.
     pub known: bool,
 }
 
@@ -26,7 +26,7 @@ impl Dispatcher {
     ///
     /// The dedup cache and the topics know the event by its id, so they would answer with its first verdict, and the
     /// next start would consider the journal entry published. So this event gets another key, derived from its id and
-    /// the name of the attempt. The key lasts through journal and restart, and repeating the order joins the first
+    /// the name of the attempt. The key lasts through journal and restart, and repeating the request joins the first
     /// one. The record has the event's original id.
     pub async fn republish(
         &self,

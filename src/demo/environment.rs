@@ -42,7 +42,7 @@ pub(super) struct Environment {
     pub(super) records: UnboundedReceiver<TopicRecord>,
     counts: UnboundedSender<oneshot::Sender<Option<i64>>>,
     service: JoinHandle<bool>,
-    orders: UnboundedSender<ControlMessage>,
+    control_messages: UnboundedSender<ControlMessage>,
     listen: SocketAddr,
     admin_listen: SocketAddr,
     topics: Topics,
@@ -79,8 +79,8 @@ impl Environment {
             }
         };
         let directory = tempfile::Builder::new().prefix("idaas-bridge-demo-").tempdir()?;
-        let material = TenantKeys::generate().map_err(failed)?;
-        key_files::init(directory.path(), &material, 1).map_err(failed)?;
+        let tenant_keys = TenantKeys::generate().map_err(failed)?;
+        key_files::init(directory.path(), &tenant_keys, 1).map_err(failed)?;
         let path = directory.path().join(key_files::CONFIGURATION);
         let config = configure(&path, &bootstrap_servers, &options.topic_prefix)?;
         let (plan, cluster) = (TopicSettings::of(&config), wiring::cluster(&config));
@@ -89,18 +89,18 @@ impl Environment {
         let (counts, records) = read_records(opened?)?;
         let service = Service::start(&path, config).await.map_err(|fault| DemoFault::Diagnosed(vec![fault]))?;
         if !service.ready(START_TIMEOUT).await {
-            return Err(DemoFault::Stage("the bridge did not become ready".to_owned()));
+            return Err(DemoFault::Environment("the bridge did not become ready".to_owned()));
         }
         let (listen, admin_listen) = (service.listen(), service.admin_listen());
-        let sender = Sender::new(Arc::new(material), &format!("http://{listen}")).map_err(failed)?;
-        let (orders, given) = unbounded_channel();
+        let sender = Sender::new(Arc::new(tenant_keys), &format!("http://{listen}")).map_err(failed)?;
+        let (control_messages, given) = unbounded_channel();
         let service = tokio::spawn(service.run(given));
         Ok(Self {
             sender,
             records,
             counts,
             service,
-            orders,
+            control_messages,
             listen,
             admin_listen,
             topics,
@@ -116,15 +116,16 @@ impl Environment {
         // If the reader has ended, no answer comes.
         let _ = self.counts.send(answer);
         let published = answered.await.ok().flatten().and_then(|count| usize::try_from(count).ok());
-        published.ok_or_else(|| DemoFault::Stage("Kafka does not say how many records its topics hold".to_owned()))
+        published
+            .ok_or_else(|| DemoFault::Environment("Kafka does not say how many records its topics hold".to_owned()))
     }
 
     /// Stops everything in order: first the service, last the broker.
     pub(super) async fn end(self) {
-        let Self { records, counts, service, orders, broker, .. } = self;
+        let Self { records, counts, service, control_messages, broker, .. } = self;
         drop((records, counts));
         // Both fail only if the service has already ended.
-        let _ = orders.send(ControlMessage::Shutdown);
+        let _ = control_messages.send(ControlMessage::Shutdown);
         let _ = service.await;
         // Dropping the broker joins a thread, which blocks.
         let _ = tokio::task::spawn_blocking(move || drop(broker)).await;
@@ -139,7 +140,7 @@ impl Environment {
             callback_url: self.sender.target().to_owned(),
             listen: self.listen,
             admin_listen: self.admin_listen,
-            application_id: self.sender.material().identity.application_id.clone(),
+            application_id: self.sender.tenant_keys().identity.application_id.clone(),
             directory: self.directory.path().to_owned(),
             stay: options.stay,
         }
@@ -151,7 +152,7 @@ impl Environment {
 fn embedded(topics: &Topics) -> Result<EmbeddedBroker, DemoFault> {
     let entities = Entity::ALL.into_iter().filter(|entity| *entity != Entity::Credential);
     let wanted: Vec<_> = entities.map(|entity| (topics.of(entity).to_string(), PARTITIONS)).collect();
-    EmbeddedBroker::start(&wanted).map_err(DemoFault::Stage)
+    EmbeddedBroker::start(&wanted).map_err(DemoFault::Environment)
 }
 
 /// Adapts the configuration written by `simulate init` to this environment, and reads it as the service would, but
@@ -174,12 +175,12 @@ fn configure(path: &Path, bootstrap_servers: &str, prefix: &str) -> Result<Confi
     }
     let text = toml::to_string(&table).map_err(failed)?;
     std::fs::write(path, &text)?;
-    let around = Sources {
+    let sources = Sources {
         directory: path.parent().unwrap_or(path),
         variables: BTreeMap::new(),
         read: &|path| std::fs::read(path),
     };
-    Config::parse(&text, &around).map_err(DemoFault::Diagnosed)
+    Config::parse(&text, &sources).map_err(DemoFault::Diagnosed)
 }
 
 /// Starts to follow the topics, and returns the current count of their records. Creates missing topics on a real
@@ -195,7 +196,7 @@ fn open(cluster: &Cluster, plan: TopicSettings, make: bool) -> Result<(TailReade
             let began = count(&follower);
             Ok((follower, began))
         }
-        missing => Err(DemoFault::Stage(format!("these topics are not there: {}", missing.join(", ")))),
+        missing => Err(DemoFault::Environment(format!("these topics are not there: {}", missing.join(", ")))),
     }
 }
 
@@ -246,9 +247,9 @@ fn read_records(
     let (counts, mut asked) = unbounded_channel::<oneshot::Sender<Option<i64>>>();
     let read = move || {
         while !found.is_closed() {
-            if let Some(seen) = follower.next(CHECK_INTERVAL) {
+            if let Some(record) = follower.next(CHECK_INTERVAL) {
                 // The loop's condition detects a dropped receiver.
-                let _ = found.send(seen);
+                let _ = found.send(record);
             }
             while let Ok(answer) = asked.try_recv() {
                 let _ = answer.send(follower.published().zip(began).map(|(now, began)| now - began));
@@ -260,5 +261,5 @@ fn read_records(
 }
 
 fn failed(error: impl std::fmt::Display) -> DemoFault {
-    DemoFault::Stage(error.to_string())
+    DemoFault::Environment(error.to_string())
 }

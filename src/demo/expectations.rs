@@ -57,7 +57,7 @@ impl Expectations {
 
     /// Returns the record of an event, if it has been read.
     pub(super) fn record_of(&self, event_id: &str) -> Option<&TopicRecord> {
-        self.records.iter().find(|seen| id_of(seen) == event_id)
+        self.records.iter().find(|record| id_of(record) == event_id)
     }
 
     /// Returns the quantiles of the latencies of all callbacks.
@@ -68,20 +68,20 @@ impl Expectations {
     /// Returns the number of records by topic.
     pub(super) fn topics(&self) -> BTreeMap<&str, usize> {
         let mut topics = BTreeMap::new();
-        for seen in &self.records {
-            *topics.entry(seen.topic.as_str()).or_default() += 1;
+        for record in &self.records {
+            *topics.entry(record.topic.as_str()).or_default() += 1;
         }
         topics
     }
 
     /// Compares what was sent with what was read, after everything has been read.
-    pub(super) fn judge(&mut self, prefix: &str) {
+    pub(super) fn compare(&mut self, prefix: &str) {
         let mut findings = Vec::new();
         for awaited in &self.awaited {
-            findings.extend(self.judge_event(awaited, prefix));
+            findings.extend(self.compare_event(awaited, prefix));
         }
-        let known = |seen: &&TopicRecord| self.awaited.iter().any(|awaited| awaited.event_id == id_of(seen));
-        let strange = self.records.iter().filter(|seen| !known(seen)).count();
+        let known = |record: &&TopicRecord| self.awaited.iter().any(|awaited| awaited.event_id == id_of(record));
+        let strange = self.records.iter().filter(|record| !known(record)).count();
         if strange > 0 {
             let strange = counted(strange as u64, "record");
             findings.push(format!("{strange} came of nothing that should have been published"));
@@ -90,25 +90,25 @@ impl Expectations {
             let (held, read) = (self.published, self.records.len());
             findings.push(format!("the topics hold {}, and {read} were read", counted(held as u64, "record")));
         }
-        self.leaks = self.records.iter().filter(|seen| self.leaks_in(seen)).count();
+        self.leaks = self.records.iter().filter(|record| self.leaks_in(record)).count();
         if self.leaks > 0 {
             findings.push(format!("a password is in {}", counted(self.leaks as u64, "record")));
         }
         self.findings.extend(findings);
     }
 
-    fn judge_event(&self, awaited: &Awaited, prefix: &str) -> Option<String> {
+    fn compare_event(&self, awaited: &Awaited, prefix: &str) -> Option<String> {
         let Awaited { event_id, entity, action, key } = awaited;
-        let found: Vec<_> = self.records.iter().filter(|seen| id_of(seen) == event_id).collect();
-        let [seen] = found.as_slice() else {
+        let found: Vec<_> = self.records.iter().filter(|record| id_of(record) == event_id).collect();
+        let [record] = found.as_slice() else {
             return Some(format!("{event_id} became {}", counted(found.len() as u64, "record")));
         };
         let topic = format!("{prefix}.{entity}.v1");
         let kind = format!("com.alibabacloud.idaas.{entity}.{action}.v1");
         let wrong = [
-            ("topic", seen.topic.as_str(), topic.as_str()),
-            ("key", key_of(seen), key.as_str()),
-            ("ce_type", seen.header("ce_type").unwrap_or_default(), kind.as_str()),
+            ("topic", record.topic.as_str(), topic.as_str()),
+            ("key", key_of(record), key.as_str()),
+            ("ce_type", record.header("ce_type").unwrap_or_default(), kind.as_str()),
         ];
         let wrong = wrong.into_iter().find(|(_, is, should)| is != should);
         if let Some((what, is, should)) = wrong {
@@ -118,26 +118,26 @@ impl Expectations {
         let before = self.awaited.iter().take_while(|other| *other != awaited);
         let mut before = before.filter(|other| other.key == *key).filter_map(|other| self.record_of(&other.event_id));
         let passed = |other: &TopicRecord| {
-            other.topic == seen.topic && (other.partition, other.offset) >= (seen.partition, seen.offset)
+            other.topic == record.topic && (other.partition, other.offset) >= (record.partition, record.offset)
         };
-        let astray = |other: &TopicRecord| other.topic == seen.topic && other.partition != seen.partition;
+        let astray = |other: &TopicRecord| other.topic == record.topic && other.partition != record.partition;
         before.any(|other| passed(other) || astray(other)).then(|| format!("{event_id} is out of order"))
     }
 
-    fn leaks_in(&self, seen: &TopicRecord) -> bool {
-        let headers = seen.headers.iter().map(|(_, value)| value.as_slice());
-        let parts = headers.chain(seen.key.as_deref()).chain([seen.value.as_slice()]);
+    fn leaks_in(&self, record: &TopicRecord) -> bool {
+        let headers = record.headers.iter().map(|(_, value)| value.as_slice());
+        let parts = headers.chain(record.key.as_deref()).chain([record.value.as_slice()]);
         let mut texts = parts.map(String::from_utf8_lossy);
         let sent = texts.any(|text| self.passwords.iter().any(|password| text.contains(password.as_str())));
-        sent || Ordered::parse(&seen.value).has_member("password")
+        sent || Ordered::parse(&record.value).has_member("password")
     }
 }
 
-fn id_of(seen: &TopicRecord) -> &str {
-    seen.header("ce_id").unwrap_or_default()
+fn id_of(record: &TopicRecord) -> &str {
+    record.header("ce_id").unwrap_or_default()
 }
 
 /// Returns the key as text. Empty if there is none.
-pub(super) fn key_of(seen: &TopicRecord) -> &str {
-    seen.key.as_deref().and_then(|key| std::str::from_utf8(key).ok()).unwrap_or_default()
+pub(super) fn key_of(record: &TopicRecord) -> &str {
+    record.key.as_deref().and_then(|key| std::str::from_utf8(key).ok()).unwrap_or_default()
 }

@@ -56,7 +56,7 @@ pub enum DemoFault {
     Output(#[from] io::Error),
     /// Something that it needs is not available.
     #[error("{0}")]
-    Stage(String),
+    Environment(String),
     /// The configuration or the cluster has these problems.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Diagnosed(Vec<Diagnosis>),
@@ -79,16 +79,16 @@ pub async fn run(options: &Options, out: &mut dyn Write) -> Result<bool, DemoFau
         () = ended(&mut signals) => return Err(DemoFault::Interrupted),
     };
     renderer.endpoints(&environment.endpoints(options))?;
-    let mut play = Scenario::new(renderer, environment, options.brief);
+    let mut run_scenario = Scenario::new(renderer, environment, options.brief);
     tokio::select! {
-        played = play.all() => played?,
+        played = run_scenario.all() => played?,
         () = ended(&mut signals) => return Err(DemoFault::Interrupted),
     }
-    let good = play.summary(began, options)?;
+    let good = run_scenario.summary(began, options)?;
     if options.stay {
-        play.stay(options, &mut signals).await?;
+        run_scenario.stay(options, &mut signals).await?;
     } else {
-        play.end().await;
+        run_scenario.end().await;
     }
     Ok(good)
 }
@@ -100,5 +100,5 @@ async fn ended(signals: &mut ControlMessages) {
 
 /// Reports a failure of the environment.
 fn broken(error: impl std::fmt::Display) -> DemoFault {
-    DemoFault::Stage(error.to_string())
+    DemoFault::Environment(error.to_string())
 }

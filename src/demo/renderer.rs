@@ -11,11 +11,11 @@ use super::ordered::Ordered;
 use crate::counts::{counted, milliseconds};
 use crate::kafka::history::tail::TopicRecord;
 use crate::terminal::{
-    BAD, GOOD, HEADING as BOLD, PLACE, PLAIN, QUIET as DIM, SECTION, Style, entry, pieces, styled, width, wrap,
+    BAD, GOOD, HEADING as BOLD, LOCATION, PLAIN, QUIET as DIM, SECTION, Style, entry, pieces, styled, width, wrap,
 };
 
 /// Minimum width, in columns, for showing the record's position and the duration on the line of a delivery.
-const MIN_PLACE_AND_TIME_WIDTH: usize = 102;
+const MIN_POSITION_AND_TIME_WIDTH: usize = 102;
 /// Maximum number of lines for a value in the compact format.
 const MAX_PREVIEW_LINES: usize = 3;
 /// Minimum width, in columns, for a record's position and type on one line. Lines do not get wider than this.
@@ -85,8 +85,8 @@ impl<'a> Renderer<'a> {
         let partitions = counted(u64::from(partitions.unsigned_abs()), "partition");
         let embedded = format!("embedded in this process, {partitions} per topic");
         let what = if endpoints.embedded { &embedded } else { "yours; what is published from now on is looked at" };
-        self.noted("Kafka", PLACE, kafka, what)?;
-        self.noted("bridge", PLACE, callback_url, "the real one, as `serve` runs it")?;
+        self.noted("Kafka", LOCATION, kafka, what)?;
+        self.noted("bridge", LOCATION, callback_url, "the real one, as `serve` runs it")?;
         self.noted("IDaaS", PLAIN, &endpoints.application_id, "simulated, with fresh keys")?;
         let kcat = format!("kcat -b {kafka} -C -t {user_topic} -f '%p@%o %k %s\\n'");
         let when = if endpoints.stay { "in another terminal" } else { "in another terminal; --stay gives time for it" };
@@ -105,37 +105,40 @@ impl<'a> Renderer<'a> {
 
     /// Writes the line of one delivery: mark, what was sent, answer, duration, and the record's position if it is
     /// given. The position replaces the duration if there is not enough space for both.
-    pub(super) fn delivery(&mut self, line: &DeliveryLine<'_>, place: Option<&str>) -> io::Result<()> {
+    pub(super) fn delivery(&mut self, line: &DeliveryLine<'_>, position: Option<&str>) -> io::Result<()> {
         let (mark, paint) = if line.good { ("✓", GOOD) } else { ("✗", BAD) };
         let took = milliseconds(line.took);
         let DeliveryLine { what, answer, style, .. } = line;
-        let columns = if place.is_some() { 35 } else { self.width.min(MIN_ONE_LINE_WIDTH).saturating_sub(35) };
+        let columns = if position.is_some() { 35 } else { self.width.min(MIN_ONE_LINE_WIDTH).saturating_sub(35) };
         write!(self.out, "  {paint}{mark}{paint:#} {BOLD}{what:<columns$}{BOLD:#}")?;
         if width(what) >= columns {
             write!(self.out, "\n{:1$}", "", columns + 4)?;
         }
-        match place {
-            Some(place) if self.width < MIN_PLACE_AND_TIME_WIDTH => {
-                let fits = columns + 4 + width(answer).max(7) + 1 + width(place) <= self.width;
+        match position {
+            Some(position) if self.width < MIN_POSITION_AND_TIME_WIDTH => {
+                let fits = columns + 4 + width(answer).max(7) + 1 + width(position) <= self.width;
                 let gap = if fits { " ".to_owned() } else { format!("\n{:1$}", "", columns + 12) };
-                writeln!(self.out, "{style}{answer:<7}{style:#}{gap}{PLACE}{place}{PLACE:#}")
+                writeln!(self.out, "{style}{answer:<7}{style:#}{gap}{LOCATION}{position}{LOCATION:#}")
             }
-            Some(place) => {
-                writeln!(self.out, "{style}{answer:<21}{style:#}{DIM}{took:>7}{DIM:#}  {PLACE}{place}{PLACE:#}")
+            Some(position) => {
+                writeln!(
+                    self.out,
+                    "{style}{answer:<21}{style:#}{DIM}{took:>7}{DIM:#}  {LOCATION}{position}{LOCATION:#}"
+                )
             }
             None => writeln!(self.out, "{style}{answer:<21}{style:#}{DIM}{took:>7}{DIM:#}"),
         }
     }
 
     /// Writes a record in short: position, key, type, and the start of its value.
-    pub(super) fn record(&mut self, seen: &TopicRecord) -> io::Result<()> {
-        let (topic, key) = (&seen.topic, key_of(seen));
-        let (kind, at) = (seen.header("ce_type").unwrap_or_default(), at(seen));
-        write!(self.out, "    {DIM}→{DIM:#} {PLACE}{topic}{PLACE:#} {at}  {DIM}key{DIM:#} {key}")?;
+    pub(super) fn record(&mut self, record: &TopicRecord) -> io::Result<()> {
+        let (topic, key) = (&record.topic, key_of(record));
+        let (kind, at) = (record.header("ce_type").unwrap_or_default(), at(record));
+        write!(self.out, "    {DIM}→{DIM:#} {LOCATION}{topic}{LOCATION:#} {at}  {DIM}key{DIM:#} {key}")?;
         let columns = 6 + width(topic) + 1 + width(&at) + 6 + width(key) + 10 + width(kind);
         let gap = if self.width >= MIN_ONE_LINE_WIDTH && columns <= self.width { "  " } else { "\n      " };
         writeln!(self.out, "{gap}{DIM}ce_type{DIM:#} {kind}")?;
-        let known = Ordered::parse(&seen.value).without(&["schemaVersion", "origin"]);
+        let known = Ordered::parse(&record.value).without(&["schemaVersion", "origin"]);
         for line in json::filled(&known, self.width - 7, MAX_PREVIEW_LINES) {
             writeln!(self.out, "      {line}")?;
         }
@@ -143,10 +146,10 @@ impl<'a> Renderer<'a> {
     }
 
     /// Writes a record in full.
-    pub(super) fn whole_record(&mut self, seen: &TopicRecord) -> io::Result<()> {
-        let TopicRecord { topic, partition, offset, headers, .. } = seen;
-        self.entry("topic", &format!("{PLACE}{topic}{PLACE:#}  partition {partition}, offset {offset}"))?;
-        self.entry("key", key_of(seen))?;
+    pub(super) fn whole_record(&mut self, record: &TopicRecord) -> io::Result<()> {
+        let TopicRecord { topic, partition, offset, headers, .. } = record;
+        self.entry("topic", &format!("{LOCATION}{topic}{LOCATION:#}  partition {partition}, offset {offset}"))?;
+        self.entry("key", key_of(record))?;
         for (number, (name, value)) in headers.iter().enumerate() {
             let what = if number == 0 { "headers" } else { "" };
             let value = String::from_utf8_lossy(value);
@@ -156,12 +159,12 @@ impl<'a> Renderer<'a> {
             }
         }
         // In narrow output, the value starts on its own line with a smaller margin.
-        if self.width < MIN_PLACE_AND_TIME_WIDTH - 2 {
+        if self.width < MIN_POSITION_AND_TIME_WIDTH - 2 {
             self.entry("value", "")?;
-            let lines = json::spread(&Ordered::parse(&seen.value), self.width - 5);
+            let lines = json::spread(&Ordered::parse(&record.value), self.width - 5);
             return lines.iter().try_for_each(|line| self.line(&format!("    {line}")));
         }
-        let lines = json::spread(&Ordered::parse(&seen.value), self.width - 17);
+        let lines = json::spread(&Ordered::parse(&record.value), self.width - 17);
         for (number, line) in lines.iter().enumerate() {
             self.entry(if number == 0 { "value" } else { "" }, line)?;
         }
@@ -170,6 +173,6 @@ impl<'a> Renderer<'a> {
 }
 
 /// Formats the position of a record: partition and offset.
-pub(super) fn at(seen: &TopicRecord) -> String {
-    format!("{}@{}", seen.partition, seen.offset)
+pub(super) fn at(record: &TopicRecord) -> String {
+    format!("{}@{}", record.partition, record.offset)
 }

@@ -20,7 +20,7 @@ use super::{DemoFault, Options, broken, ended};
 use crate::counts::{counted, milliseconds};
 use crate::kafka::history::tail::TopicRecord;
 use crate::service::ControlMessages;
-use crate::terminal::{BAD, GOOD, HEADING as BOLD, PLACE, QUIET as DIM, Style, WARNING};
+use crate::terminal::{BAD, GOOD, HEADING as BOLD, LOCATION, QUIET as DIM, Style, WARNING};
 
 /// Maximum time until the consumer reads a record. The record has already been confirmed.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -45,7 +45,7 @@ impl<'a> Scenario<'a> {
         self.every_type().await?;
         self.odd_events(&first).await?;
         self.forgeries().await?;
-        self.settle().await
+        self.wait_for_all().await
     }
 
     /// Sends one callback and shows it in detail.
@@ -60,24 +60,25 @@ impl<'a> Scenario<'a> {
         self.renderer.entry("and means", &format!("{BOLD}{}{BOLD:#}", event.event_type))?;
         let delivery = self.environment.sender.post(request, Instant::now()).await;
         self.expectations.callback(delivery.latency);
-        self.awaits(&event);
-        let (good, answer, style) = self.judged(&delivery, &event, &Expected::SUCCESS);
+        self.expect_record(&event);
+        let (good, answer, style) = self.check_reply(&delivery, &event, &Expected::SUCCESS);
         let mark = if good { "" } else { "not as expected: " };
         let took = milliseconds(delivery.latency);
         let id = &event.event_id;
         self.renderer.entry("answer", &format!("{style}{mark}{answer}{style:#} for {id}, after {took}"))?;
-        self.arrive(&event.event_id).await;
-        if let Some(seen) = self.expectations.record_of(&event.event_id) {
+        self.wait_for_record(&event.event_id).await;
+        if let Some(record) = self.expectations.record_of(&event.event_id) {
             self.renderer.line("")?;
             if self.brief {
-                self.renderer.record(seen)?;
+                self.renderer.record(record)?;
             } else {
-                self.renderer.whole_record(seen)?;
+                self.renderer.whole_record(record)?;
             }
         }
         self.renderer.line("")?;
+        let record = self.expectations.record_of(id);
         let hidden = passwords(&event.biz_data).len() == 1
-            && self.expectations.record_of(id).is_some_and(|seen| !Ordered::parse(&seen.value).has_member("password"));
+            && record.is_some_and(|record| !Ordered::parse(&record.value).has_member("password"));
         let text = if hidden {
             "IDaaS sent the new user's password along, in clear text inside the encryption. It is not in the record."
         } else {
@@ -120,12 +121,12 @@ impl<'a> Scenario<'a> {
             ("two events at once: one is broken", &bad, &failed),
             ("and its neighbour: ud:user:create", &good, &Expected::SUCCESS),
         ] {
-            self.awaits(event);
+            self.expect_record(event);
             self.show(what, &delivery, event, expected).await?;
         }
         self.again("the first ud:user:create again", first, None).await?;
         let duplicate = self.script.new_user();
-        self.awaits(&duplicate);
+        self.expect_record(&duplicate);
         self.again("ud:user:create twice at once", &duplicate, Some(Fault::Duplicate)).await
     }
 
@@ -134,17 +135,18 @@ impl<'a> Scenario<'a> {
         let request = self.environment.sender.request(std::slice::from_ref(event), fault).map_err(broken)?;
         let delivery = self.environment.sender.post(request, Instant::now()).await;
         self.expectations.callback(delivery.latency);
-        let (good, answer, style) = self.judged(&delivery, event, &Expected::SUCCESS);
+        let (good, answer, style) = self.check_reply(&delivery, event, &Expected::SUCCESS);
         self.expectations.duplicates += usize::from(good);
         if fault.is_none() {
             // It was counted when it was sent first.
             self.expectations.confirmed -= usize::from(good);
         }
-        self.arrive(&event.event_id).await;
+        self.wait_for_record(&event.event_id).await;
         self.delivery(&DeliveryLine { good, what, answer: &answer, style, took: delivery.latency }, &event.event_id)?;
-        if let (Some(seen), false) = (self.expectations.record_of(&event.event_id), self.brief) {
-            let TopicRecord { topic, .. } = seen;
-            let text = format!("    {DIM}→ one record all the same:{DIM:#} {PLACE}{topic}{PLACE:#} {}", at(seen));
+        if let (Some(record), false) = (self.expectations.record_of(&event.event_id), self.brief) {
+            let TopicRecord { topic, .. } = record;
+            let text =
+                format!("    {DIM}→ one record all the same:{DIM:#} {LOCATION}{topic}{LOCATION:#} {}", at(record));
             self.renderer.line(&text)?;
         }
         Ok(())
@@ -164,7 +166,7 @@ impl<'a> Scenario<'a> {
             let request = self.environment.sender.request(std::slice::from_ref(&event), Some(fault)).map_err(broken)?;
             let delivery = self.environment.sender.post(request, Instant::now()).await;
             self.expectations.callback(delivery.latency);
-            let (good, answer, style) = self.judged(&delivery, &event, &fault.expected());
+            let (good, answer, style) = self.check_reply(&delivery, &event, &fault.expected());
             self.renderer
                 .delivery(&DeliveryLine { good, what, answer: &answer, style, took: delivery.latency }, None)?;
         }
@@ -175,7 +177,7 @@ impl<'a> Scenario<'a> {
     async fn one(&mut self, what: &str, event: &Event, expected: &Expected) -> Result<(), DemoFault> {
         let delivery = self.environment.sender.deliver(std::slice::from_ref(event)).await.map_err(broken)?;
         self.expectations.callback(delivery.latency);
-        self.awaits(event);
+        self.expect_record(event);
         self.show(what, &delivery, event, expected).await
     }
 
@@ -186,12 +188,12 @@ impl<'a> Scenario<'a> {
         event: &Event,
         expected: &Expected,
     ) -> Result<(), DemoFault> {
-        let (good, answer, style) = self.judged(delivery, event, expected);
-        self.arrive(&event.event_id).await;
+        let (good, answer, style) = self.check_reply(delivery, event, expected);
+        self.wait_for_record(&event.event_id).await;
         self.delivery(&DeliveryLine { good, what, answer: &answer, style, took: delivery.latency }, &event.event_id)?;
         match self.expectations.record_of(&event.event_id) {
             Some(_) if self.brief => {}
-            Some(seen) => self.renderer.record(seen)?,
+            Some(record) => self.renderer.record(record)?,
             None => self.renderer.line(&format!("    {BAD}no record came{BAD:#}"))?,
         }
         Ok(())
@@ -199,18 +201,18 @@ impl<'a> Scenario<'a> {
 
     /// Shows a delivery; in brief also where the record stands.
     fn delivery(&mut self, line: &DeliveryLine<'_>, event_id: &str) -> io::Result<()> {
-        let seen = self.expectations.record_of(event_id).filter(|_| self.brief);
-        let place = seen.map(|seen| format!("{} {}", seen.topic, at(seen)));
-        self.renderer.delivery(line, place.as_deref())
+        let record = self.expectations.record_of(event_id).filter(|_| self.brief);
+        let position = record.map(|record| format!("{} {}", record.topic, at(record)));
+        self.renderer.delivery(line, position.as_deref())
     }
 
-    fn awaits(&mut self, event: &Event) {
+    fn expect_record(&mut self, event: &Event) {
         self.expectations.passwords.extend(passwords(&event.biz_data));
         self.expectations.await_record(awaited(event));
     }
 
     /// Whether the bridge answered as expected, its answer, and the style of it. Counts the answers.
-    fn judged(&mut self, delivery: &Delivery, event: &Event, expected: &Expected) -> (bool, String, Style) {
+    fn check_reply(&mut self, delivery: &Delivery, event: &Event, expected: &Expected) -> (bool, String, Style) {
         let (good, answer, style) = match &delivery.reply {
             Reply::Answered(answer) => {
                 let verdicts: Vec<_> =
@@ -248,11 +250,11 @@ impl<'a> Scenario<'a> {
     }
 
     /// Waits for the record of an event.
-    async fn arrive(&mut self, event_id: &str) {
+    async fn wait_for_record(&mut self, event_id: &str) {
         let come = async {
             while self.expectations.record_of(event_id).is_none() {
-                let Some(seen) = self.environment.records.recv().await else { return };
-                self.expectations.records.push(seen);
+                let Some(record) = self.environment.records.recv().await else { return };
+                self.expectations.records.push(record);
             }
         };
         // If it does not arrive, the final comparison reports it.
@@ -260,12 +262,12 @@ impl<'a> Scenario<'a> {
     }
 
     /// Waits until all records in the topics have been read, so that surplus records are found too.
-    async fn settle(&mut self) -> Result<(), DemoFault> {
+    async fn wait_for_all(&mut self) -> Result<(), DemoFault> {
         self.expectations.published = self.environment.published().await?;
         let come = async {
             while self.expectations.records.len() < self.expectations.published {
-                let Some(seen) = self.environment.records.recv().await else { return };
-                self.expectations.records.push(seen);
+                let Some(record) = self.environment.records.recv().await else { return };
+                self.expectations.records.push(record);
             }
         };
         let _ = timeout(RECORD_TIMEOUT, come).await;
@@ -284,9 +286,9 @@ impl<'a> Scenario<'a> {
         self.renderer.staying(&endpoints, &options.program)?;
         loop {
             tokio::select! {
-                seen = self.environment.records.recv() => {
-                    let Some(seen) = seen else { break };
-                    self.renderer.record(&seen)?;
+                record = self.environment.records.recv() => {
+                    let Some(record) = record else { break };
+                    self.renderer.record(&record)?;
                 }
                 () = ended(signals) => break,
             }

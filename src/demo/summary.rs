@@ -9,12 +9,12 @@ use super::renderer::Renderer;
 use super::scenario::Scenario;
 use super::{DemoFault, Options};
 use crate::counts::{counted, milliseconds};
-use crate::terminal::{BAD, GOOD, HEADING as BOLD, PLACE, QUIET as DIM};
+use crate::terminal::{BAD, GOOD, HEADING as BOLD, LOCATION, QUIET as DIM};
 
 impl Scenario<'_> {
     /// Compares the expectations with the records, and shows the summary. Returns true if everything was as expected.
     pub(super) fn summary(&mut self, began: Instant, options: &Options) -> Result<bool, DemoFault> {
-        self.expectations.judge(&options.topic_prefix);
+        self.expectations.compare(&options.topic_prefix);
         self.renderer.heading(5, "Summary")?;
         counts(&mut self.renderer, &self.expectations)?;
         let took = began.elapsed().as_secs_f64();
@@ -61,7 +61,7 @@ fn counts(renderer: &mut Renderer<'_>, expectations: &Expectations) -> io::Resul
         &format!("of {} that the topics hold", expectations.published),
     )?;
     for (topic, count) in expectations.topics() {
-        renderer.line(&format!("  {BOLD}{count:>5}{BOLD:#}    {PLACE}{topic}{PLACE:#}"))?;
+        renderer.line(&format!("  {BOLD}{count:>5}{BOLD:#}    {LOCATION}{topic}{LOCATION:#}"))?;
     }
     let quantiles = expectations.quantiles();
     let [p50, p90, max] = [quantiles.p50, quantiles.p90, quantiles.max].map(milliseconds);
@@ -93,8 +93,11 @@ impl Renderer<'_> {
         let Endpoints { callback_url, listen, admin_listen, directory, .. } = endpoints;
         let directory = directory.display();
         self.line(&format!("  {BOLD}Staying up until Ctrl-C{BOLD:#}\n"))?;
-        self.entry("callbacks", &format!("{PLACE}{callback_url}{PLACE:#}"))?;
-        self.entry("admin", &format!("{PLACE}http://{}/metrics{PLACE:#}  {DIM}/livez /readyz{DIM:#}", admin_listen))?;
+        self.entry("callbacks", &format!("{LOCATION}{callback_url}{LOCATION:#}"))?;
+        self.entry(
+            "admin",
+            &format!("{LOCATION}http://{}/metrics{LOCATION:#}  {DIM}/livez /readyz{DIM:#}", admin_listen),
+        )?;
         self.entry("send more", &format!("{program} simulate send --to http://{listen} \\"))?;
         self.entry("", &format!("    --keys {directory}"))?;
         self.line(&format!("\n  {DIM}What arrives is shown here.{DIM:#}\n"))

@@ -68,7 +68,7 @@ pub struct Answer {
 pub struct Client {
     http: HttpClient,
     settings: ClientSettings,
-    base: String,
+    base_url: String,
     token: Option<Token>,
     pace: RateLimiter,
     requests: u64,
@@ -106,9 +106,9 @@ impl Client {
             idle_timeout: IDLE_TIMEOUT,
         })?;
         let (instance, application) = (segment(&settings.instance_id), segment(&settings.application_id));
-        let base = format!("{}/v2/{instance}/{application}", settings.fetch.endpoint);
+        let base_url = format!("{}/v2/{instance}/{application}", settings.fetch.endpoint);
         let pace = RateLimiter::new(settings.fetch.requests_per_second);
-        Ok(Self { http, settings, base, token: None, pace, requests: 0, notify })
+        Ok(Self { http, settings, base_url, token: None, pace, requests: 0, notify })
     }
 
     /// Returns the number of requests sent, including those for tokens.
@@ -131,7 +131,7 @@ impl Client {
     /// [`ApiFault`] if the API rejects the call or does not answer.
     pub async fn call(&mut self, call: &Call) -> Result<Answer, ApiFault> {
         let fault = |cause| ApiFault { call: call.name(), permission: call.permission(), cause };
-        let url = format!("{}{}", self.base, call.path());
+        let url = format!("{}{}", self.base_url, call.path());
         let (mut backoff, mut renewed) = (Backoff::new(self.settings.attempts), false);
         loop {
             let token = self.fresh_token().await?;
@@ -162,7 +162,7 @@ impl Client {
             return Ok(token.value().clone());
         }
         let fault = |cause| ApiFault { call: "GenerateToken", permission: "the application's API", cause };
-        let url = format!("{}/oauth2/token", self.base);
+        let url = format!("{}/oauth2/token", self.base_url);
         let mut backoff = Backoff::new(self.settings.attempts);
         loop {
             self.wait_for_turn().await;

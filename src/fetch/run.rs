@@ -198,7 +198,7 @@ impl<'a> Run<'a> {
     /// Creates the record of an entity. An object that cannot be serialized counts as an error.
     fn item(&mut self, entity: Entity, object: &Object, deleted: bool, read_at: i64) -> Option<PreparedEvent> {
         let event_id = RunIds::of(self.settings).of_record(entity, &object.id, deleted);
-        let moment = RequestContext { received_at: milliseconds(SystemTime::now()), traceparent: None };
+        let context = RequestContext { received_at: milliseconds(SystemTime::now()), traceparent: None };
         let item = object.json().and_then(|fields| {
             let fetched = FetchedEntity {
                 entity,
@@ -209,7 +209,7 @@ impl<'a> Run<'a> {
                 read_at,
                 fields: &fields,
             };
-            prepare_fetched(&fetched, &self.settings.policy, moment)
+            prepare_fetched(&fetched, &self.settings.policy, context)
         });
         if item.is_none() {
             self.summary.count(entity, |counts| counts.errors += 1);

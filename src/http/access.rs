@@ -29,7 +29,7 @@ impl AdminToken {
     }
 
     /// Returns the digest of the current token. A change means that access has to be checked again.
-    pub(super) fn rule(&self) -> Option<[u8; 32]> {
+    pub(super) fn digest(&self) -> Option<[u8; 32]> {
         self.0.load().as_deref().copied()
     }
 

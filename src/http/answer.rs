@@ -16,7 +16,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json;charset=utf
 /// Serializes the four lists of an answer.
 struct Lists<'a>(&'a [EventVerdict]);
 
-struct Listed<'a>(&'a [EventVerdict], List);
+struct ListItems<'a>(&'a [EventVerdict], List);
 
 struct Event<'a>(&'a EventVerdict);
 
@@ -64,13 +64,13 @@ impl Serialize for Lists<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(List::ALL.len()))?;
         for list in List::ALL {
-            map.serialize_entry(member(list), &Listed(self.0, list))?;
+            map.serialize_entry(member(list), &ListItems(self.0, list))?;
         }
         map.end()
     }
 }
 
-impl Serialize for Listed<'_> {
+impl Serialize for ListItems<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.0.iter().filter(|event| event.verdict.list() == self.1).map(Event))
     }

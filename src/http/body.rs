@@ -43,8 +43,8 @@ pub(super) async fn read<'a>(
             Ok(None) => return Ok(Body { bytes: body.into_bytes(), _reserved: reserved }),
             Ok(Some(Err(_))) => return Err(Refusal::Malformed),
             Ok(Some(Ok(chunk))) if body.len() + chunk.len() > limit => return Err(Refusal::TooLarge),
-            Ok(Some(Ok(chunk))) if !reserved.grow(chunk.len()) => return Err(Refusal::Overloaded),
-            Ok(Some(Ok(chunk))) => body = body.and(chunk, content_length.unwrap_or(limit)),
+            Ok(Some(Ok(chunk))) if !reserved.try_grow(chunk.len()) => return Err(Refusal::Overloaded),
+            Ok(Some(Ok(chunk))) => body = body.with_chunk(chunk, content_length.unwrap_or(limit)),
         }
     }
 }
@@ -92,7 +92,7 @@ impl BodyBuffer {
     }
 
     /// Appends a chunk. `expected` is the likely size of the whole body, in bytes.
-    fn and(self, chunk: Bytes, expected: usize) -> Self {
+    fn with_chunk(self, chunk: Bytes, expected: usize) -> Self {
         match self {
             Self::Nothing => Self::One(chunk),
             Self::One(first) => {

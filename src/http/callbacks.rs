@@ -123,7 +123,7 @@ async fn process(
     if let Some(position) = prepared.decryption_key {
         application.metrics.decrypted(position);
     }
-    application.metrics.authentic(seconds(now()));
+    application.metrics.record_callback_time(seconds(now()));
     app_state.dispatcher.deliver(prepared.events, &application.source, deadline, trace).await
 }
 
@@ -196,7 +196,7 @@ async fn prepare(
     }
     // Neither can fail: the semaphore is never closed, the pool lasts as long as the process, and the work does not
     // panic.
-    let _turn = app_state.large.acquire().await;
+    let _permit = app_state.large_callbacks.acquire().await;
     actix_web::web::block(work).await.unwrap_or(Err(Refusal::Overloaded.into()))
 }
 

@@ -40,7 +40,7 @@ impl Connections {
     }
 
     /// Waits until there are no connections for [`IDLE_PERIOD`].
-    pub(super) async fn gone(&self) {
+    pub(super) async fn all_closed(&self) {
         let mut quiet = Duration::ZERO;
         while quiet < IDLE_PERIOD {
             sleep(CHECK_INTERVAL).await;
@@ -62,7 +62,7 @@ mod tests {
         count(&(), &mut other);
         let waiting = tokio::spawn({
             let connections = connections.clone();
-            async move { connections.gone().await }
+            async move { connections.all_closed().await }
         });
         drop(one);
         sleep(Duration::from_secs(60)).await;

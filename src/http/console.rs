@@ -41,7 +41,7 @@ pub(super) fn is_open(path: &str) -> bool {
 }
 
 fn file(asset: &Asset) -> HttpResponse {
-    secured(HttpResponse::Ok()).content_type(asset.media_type).body(asset.content)
+    with_security_headers(HttpResponse::Ok()).content_type(asset.media_type).body(asset.content)
 }
 
 /// Streams messages. Rejects a wrong token instead of streaming without ids, because its sender wants to see them.
@@ -55,13 +55,13 @@ async fn follow(request: HttpRequest, console: Data<Console>, token: Data<AdminT
         response.insert_header((header::RETRY_AFTER, "5"));
         return response.content_type("text/plain; charset=utf-8").body("There are too many viewers.\n");
     };
-    let rule = token.rule();
+    let rule = token.digest();
     let messages = stream::unfold((viewer, token), move |(mut viewer, token)| async move {
         let text = viewer.next(HEARTBEAT).await?;
         // Ends the stream after a change of the token, so that the viewer has to authenticate again.
-        (token.rule() == rule).then(|| (Ok::<_, Error>(Bytes::from(text)), (viewer, token)))
+        (token.digest() == rule).then(|| (Ok::<_, Error>(Bytes::from(text)), (viewer, token)))
     });
-    secured(HttpResponse::Ok()).content_type("text/event-stream").streaming(messages)
+    with_security_headers(HttpResponse::Ok()).content_type("text/event-stream").streaming(messages)
 }
 
 #[derive(Deserialize)]
@@ -78,7 +78,7 @@ async fn events(
     if !may_see_ids(&request, &token) {
         return forbidden();
     }
-    secured(HttpResponse::Ok()).json(console.find(&search.query))
+    with_security_headers(HttpResponse::Ok()).json(console.find(&search.query))
 }
 
 /// Returns true if the request may see ids: it carries the token, or there is none and it is a local request that
@@ -87,7 +87,7 @@ fn may_see_ids(request: &HttpRequest, token: &AdminToken) -> bool {
     token.allows(request.headers(), request.peer_addr()) && (token.is_set() || is_csrf_safe(request))
 }
 
-fn secured(mut response: HttpResponseBuilder) -> HttpResponseBuilder {
+fn with_security_headers(mut response: HttpResponseBuilder) -> HttpResponseBuilder {
     let headers = [
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

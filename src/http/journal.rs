@@ -70,7 +70,7 @@ async fn summary(request: HttpRequest, journal_admin: Data<JournalAdmin>, shown:
     }
     match journal_admin.summary(shown.entries.unwrap_or(SHOWN)).await {
         Ok(summary) => HttpResponse::Ok().json(summary),
-        Err(refusal) => unavailable(refusal),
+        Err(rejection) => unavailable(rejection),
     }
 }
 
@@ -96,7 +96,7 @@ async fn export(request: HttpRequest, journal_admin: Data<JournalAdmin>, from: Q
             }
             response.content_type("application/x-ndjson").body(lines)
         }
-        Err(refusal) => unavailable(refusal),
+        Err(rejection) => unavailable(rejection),
     }
 }
 
@@ -105,9 +105,9 @@ async fn entries(request: HttpRequest, journal_admin: Data<JournalAdmin>, about:
     if !is_csrf_safe(&request) {
         return forbidden();
     }
-    match journal_admin.about(&about.about, PAGE).await {
+    match journal_admin.entries_about(&about.about, PAGE).await {
         Ok(entries) => HttpResponse::Ok().json(entries),
-        Err(refusal) => unavailable(refusal),
+        Err(rejection) => unavailable(rejection),
     }
 }
 
@@ -123,7 +123,7 @@ async fn entry(request: HttpRequest, journal_admin: Data<JournalAdmin>, id: Path
     match journal_admin.entry(&id).await {
         Ok((_, Some(line))) => HttpResponse::Ok().json(line),
         Ok((found, None)) => answer(Ok(found)),
-        Err(refusal) => unavailable(refusal),
+        Err(rejection) => unavailable(rejection),
     }
 }
 
@@ -136,7 +136,7 @@ async fn callback(request: HttpRequest, journal_admin: Data<JournalAdmin>, id: P
     match journal_admin.callback(id).await {
         Ok(Some(line)) => HttpResponse::Ok().json(line),
         Ok(None) => answer(Ok(Lookup::Nothing)),
-        Err(refusal) => unavailable(refusal),
+        Err(rejection) => unavailable(rejection),
     }
 }
 
@@ -182,7 +182,7 @@ fn answer(result: Result<impl Into<EntryKind>, JournalRejection>) -> HttpRespons
             let kind = kind.into();
             HttpResponse::build(kind.status()).json(kind)
         }
-        Err(refusal) => unavailable(refusal),
+        Err(rejection) => unavailable(rejection),
     }
 }
 
@@ -208,10 +208,10 @@ pub(super) fn forbidden() -> HttpResponse {
     HttpResponse::Forbidden().content_type("text/plain; charset=utf-8").body(text)
 }
 
-fn unavailable(refusal: JournalRejection) -> HttpResponse {
+fn unavailable(rejection: JournalRejection) -> HttpResponse {
     HttpResponse::ServiceUnavailable()
         .content_type("text/plain; charset=utf-8")
-        .body(format!("{}\n", refusal.message()))
+        .body(format!("{}\n", rejection.message()))
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ mod connections;
 mod console;
 mod dead_letters;
 pub mod journal;
+mod materialize;
 mod refusal_log;
-mod state;
 mod tls;
 mod trace;
 
@@ -37,7 +37,7 @@ use crate::journal::JournalAdmin;
 use crate::telemetry::log_code::LogCode;
 
 pub use access::AdminToken;
-pub use state::{StateHealth, serve_state};
+pub use materialize::{StateHealth, serve_state};
 pub use tls::{CertificateFault, ListenerCertificate, certificate_expiry};
 
 /// Longer than usual idle timeouts of load balancers, so that the load balancer closes idle connections.
@@ -204,7 +204,7 @@ impl RunningServer {
     async fn stop(self) {
         tokio::select! {
             () = self.handle.stop(true) => {}
-            () = self.connections.gone() => {}
+            () = self.connections.all_closed() => {}
         }
         self.task.abort();
         // Waits until the task has dropped the listener.

@@ -1,8 +1,8 @@
 //! Logs rejected callbacks. The first lines of a kind are written; further ones within the window are counted and
 //! summarized.
 //!
-//! Lines are of the same kind if code, application and network (/24 or /48) are the same. A sender can choose none of the
-//! first two, and the number of networks that are distinguished is bounded.
+//! Lines are of the same kind if code, application and network (/24 or /48) are the same. The first two are never
+//! text of the sender, and the number of networks that are distinguished is bounded.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -56,7 +56,7 @@ impl RefusalLog {
     pub(super) async fn summarize(self: Arc<Self>) {
         loop {
             sleep(WINDOW / 10).await;
-            for (kind, more) in self.ended() {
+            for (kind, more) in self.take_ended() {
                 summary(&kind, more);
             }
         }
@@ -81,7 +81,7 @@ impl RefusalLog {
     }
 
     /// Removes the windows that have ended. Returns the number of lines of each that were not written.
-    fn ended(&self) -> Vec<(Kind, u64)> {
+    fn take_ended(&self) -> Vec<(Kind, u64)> {
         let mut windows = self.windows.lock();
         let over = windows.extract_if(|_, window| window.began.elapsed() >= WINDOW);
         over.map(|(kind, window)| (kind, window.lines.saturating_sub(FULL_LINES))).collect()
@@ -131,9 +131,9 @@ mod tests {
         assert!(!full(Refusal::Expired, "a", "198.51.100.1"), "another network");
         assert!(!full(Refusal::Expired, "b", "192.0.2.1"), "another application");
         assert!(!full(Refusal::Malformed, "a", "192.0.2.1"), "another code");
-        assert!(log.ended().is_empty());
+        assert!(log.take_ended().is_empty());
         tokio::time::advance(WINDOW).await;
-        let counted: u64 = log.ended().into_iter().map(|(_, more)| more).sum();
+        let counted: u64 = log.take_ended().into_iter().map(|(_, more)| more).sum();
         assert_eq!(counted, 15);
         assert!(!full(Refusal::Expired, "a", "192.0.2.1"), "a new window");
     }

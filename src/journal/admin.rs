@@ -45,7 +45,7 @@ pub trait DiscardHook: Send + Sync {
 /// Runs admin operations on a journal.
 pub struct JournalAdmin {
     journal: Arc<Journal>,
-    discards: Arc<dyn DiscardHook>,
+    outbox: Arc<dyn DiscardHook>,
 }
 
 /// Result of looking up or discarding an entry or a callback.
@@ -72,57 +72,57 @@ pub enum Retried {
     /// reason in the summary.
     Automatic(EntrySummary),
     /// The name matches no entry, or several.
-    Not(Lookup),
+    NoSingleMatch(Lookup),
 }
 
 impl JournalAdmin {
     /// For a journal, and the owner of its lanes.
     #[must_use]
-    pub fn new(journal: Arc<Journal>, discards: Arc<dyn DiscardHook>) -> Self {
-        Self { journal, discards }
+    pub fn new(journal: Arc<Journal>, outbox: Arc<dyn DiscardHook>) -> Self {
+        Self { journal, outbox }
     }
 
     /// Creates the operations for a store that no service uses.
     ///
     /// # Errors
     /// The operating system's error if the journal's thread cannot be started.
-    pub fn alone(store: Store) -> std::io::Result<Self> {
+    pub fn offline(store: Store) -> std::io::Result<Self> {
         let journal = Arc::new(Journal::start(store, Arc::new(NoopEvents))?);
-        Ok(Self { discards: Arc::new(OfflineDiscard(Arc::clone(&journal))), journal })
+        Ok(Self { outbox: Arc::new(OfflineDiscard(Arc::clone(&journal))), journal })
     }
 
-    /// Returns a summary with up to `longest` each of the oldest entries, the waiting lane heads and the oldest
+    /// Returns a summary with up to `limit` each of the oldest entries, the waiting lane heads and the oldest
     /// quarantined callbacks.
     ///
     /// # Errors
     /// Returns a [`JournalRejection`] if the journal cannot be read now.
-    pub async fn summary(&self, longest: usize) -> Result<Summary, JournalRejection> {
-        let mut summing = SummaryBuilder::new(longest);
+    pub async fn summary(&self, limit: usize) -> Result<Summary, JournalRejection> {
+        let mut builder = SummaryBuilder::new(limit);
         let usage = self.journal.usage();
         let mut from = Seq(0);
         loop {
             let rows = or_closed(self.journal.list(from, PAGE_SIZE)).await?;
-            rows.iter().for_each(|row| summing.add(row));
+            rows.iter().for_each(|row| builder.add(row));
             match rows.last() {
                 Some(last) => from = Seq(last.seq.0.saturating_add(1)),
                 None => break,
             }
         }
         let mut from = Some(QuarantineId::FIRST);
-        while let Some(name) = from {
-            let rows = or_closed(self.journal.quarantined(name, PAGE_SIZE)).await?;
-            rows.iter().for_each(|row| summing.add_quarantined(row));
+        while let Some(id) = from {
+            let rows = or_closed(self.journal.quarantined(id, PAGE_SIZE)).await?;
+            rows.iter().for_each(|row| builder.add_quarantined(row));
             from = rows.last().and_then(|row| row.id.next());
         }
-        let waiting = self.waiting(longest).await?;
-        Ok(summing.end(&usage, waiting, or_closed(self.journal.old_keys()).await?))
+        let waiting = self.waiting(limit).await?;
+        Ok(builder.finish(&usage, waiting, or_closed(self.journal.old_keys()).await?))
     }
 
     /// Returns the waiting lane heads, with their data from the journal.
-    async fn waiting(&self, longest: usize) -> Result<Vec<LaneHead>, JournalRejection> {
+    async fn waiting(&self, limit: usize) -> Result<Vec<LaneHead>, JournalRejection> {
         let mut heads = Vec::new();
-        let unreachable = self.discards.unreachable_brokers();
-        for WaitingHead { seq, reason, attempts, since } in self.discards.waiting(longest) {
+        let unreachable = self.outbox.unreachable_brokers();
+        for WaitingHead { seq, reason, attempts, since } in self.outbox.waiting(limit) {
             let rows = or_closed(self.journal.list(seq, 1)).await?;
             // An event without an entry has just been published, or is only in memory.
             let Some(row) = rows.into_iter().find(|row| row.seq == seq) else { continue };
@@ -133,7 +133,7 @@ impl JournalAdmin {
                 topic: row.topic.to_string(),
                 reason: reason.to_owned(),
                 attempts,
-                since: since.unwrap_or(row.accepted_at),
+                since: since.unwrap_or(row.received_at),
             });
         }
         Ok(heads)
@@ -150,7 +150,7 @@ impl JournalAdmin {
         let mut lines = String::new();
         for (seq, entry) in entries {
             let line = match entry {
-                Some(entry) => self.line(&entry),
+                Some(entry) => self.entry_line(&entry),
                 None => json!({"seq": seq.0, "damaged": true}),
             };
             lines.push_str(&line.to_string());
@@ -189,7 +189,7 @@ impl JournalAdmin {
         Ok(line)
     }
 
-    fn line(&self, entry: &Entry) -> Value {
+    fn entry_line(&self, entry: &Entry) -> Value {
         let key = self.journal.sealing_key();
         let sealed = |record: &Record| key.seal_named(&record.value);
         json!({
@@ -199,7 +199,7 @@ impl JournalAdmin {
             "entity": entry.record.entity.name(),
             "topic": &*entry.record.topic,
             "key": entry.record.key,
-            "acceptedAt": rfc3339(entry.accepted_at),
+            "acceptedAt": rfc3339(entry.received_at),
             "eventTime": entry.event_time.and_then(rfc3339),
             "code": entry.verdict.code(),
             "headers": entry.record.headers.iter().cloned().collect::<BTreeMap<_, _>>(),
@@ -218,8 +218,8 @@ impl JournalAdmin {
         let Some((seq, _)) = event else { return Ok((found, None)) };
         let waiting = if let Lookup::Event(entry) = &found { entry.waiting.clone() } else { None };
         let entries = or_closed(self.journal.entries(seq, 1)).await?;
-        let entry = entries.into_iter().find_map(|(place, entry)| entry.filter(|_| place == seq));
-        let mut line = entry.map_or_else(|| json!({"seq": seq.0, "damaged": true}), |entry| self.line(&entry));
+        let entry = entries.into_iter().find_map(|(found_seq, entry)| entry.filter(|_| found_seq == seq));
+        let mut line = entry.map_or_else(|| json!({"seq": seq.0, "damaged": true}), |entry| self.entry_line(&entry));
         if let (Some(line), Some(waiting)) = (line.as_object_mut(), waiting) {
             line.insert("waiting".to_owned(), serde_json::to_value(waiting).unwrap_or_default());
         }

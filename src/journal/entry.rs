@@ -47,7 +47,7 @@ pub struct Entry {
     /// Configured name of the application.
     pub application: String,
     /// When the event was received, in milliseconds since 1970.
-    pub accepted_at: i64,
+    pub received_at: i64,
     /// `eventTime`, in milliseconds since 1970.
     pub event_time: Option<i64>,
     /// The verdict after the records are confirmed: [`Verdict::Confirmed`] or [`Verdict::DeadLettered`].
@@ -76,7 +76,7 @@ struct WireEntry<'a> {
     event_id: &'a str,
     id_provided: bool,
     application: &'a str,
-    accepted_at: i64,
+    received_at: i64,
     event_time: Option<i64>,
     /// Code of the dead letter's reason. `None` means confirmed.
     reason: Option<&'a str>,
@@ -108,7 +108,7 @@ struct WireDeadLetterSource<'a> {
     event_version: Option<&'a str>,
     event: &'a str,
     received_at: i64,
-    made_id: &'a str,
+    generated_id: &'a str,
 }
 
 impl Entry {
@@ -122,7 +122,7 @@ impl Entry {
             event_id: &self.event_id,
             id_provided: self.id_provided,
             application: &self.application,
-            accepted_at: self.accepted_at,
+            received_at: self.received_at,
             event_time: self.event_time,
             reason: reason(self.verdict).map(Reason::code),
             record: WireRecord::of(&self.record),
@@ -166,12 +166,12 @@ impl Entry {
             event_id: wire.event_id.to_owned(),
             id_provided: wire.id_provided,
             application: wire.application.to_owned(),
-            accepted_at: wire.accepted_at,
+            received_at: wire.received_at,
             event_time: wire.event_time,
             verdict: verdict(wire.reason)?,
-            record: wire.record.restored()?,
-            credential: wire.credential.map(WireRecord::restored).transpose()?,
-            dead_letter_source: DeadLetterSource::from_stored(wire.source.restored()),
+            record: wire.record.restore()?,
+            credential: wire.credential.map(WireRecord::restore).transpose()?,
+            dead_letter_source: DeadLetterSource::from_stored(wire.source.restore()),
         })
     }
 }
@@ -188,7 +188,7 @@ impl<'a> WireRecord<'a> {
         }
     }
 
-    fn restored(self) -> Result<Record, DecodeFault> {
+    fn restore(self) -> Result<Record, DecodeFault> {
         let header = |(name, value): (&str, &str)| {
             Ok((header_name(name).ok_or(DecodeFault::Malformed)?, Cow::Owned(value.to_owned())))
         };
@@ -212,11 +212,11 @@ impl<'a> WireDeadLetterSource<'a> {
             event_version: original.event_version.as_deref(),
             event: &original.event,
             received_at: original.received_at,
-            made_id: &original.generated_id,
+            generated_id: &original.generated_id,
         }
     }
 
-    fn restored(self) -> StoredOriginal {
+    fn restore(self) -> StoredOriginal {
         StoredOriginal {
             instance_id: self.instance_id.to_owned(),
             application_id: self.application_id.to_owned(),
@@ -224,7 +224,7 @@ impl<'a> WireDeadLetterSource<'a> {
             event_version: self.event_version.map(str::to_owned),
             event: self.event.to_owned(),
             received_at: self.received_at,
-            generated_id: self.made_id.to_owned(),
+            generated_id: self.generated_id.to_owned(),
         }
     }
 }

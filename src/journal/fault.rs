@@ -99,7 +99,7 @@ impl JournalRejection {
             }
             Self::Busy => "the journal's disk is too slow for what comes; callbacks are refused until it has caught up",
             Self::DiskFull => "the journal's disk is full; events are refused until there is room",
-            Self::Failed => "the journal cannot be written; it is opened and verified anew before anything is trusted",
+            Self::Failed => "the journal cannot be written; it is opened and verified again before anything is trusted",
         }
     }
 }

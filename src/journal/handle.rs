@@ -31,7 +31,7 @@ pub trait JournalEvents: Send + Sync {
     fn written(&self, seqs: Vec<Seq>);
 
     /// These entries, in the order of acceptance, were rejected.
-    fn rejected(&self, seqs: Vec<Seq>, refusal: JournalRejection);
+    fn rejected(&self, seqs: Vec<Seq>, rejection: JournalRejection);
 
     /// Delivers the entries requested with [`Journal::read`], in the order of the request. An entry is `None` if it
     /// does not exist or cannot be read; an unreadable entry is logged and stays in the journal. If the file cannot be
@@ -39,7 +39,7 @@ pub trait JournalEvents: Send + Sync {
     fn read(&self, entries: Vec<(Seq, Option<Entry>)>);
 
     /// The entries requested with [`Journal::read`] cannot be read now. Request them again later.
-    fn unread(&self, seqs: Vec<Seq>, refusal: JournalRejection);
+    fn unread(&self, seqs: Vec<Seq>, rejection: JournalRejection);
 }
 
 /// What is in the journal, for metrics and operators.
@@ -52,7 +52,7 @@ pub struct Usage {
     /// Limit of `bytes`.
     pub limit: u64,
     /// When the oldest entry was received, in milliseconds since 1970.
-    pub oldest_accepted_at: Option<i64>,
+    pub oldest_received_at: Option<i64>,
     /// Number of callbacks in quarantine.
     pub quarantine: u64,
     /// Size of the quarantine, in bytes.
@@ -61,7 +61,7 @@ pub struct Usage {
     pub quarantine_limit: u64,
     /// Number of callbacks that the quarantine has rejected since the start, by reason, in the order of
     /// [`JournalRejection::ALL`].
-    pub quarantine_refused: [u64; JournalRejection::ALL.len()],
+    pub quarantine_rejected: [u64; JournalRejection::ALL.len()],
     /// Number of entries and callbacks sealed with a key other than the first of `journal.keys`.
     pub old_key: u64,
 }
@@ -86,7 +86,7 @@ impl Journal {
         let inbox = Arc::new(Inbox::new(store.sealing_key()));
         let mut writer = Writer::new(store, events, Arc::clone(&inbox));
         let work = move || {
-            let _end = End(writer.inbox());
+            let _end = CloseOnDrop(writer.inbox());
             writer.run();
             // The file is closed before the end is reported.
             drop(writer);
@@ -98,7 +98,7 @@ impl Journal {
     /// Asks for entries to be made durable, in the order of acceptance. The result is reported to
     /// [`JournalEvents::written`] and [`JournalEvents::rejected`].
     pub fn write(&self, entries: Vec<Entry>) {
-        self.ask(|queue| queue.writes.extend(entries));
+        self.enqueue(|queue| queue.writes.extend(entries));
     }
 
     /// Queues entries for deletion, usually because their records are confirmed. The deletion joins the next write, or
@@ -108,7 +108,7 @@ impl Journal {
         if seqs.is_empty() {
             return;
         }
-        self.ask(|queue| {
+        self.enqueue(|queue| {
             queue.deletes.extend(seqs);
             queue.deletes_since.get_or_insert_with(Instant::now);
         });
@@ -116,7 +116,7 @@ impl Journal {
 
     /// Queues entries to be read. The result is passed to [`JournalEvents::read`].
     pub fn read(&self, seqs: Vec<Seq>) {
-        self.ask(|queue| queue.reads.push_back(seqs));
+        self.enqueue(|queue| queue.reads.push_back(seqs));
     }
 
     /// Returns up to `limit` index rows starting at sequence number `from`, in order.
@@ -137,15 +137,15 @@ impl Journal {
     /// journal stays queued. The caller must then answer that the callback was not accepted, because it can still be
     /// rejected.
     pub fn quarantine(&self, callback: Quarantined) -> Response<QuarantineId> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, response) = oneshot::channel();
         let weight = callback.weight();
         let mut queue = self.inbox.queue.lock();
         // A single callback is always accepted, however large it is.
         if queue.quarantine_bytes > 0 && queue.quarantine_bytes + weight > WAITING_CALLBACKS {
             drop(queue);
-            self.inbox.quarantine_refused(JournalRejection::Busy);
+            self.inbox.quarantine_rejected(JournalRejection::Busy);
             let _ = reply.send(Err(JournalRejection::Busy));
-            return answer;
+            return response;
         }
         if !queue.closed {
             queue.quarantine_bytes += weight;
@@ -153,7 +153,7 @@ impl Journal {
         }
         drop(queue);
         self.inbox.work.notify_one();
-        answer
+        response
     }
 
     /// Returns up to `limit` quarantined callbacks without their content, ordered by id, starting at `from`.
@@ -173,9 +173,9 @@ impl Journal {
 
     /// Removes a callback from quarantine. The response arrives once the removal is durable.
     pub fn release(&self, id: QuarantineId) -> Response<()> {
-        let (reply, answer) = oneshot::channel();
-        self.ask(|queue| queue.releases.push((id, reply)));
-        answer
+        let (reply, response) = oneshot::channel();
+        self.enqueue(|queue| queue.releases.push((id, reply)));
+        response
     }
 
     /// Replaces the keys, as after a reload: the first seals from now on, all open. Refused if something in
@@ -207,9 +207,9 @@ impl Journal {
     /// them to [`JournalEvents::written`]. Requests made after this call can be lost. Blocks the calling thread.
     pub fn close_within(&self, limit: Duration) -> usize {
         let until = Instant::now() + limit;
-        self.ask(|queue| queue.closing = true);
+        self.enqueue(|queue| queue.closing = true);
         let mut queue = self.inbox.queue.lock();
-        while !queue.closed && !self.inbox.end.wait_until(&mut queue, until).timed_out() {}
+        while !queue.closed && !self.inbox.ended.wait_until(&mut queue, until).timed_out() {}
         if queue.closed {
             drop(queue);
             self.close();
@@ -225,29 +225,29 @@ impl Journal {
     /// Completes all queued requests and closes the file. Requests made after this call can be lost. Blocks the calling
     /// thread.
     pub fn close(&self) {
-        self.ask(|queue| queue.closing = true);
+        self.enqueue(|queue| queue.closing = true);
         // The observer can own the last reference, so this can run on the journal's own thread, which cannot join
         // itself.
         let here = std::thread::current().id();
         let thread = self.thread.lock().take().filter(|thread| thread.thread().id() != here);
         if let Some(thread) = thread {
-            joined(thread);
+            join_thread(thread);
         }
     }
 
-    fn ask(&self, ask: impl FnOnce(&mut Queue)) {
+    fn enqueue(&self, add: impl FnOnce(&mut Queue)) {
         let mut queue = self.inbox.queue.lock();
         if !queue.closed {
-            ask(&mut queue);
+            add(&mut queue);
         }
         drop(queue);
         self.inbox.work.notify_one();
     }
 
-    fn query<T>(&self, question: impl FnOnce(Reply<T>) -> Query) -> Response<T> {
-        let (reply, answer) = oneshot::channel();
-        self.ask(|queue| queue.queries.push_back(question(reply)));
-        answer
+    fn query<T>(&self, to_query: impl FnOnce(Reply<T>) -> Query) -> Response<T> {
+        let (reply, response) = oneshot::channel();
+        self.enqueue(|queue| queue.queries.push_back(to_query(reply)));
+        response
     }
 }
 
@@ -258,15 +258,15 @@ impl Drop for Journal {
 }
 
 /// Reports the end of the thread, also after a panic.
-struct End(Arc<Inbox>);
+struct CloseOnDrop(Arc<Inbox>);
 
-impl Drop for End {
+impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         self.0.close();
     }
 }
 
-fn joined(thread: JoinHandle<()>) {
+fn join_thread(thread: JoinHandle<()>) {
     if thread.join().is_err() {
         tracing::error!(code = LogCode::JournalEnded.as_str(), "the journal's thread ended in a panic");
     }

@@ -30,7 +30,7 @@ pub(super) struct Inbox {
     pub(super) queue: Mutex<Queue>,
     pub(super) work: Condvar,
     /// Notified when the thread has ended.
-    pub(super) end: Condvar,
+    pub(super) ended: Condvar,
     pub(super) sealing_key: Mutex<Arc<ContentKey>>,
     usage: Mutex<Usage>,
     quarantine: Mutex<(QuarantineRejectionLog, [u64; JournalRejection::ALL.len()])>,
@@ -72,7 +72,7 @@ impl Inbox {
         Self {
             queue: Mutex::default(),
             work: Condvar::new(),
-            end: Condvar::new(),
+            ended: Condvar::new(),
             sealing_key: Mutex::new(sealing_key),
             usage: Mutex::default(),
             quarantine: Mutex::default(),
@@ -101,23 +101,23 @@ impl Inbox {
     }
 
     /// Publishes the current counts and sizes.
-    pub(super) fn show(&self, usage: Usage) {
+    pub(super) fn publish_usage(&self, usage: Usage) {
         self.quarantine.lock().0.level(usage.quarantine_bytes, usage.quarantine_limit);
         *self.usage.lock() = usage;
     }
 
     /// Returns the current counts and sizes.
     pub(super) fn usage(&self) -> Usage {
-        let quarantine_refused = self.quarantine.lock().1;
-        Usage { quarantine_refused, ..*self.usage.lock() }
+        let quarantine_rejected = self.quarantine.lock().1;
+        Usage { quarantine_rejected, ..*self.usage.lock() }
     }
 
     /// Counts and logs a callback that the quarantine has rejected.
-    pub(super) fn quarantine_refused(&self, refusal: JournalRejection) {
+    pub(super) fn quarantine_rejected(&self, rejection: JournalRejection) {
         let (rejection_log, counts) = &mut *self.quarantine.lock();
-        rejection_log.record(Some(refusal));
+        rejection_log.record(Some(rejection));
         for (known, count) in JournalRejection::ALL.iter().zip(counts) {
-            *count += u64::from(*known == refusal);
+            *count += u64::from(*known == rejection);
         }
     }
 
@@ -127,10 +127,10 @@ impl Inbox {
     }
 
     /// Records that the results of a commit are reported.
-    pub(super) fn committed(&self, keep_bytes: usize) {
+    pub(super) fn committed(&self, quarantine_bytes: usize) {
         let mut queue = self.queue.lock();
         queue.writing = 0;
-        queue.quarantine_bytes = queue.quarantine_bytes.saturating_sub(keep_bytes);
+        queue.quarantine_bytes = queue.quarantine_bytes.saturating_sub(quarantine_bytes);
     }
 
     /// Records that the thread has ended. Pending requests get no answer.
@@ -140,7 +140,7 @@ impl Inbox {
         (queue.closing, queue.closed) = (true, true);
         drop(queue);
         drop(left);
-        self.end.notify_all();
+        self.ended.notify_all();
     }
 
     /// Queues deletions again that could not be committed.

@@ -34,9 +34,9 @@ impl ReadableCallback {
     ///
     /// # Errors
     /// [`Refusal::Undecryptable`] or [`Refusal::Unreadable`] if the callback still cannot be read.
-    pub async fn read(id: QuarantineId, kept: Quarantined, policy: Arc<Policy>) -> Result<Self, Refusal> {
-        let bytes = kept.content().len();
-        let Quarantined { application, received_at, traceparent, callback, reason } = kept;
+    pub async fn read(id: QuarantineId, quarantined: Quarantined, policy: Arc<Policy>) -> Result<Self, Refusal> {
+        let bytes = quarantined.content().len();
+        let Quarantined { application, received_at, traceparent, callback, reason } = quarantined;
         let work = move || {
             let request = RequestContext { received_at, traceparent: traceparent.as_deref() };
             from_quarantine(callback, &policy, request)
@@ -51,7 +51,7 @@ impl ReadableCallback {
 /// the time and the id. Passes do not overlap: [`QuarantineReplay::begin`] waits until the previous one has ended.
 pub struct QuarantineReplay {
     journal: Arc<Journal>,
-    turns: VecDeque<DeliveryOrder>,
+    queue: VecDeque<DeliveryOrder>,
     tried: u64,
     _lock: OwnedMutexGuard<()>,
 }
@@ -63,16 +63,16 @@ impl QuarantineReplay {
     /// Returns a [`JournalRejection`] if the quarantine cannot be read now.
     pub async fn begin(journal: Arc<Journal>, is_configured: impl Fn(&str) -> bool) -> Result<Self, JournalRejection> {
         let lock = Arc::clone(&journal.quarantine_replay).lock_owned().await;
-        let mut turns = Vec::new();
+        let mut queue = Vec::new();
         let mut from = Some(QuarantineId::FIRST);
-        while let Some(name) = from {
-            let rows = journal.quarantined(name, PAGE_SIZE).await.unwrap_or(Err(JournalRejection::Failed))?;
+        while let Some(id) = from {
+            let rows = journal.quarantined(id, PAGE_SIZE).await.unwrap_or(Err(JournalRejection::Failed))?;
             from = rows.last().and_then(|row| row.id.next());
             let wanted = rows.into_iter().filter(|row| is_configured(&row.application));
-            turns.extend(wanted.map(|row| DeliveryOrder { received_at: row.received_at, id: row.id }));
+            queue.extend(wanted.map(|row| DeliveryOrder { received_at: row.received_at, id: row.id }));
         }
-        turns.sort_unstable();
-        Ok(Self { journal, turns: turns.into(), tried: 0, _lock: lock })
+        queue.sort_unstable();
+        Ok(Self { journal, queue: queue.into(), tried: 0, _lock: lock })
     }
 
     /// Returns the number of callbacks tried so far, readable or not.
@@ -85,13 +85,13 @@ impl QuarantineReplay {
     /// by its configured name; callbacks of an application without a policy stay in quarantine.
     pub async fn next(&mut self, policy: impl Fn(&str) -> Option<Arc<Policy>>) -> Option<ReadableCallback> {
         loop {
-            let turn = self.turns.pop_front()?;
+            let next = self.queue.pop_front()?;
             self.tried += 1;
-            let Ok(Ok(Some(kept))) = self.journal.quarantined_callback(turn.id).await else { continue };
-            let Some(policy) = policy(&kept.application) else { continue };
+            let Ok(Ok(Some(quarantined))) = self.journal.quarantined_callback(next.id).await else { continue };
+            let Some(policy) = policy(&quarantined.application) else { continue };
             // A callback that cannot be read yet stays in quarantine.
-            if let Ok(reopened) = ReadableCallback::read(turn.id, kept, policy).await {
-                return Some(reopened);
+            if let Ok(readable) = ReadableCallback::read(next.id, quarantined, policy).await {
+                return Some(readable);
             }
         }
     }

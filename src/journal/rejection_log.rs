@@ -18,14 +18,14 @@ pub(super) struct RejectionLog(Option<JournalRejection>);
 
 impl RejectionLog {
     /// Records the result of one commit: why anything was rejected, and whether anything was accepted.
-    pub(super) fn record(&mut self, refused: Option<JournalRejection>, taken: bool) {
-        match refused {
-            Some(refusal) if self.0 != Some(refusal) => {
-                self.0 = Some(refusal);
-                let reason = refusal.code();
-                tracing::error!(code = LogCode::JournalRefuses.as_str(), reason, "{}", refusal.message());
+    pub(super) fn record(&mut self, rejection: Option<JournalRejection>, accepted: bool) {
+        match rejection {
+            Some(rejection) if self.0 != Some(rejection) => {
+                self.0 = Some(rejection);
+                let reason = rejection.code();
+                tracing::error!(code = LogCode::JournalRefuses.as_str(), reason, "{}", rejection.message());
             }
-            None if taken => self.accepts(),
+            None if accepted => self.accepts(),
             Some(_) | None => {}
         }
     }
@@ -58,22 +58,22 @@ impl RejectionLog {
 /// The reason why the quarantine currently rejects callbacks, if it does, and whether it is nearly full.
 #[derive(Default)]
 pub(super) struct QuarantineRejectionLog {
-    refuses: Option<JournalRejection>,
+    reason: Option<JournalRejection>,
     filling: bool,
 }
 
 impl QuarantineRejectionLog {
     /// Records the result for one callback: why it was rejected, if it was.
-    pub(super) fn record(&mut self, refused: Option<JournalRejection>) {
-        match refused {
-            Some(refusal) if self.refuses != Some(refusal) => {
-                self.refuses = Some(refusal);
-                let reason = refusal.code();
+    pub(super) fn record(&mut self, rejection: Option<JournalRejection>) {
+        match rejection {
+            Some(rejection) if self.reason != Some(rejection) => {
+                self.reason = Some(rejection);
+                let reason = rejection.code();
                 tracing::error!(
                     code = LogCode::QuarantineRefuses.as_str(),
                     reason,
                     "callbacks that cannot be read are not kept, and are lost once IDaaS gives up: {}",
-                    refusal.message()
+                    rejection.message()
                 );
             }
             Some(_) => {}
@@ -96,14 +96,14 @@ impl QuarantineRejectionLog {
         }
         if percent < NO_LONGER_FILLING {
             self.filling = false;
-            if self.refuses == Some(JournalRejection::QuarantineFull) {
+            if self.reason == Some(JournalRejection::QuarantineFull) {
                 self.accepts();
             }
         }
     }
 
     fn accepts(&mut self) {
-        if self.refuses.take().is_some() {
+        if self.reason.take().is_some() {
             tracing::info!(code = LogCode::QuarantineAccepts.as_str(), "the quarantine accepts callbacks again");
         }
     }
@@ -113,7 +113,7 @@ impl QuarantineRejectionLog {
 mod tests {
     use super::*;
 
-    fn refusing(why: JournalRejection) -> RejectionLog {
+    fn rejecting(why: JournalRejection) -> RejectionLog {
         let mut log = RejectionLog::default();
         log.record(Some(why), false);
         log
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_full_journal_accepts_again_once_there_is_space() {
-        let mut log = refusing(JournalRejection::Full);
+        let mut log = rejecting(JournalRejection::Full);
         log.freed(95, 95, 100);
         assert!(log.0.is_some(), "nearly full");
         log.freed(50, 50, 100);
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn after_another_cause_only_an_empty_journal_accepts_again() {
         for why in [JournalRejection::DiskFull, JournalRejection::Failed, JournalRejection::Busy] {
-            let mut log = refusing(why);
+            let mut log = rejecting(why);
             log.freed(1, 1, 100);
             assert!(log.0.is_some(), "{why:?}");
             log.freed(0, 0, 100);

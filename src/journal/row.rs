@@ -38,7 +38,7 @@ pub struct EntryRow {
     /// Reason, if it is a dead letter.
     pub reason: Option<Reason>,
     /// When the event was received, in milliseconds since 1970.
-    pub accepted_at: i64,
+    pub received_at: i64,
     /// Size of the sealed body, in bytes.
     pub bytes: u64,
 }
@@ -47,7 +47,7 @@ pub struct EntryRow {
 struct WireRow<'a> {
     key: [u8; 16],
     lane: u64,
-    accepted_at: i64,
+    received_at: i64,
     bytes: u64,
     event_id: &'a str,
     application: &'a str,
@@ -79,7 +79,7 @@ impl EntryRow {
         let wire = WireRow {
             key: entry.key.0,
             lane: entry.lane.0,
-            accepted_at: entry.accepted_at,
+            received_at: entry.received_at,
             bytes,
             event_id: &entry.event_id,
             application: &entry.application,
@@ -107,7 +107,7 @@ impl EntryRow {
             entity: entity(wire.entity)?,
             topic: Arc::from(wire.topic),
             reason: wire.reason.map(reason).transpose()?,
-            accepted_at: wire.accepted_at,
+            received_at: wire.received_at,
             bytes: wire.bytes,
         })
     }
@@ -123,7 +123,7 @@ pub struct EntryRef {
     /// Lane of the event. Events of a lane are published in order.
     pub lane: LaneKey,
     /// When the event was received, in milliseconds since 1970.
-    pub accepted_at: i64,
+    pub received_at: i64,
     /// When the event happened, in milliseconds since 1970.
     pub event_time: Option<i64>,
     /// Size of the sealed body, in bytes.
@@ -136,8 +136,8 @@ impl EntryRef {
     /// Decodes a row, but copies none of its strings.
     pub(super) fn decode(seq: Seq, bytes: &[u8]) -> Result<Self, DecodeFault> {
         let WireRowWithTime { row, event_time, memory } = parse_row(bytes)?;
-        let WireRow { key, lane, accepted_at, bytes, .. } = row;
+        let WireRow { key, lane, received_at, bytes, .. } = row;
         let memory = usize::try_from(memory).unwrap_or(usize::MAX);
-        Ok(Self { seq, key: EventKey(key), lane: LaneKey(lane), accepted_at, event_time, bytes, memory })
+        Ok(Self { seq, key: EventKey(key), lane: LaneKey(lane), received_at, event_time, bytes, memory })
     }
 }

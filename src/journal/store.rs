@@ -21,7 +21,7 @@ use database::JournalFile;
 use open::Lock;
 use outbox::{LaneKey, Seq};
 use recovery::Recovery;
-use rekeying::Place;
+use rekeying::RekeyPosition;
 use tables::{Changes, KeyCounts, State};
 
 use super::entry::Entry;
@@ -46,7 +46,7 @@ pub struct Store {
     state: State,
     keys: KeyCounts,
     /// Where the search for rows with old keys continues; `None` after all rows have been checked.
-    reseal: Option<Place>,
+    reseal: Option<RekeyPosition>,
     file: Option<JournalFile>,
     recovery: Recovery,
     _lock: Lock,
@@ -72,7 +72,7 @@ pub struct Batch<'a> {
     /// Entries to delete. Entries that do not exist are ignored.
     pub removes: &'a [Seq],
     /// Callbacks to quarantine.
-    pub keeps: &'a [Quarantined],
+    pub quarantines: &'a [Quarantined],
     /// Callbacks to remove from quarantine.
     pub releases: &'a [QuarantineId],
 }
@@ -83,11 +83,11 @@ pub struct Committed {
     /// Entries that are durable now.
     pub written: Vec<Seq>,
     /// Entries that were rejected, with the reason.
-    pub refused: Vec<(Seq, JournalRejection)>,
+    pub rejected: Vec<(Seq, JournalRejection)>,
     /// True if the deletions are durable. Otherwise, request them again.
     pub removed: bool,
     /// Result of each callback to quarantine, in the order of the batch.
-    pub kept: Vec<Result<(), JournalRejection>>,
+    pub quarantined: Vec<Result<(), JournalRejection>>,
 }
 
 /// Counts and sizes of the store's contents.
@@ -111,8 +111,8 @@ impl Store {
     /// If the batch exceeds the limit, commits what fits, in order, and a prefix per lane: once an entry of a lane is
     /// rejected, later entries of that lane are too.
     pub fn commit(&mut self, batch: &Batch<'_>) -> Committed {
-        if let Err(refusal) = self.ready() {
-            return Committed::refused(batch, refusal);
+        if let Err(rejection) = self.ready() {
+            return Committed::all_rejected(batch, rejection);
         }
         let mut committed = Committed { removed: true, ..Committed::default() };
         let mut changes = Changes {
@@ -123,7 +123,7 @@ impl Store {
         let mut bytes = self.admit(batch, &mut changes, &mut committed);
         if bytes > 0 && self.space_for(bytes).is_err() {
             committed.reject(batch, JournalRejection::DiskFull);
-            (changes.puts, changes.keeps, bytes) = (Vec::new(), Vec::new(), 0);
+            (changes.puts, changes.quarantines, bytes) = (Vec::new(), Vec::new(), 0);
         }
         if changes.is_empty() {
             return committed;
@@ -131,9 +131,9 @@ impl Store {
         let puts = changes.puts.iter().map(|put| put.key);
         match self.apply(&changes, puts.collect::<Vec<_>>().into_iter()) {
             Ok(()) => committed,
-            Err(refusal) => {
+            Err(rejection) => {
                 tracing::debug!(bytes, "a commit of the journal has failed");
-                Committed::refused(batch, refusal)
+                Committed::all_rejected(batch, rejection)
             }
         }
     }
@@ -144,34 +144,34 @@ impl Store {
         let mut full_lanes: HashSet<LaneKey> = HashSet::new();
         for entry in batch.puts {
             if full_lanes.contains(&entry.lane) {
-                committed.refused.push((entry.seq, JournalRejection::Full));
+                committed.rejected.push((entry.seq, JournalRejection::Full));
                 continue;
             }
-            let put = self.codec.entry(entry);
+            let put = self.codec.seal_entry(entry);
             if self.state.bytes + bytes + put.cost() > self.max_size {
                 full_lanes.insert(entry.lane);
-                committed.refused.push((entry.seq, JournalRejection::Full));
+                committed.rejected.push((entry.seq, JournalRejection::Full));
                 continue;
             }
             bytes += put.cost();
             committed.written.push(entry.seq);
             changes.puts.push(put);
         }
-        let (mut kept_bytes, limit) = (self.state.kept_bytes, quarantine::limit(self.max_size));
-        for callback in batch.keeps {
-            let put = self.codec.quarantined(callback);
+        let (mut quarantine_bytes, limit) = (self.state.quarantine_bytes, quarantine::limit(self.max_size));
+        for callback in batch.quarantines {
+            let put = self.codec.seal_quarantined(callback);
             let cost = put.cost();
-            if kept_bytes + cost > limit {
-                committed.kept.push(Err(JournalRejection::QuarantineFull));
+            if quarantine_bytes + cost > limit {
+                committed.quarantined.push(Err(JournalRejection::QuarantineFull));
                 continue;
             }
             if self.state.bytes + bytes + cost > self.max_size {
-                committed.kept.push(Err(JournalRejection::Full));
+                committed.quarantined.push(Err(JournalRejection::Full));
                 continue;
             }
-            (kept_bytes, bytes) = (kept_bytes + cost, bytes + cost);
-            committed.kept.push(Ok(()));
-            changes.keeps.push(put);
+            (quarantine_bytes, bytes) = (quarantine_bytes + cost, bytes + cost);
+            committed.quarantined.push(Ok(()));
+            changes.quarantines.push(put);
         }
         bytes
     }
@@ -179,10 +179,10 @@ impl Store {
     /// Reserves space on the disk for so much more.
     fn space_for(&self, bytes: u64) -> Result<(), JournalRejection> {
         let Some(file) = &self.file else { return Err(JournalRejection::Failed) };
-        let accepted = file.room().take(bytes + COMMIT_HEADROOM);
+        let accepted = file.disk_space().reserve(bytes + COMMIT_HEADROOM);
         // Free pages inside the file can make disk space unnecessary. They are scattered, so only a part of them
         // counts.
-        let free_inside = 4 * (self.state.bytes + bytes + COMMIT_HEADROOM) < 3 * file.room().top();
+        let free_inside = 4 * (self.state.bytes + bytes + COMMIT_HEADROOM) < 3 * file.disk_space().written_end();
         if accepted.is_err() && !free_inside { Err(JournalRejection::DiskFull) } else { Ok(()) }
     }
 
@@ -210,8 +210,8 @@ impl Store {
         Contents {
             events: self.state.entries,
             bytes: self.state.bytes,
-            quarantine: self.state.kept,
-            quarantine_bytes: self.state.kept_bytes,
+            quarantine: self.state.quarantined,
+            quarantine_bytes: self.state.quarantine_bytes,
             old_key: self.keys.others(self.codec.current()).map(|(_, count)| count).sum(),
         }
     }
@@ -232,7 +232,7 @@ impl Store {
     /// Returns the size of the file on disk, in bytes. It exceeds the contents until [`Store::compact`] runs.
     #[must_use]
     pub fn size_on_disk(&self) -> u64 {
-        self.file.as_ref().map_or(0, |file| file.room().size())
+        self.file.as_ref().map_or(0, |file| file.disk_space().size())
     }
 
     /// Shrinks the file if it is nearly empty. Takes time in proportion to the remaining contents.
@@ -262,17 +262,17 @@ impl Drop for Store {
 
 impl Committed {
     /// Creates the result of a batch of which nothing was done.
-    fn refused(batch: &Batch<'_>, refusal: JournalRejection) -> Self {
+    fn all_rejected(batch: &Batch<'_>, rejection: JournalRejection) -> Self {
         let mut committed = Self::default();
-        committed.reject(batch, refusal);
+        committed.reject(batch, rejection);
         committed
     }
 
     /// Marks all entries and callbacks as rejected. Does not change `removed`.
-    fn reject(&mut self, batch: &Batch<'_>, refusal: JournalRejection) {
+    fn reject(&mut self, batch: &Batch<'_>, rejection: JournalRejection) {
         self.written.clear();
-        self.refused = batch.puts.iter().map(|entry| (entry.seq, refusal)).collect();
-        self.kept = batch.keeps.iter().map(|_| Err(refusal)).collect();
+        self.rejected = batch.puts.iter().map(|entry| (entry.seq, rejection)).collect();
+        self.quarantined = batch.quarantines.iter().map(|_| Err(rejection)).collect();
     }
 }
 

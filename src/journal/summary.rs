@@ -21,8 +21,8 @@ pub struct Summary {
     /// Limit of `bytes`.
     pub limit_bytes: u64,
     /// When the oldest entry was received.
-    #[serde(with = "optional_time")]
-    pub oldest_accepted_at: Option<i64>,
+    #[serde(rename = "oldestAcceptedAt", with = "optional_time")]
+    pub oldest_received_at: Option<i64>,
     /// Entries by application, entity and topic.
     pub groups: Vec<Group>,
     /// The oldest entries.
@@ -86,8 +86,8 @@ pub struct Group {
     /// Size of their sealed bodies, in bytes.
     pub bytes: u64,
     /// When the oldest was received.
-    #[serde(with = "time")]
-    pub oldest_accepted_at: i64,
+    #[serde(rename = "oldestAcceptedAt", with = "time")]
+    pub oldest_received_at: i64,
 }
 
 /// One entry.
@@ -107,8 +107,8 @@ pub struct EntrySummary {
     /// Reason code, if it is a dead letter.
     pub reason: Option<String>,
     /// When the event was received.
-    #[serde(with = "time")]
-    pub accepted_at: i64,
+    #[serde(rename = "acceptedAt", with = "time")]
+    pub received_at: i64,
     /// Why the entry waits, if it is the head of its lane and a service is running.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<WaitState>,
@@ -139,19 +139,24 @@ pub(super) struct SummaryBuilder {
     oldest: Vec<EntrySummary>,
     quarantine_groups: BTreeMap<(String, &'static str), QuarantinedGroup>,
     quarantined: BTreeMap<DeliveryOrder, QuarantinedSummary>,
-    longest: usize,
+    limit: usize,
 }
 
 impl SummaryBuilder {
-    /// Creates a builder that lists up to `longest` entries and callbacks individually.
-    pub(super) fn new(longest: usize) -> Self {
-        let (groups, held_groups) = (BTreeMap::new(), BTreeMap::new());
-        Self { groups, oldest: Vec::new(), quarantine_groups: held_groups, quarantined: BTreeMap::new(), longest }
+    /// Creates a builder that lists up to `limit` entries and callbacks individually.
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            groups: BTreeMap::new(),
+            oldest: Vec::new(),
+            quarantine_groups: BTreeMap::new(),
+            quarantined: BTreeMap::new(),
+            limit,
+        }
     }
 
     /// Adds an entry. Entries must be added in order, oldest first.
     pub(super) fn add(&mut self, row: &EntryRow) {
-        if self.oldest.len() < self.longest {
+        if self.oldest.len() < self.limit {
             self.oldest.push(EntrySummary::from(row));
         }
         let key = (row.application.clone(), row.entity.name(), row.topic.to_string());
@@ -161,11 +166,11 @@ impl SummaryBuilder {
             topic: row.topic.to_string(),
             events: 0,
             bytes: 0,
-            oldest_accepted_at: row.accepted_at,
+            oldest_received_at: row.received_at,
         });
         group.events += 1;
         group.bytes += row.bytes;
-        group.oldest_accepted_at = group.oldest_accepted_at.min(row.accepted_at);
+        group.oldest_received_at = group.oldest_received_at.min(row.received_at);
     }
 
     /// Adds a callback in quarantine, in any order.
@@ -181,23 +186,23 @@ impl SummaryBuilder {
         group.callbacks += 1;
         group.bytes += row.bytes;
         group.oldest_received_at = group.oldest_received_at.min(row.received_at);
-        let turn = DeliveryOrder { received_at: row.received_at, id: row.id };
-        if self.quarantined.len() < self.longest
-            || self.quarantined.last_key_value().is_some_and(|(last, _)| turn < *last)
+        let order = DeliveryOrder { received_at: row.received_at, id: row.id };
+        if self.quarantined.len() < self.limit
+            || self.quarantined.last_key_value().is_some_and(|(last, _)| order < *last)
         {
-            self.quarantined.insert(turn, QuarantinedSummary::from(row));
-            if self.quarantined.len() > self.longest {
+            self.quarantined.insert(order, QuarantinedSummary::from(row));
+            if self.quarantined.len() > self.limit {
                 self.quarantined.pop_last();
             }
         }
     }
 
-    pub(super) fn end(self, usage: &Usage, waiting: Vec<LaneHead>, old_keys: Vec<(String, u64)>) -> Summary {
+    pub(super) fn finish(self, usage: &Usage, waiting: Vec<LaneHead>, old_keys: Vec<(String, u64)>) -> Summary {
         Summary {
             events: usage.events,
             bytes: usage.bytes,
             limit_bytes: usage.limit,
-            oldest_accepted_at: usage.oldest_accepted_at,
+            oldest_received_at: usage.oldest_received_at,
             groups: self.groups.into_values().collect(),
             oldest: self.oldest,
             waiting,
@@ -220,7 +225,7 @@ impl From<&EntryRow> for EntrySummary {
             entity: row.entity.name().to_owned(),
             topic: row.topic.to_string(),
             reason: row.reason.map(|reason| reason.code().to_owned()),
-            accepted_at: row.accepted_at,
+            received_at: row.received_at,
             waiting: None,
         }
     }
@@ -241,7 +246,7 @@ impl From<&QuarantineRow> for QuarantinedSummary {
 
 /// Represents a time as RFC 3339, or as a number if RFC 3339 cannot express it.
 pub(super) mod time {
-    use idaas_callback::timestamp::{parsed, rfc3339};
+    use idaas_callback::timestamp::{parse_rfc3339, rfc3339};
     use serde::{Deserialize, Deserializer, Serializer};
 
     pub(in crate::journal) fn serialize<S: Serializer>(milliseconds: &i64, serializer: S) -> Result<S::Ok, S::Error> {
@@ -259,7 +264,7 @@ pub(super) mod time {
             Number(i64),
         }
         match Time::deserialize(deserializer)? {
-            Time::Text(text) => parsed(&text).ok_or_else(|| serde::de::Error::custom("not a time in RFC 3339")),
+            Time::Text(text) => parse_rfc3339(&text).ok_or_else(|| serde::de::Error::custom("not a time in RFC 3339")),
             Time::Number(milliseconds) => Ok(milliseconds),
         }
     }

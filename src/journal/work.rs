@@ -31,7 +31,7 @@ pub(super) struct Work {
 impl Work {
     /// Removes the work of one commit from the queue.
     pub(super) fn take(queue: &mut Queue) -> Self {
-        let forgotten = cancel_unwritten(queue);
+        let cancelled = cancel_unwritten(queue);
         let mut writes = Vec::new();
         let mut bytes = 0;
         while bytes < COMMIT_BYTES
@@ -42,12 +42,12 @@ impl Work {
         }
         // Several threads add entries, so neighbours can be out of order.
         writes.sort_by_key(|entry| entry.seq);
-        let (mut keeps, mut keep_bytes) = (Vec::new(), 0);
-        while keep_bytes < COMMIT_BYTES
-            && let Some(keep) = queue.quarantine_requests.pop_front()
+        let (mut quarantine_requests, mut quarantine_bytes) = (Vec::new(), 0);
+        while quarantine_bytes < COMMIT_BYTES
+            && let Some(request) = queue.quarantine_requests.pop_front()
         {
-            keep_bytes += keep.0.weight();
-            keeps.push(keep);
+            quarantine_bytes += request.0.weight();
+            quarantine_requests.push(request);
         }
         queue.writing = writes.len();
         let rest = queue.deletes.split_off(queue.deletes.len().min(COMMIT_REMOVALS));
@@ -57,11 +57,11 @@ impl Work {
         }
         let mut work = Self {
             writes,
-            cancelled: forgotten,
+            cancelled,
             deletes,
             reads: queue.reads.drain(..).collect(),
-            quarantine_requests: keeps,
-            quarantine_bytes: keep_bytes,
+            quarantine_requests,
+            quarantine_bytes,
             releases: std::mem::take(&mut queue.releases),
             queries: queue.queries.drain(..).collect(),
             last: false,
@@ -77,13 +77,13 @@ fn cancel_unwritten(queue: &mut Queue) -> Vec<Seq> {
         return Vec::new();
     }
     let deletes: HashSet<_> = queue.deletes.iter().copied().collect();
-    let mut forgotten = Vec::new();
+    let mut cancelled = Vec::new();
     queue.writes.retain(|entry| {
         let wanted = !deletes.contains(&entry.seq);
         if !wanted {
-            forgotten.push(entry.seq);
+            cancelled.push(entry.seq);
         }
         wanted
     });
-    forgotten
+    cancelled
 }

@@ -49,7 +49,7 @@ impl Writer {
         }
         let (rejection_log, reseal_from) = (RejectionLog::default(), Instant::now());
         let mut writer = Self { store, events, inbox, rejection_log, compaction_due: false, reseal_from };
-        writer.show();
+        writer.publish_usage();
         writer
     }
 
@@ -92,7 +92,7 @@ impl Writer {
             self.reseal_from = Instant::now() + RESEAL_LATER;
         }
         self.compaction_due = true;
-        self.show();
+        self.publish_usage();
         if self.store.contents().old_key == 0 {
             tracing::info!(
                 code = LogCode::JournalResealed.as_str(),
@@ -108,103 +108,103 @@ impl Writer {
             cancelled,
             deletes,
             reads,
-            quarantine_requests: keeps,
-            quarantine_bytes: keep_bytes,
+            quarantine_requests,
+            quarantine_bytes,
             releases,
-            queries: questions,
+            queries,
             last: _,
         } = work;
         if !cancelled.is_empty() {
             self.events.written(cancelled);
         }
-        let (callbacks, replies): (Vec<Quarantined>, Vec<_>) = self.new_only(keeps).into_iter().unzip();
+        let (callbacks, replies): (Vec<Quarantined>, Vec<_>) = self.new_only(quarantine_requests).into_iter().unzip();
         let ids: Vec<_> = releases.iter().map(|(id, _)| *id).collect();
         let mut done = true;
         if !(writes.is_empty() && deletes.is_empty() && callbacks.is_empty() && ids.is_empty()) {
-            let batch = Batch { puts: &writes, removes: &deletes, keeps: &callbacks, releases: &ids };
+            let batch = Batch { puts: &writes, removes: &deletes, quarantines: &callbacks, releases: &ids };
             let committed = self.store.commit(&batch);
             self.compaction_due |= committed.removed && !deletes.is_empty();
             if !committed.removed && !deletes.is_empty() {
                 self.inbox.delete_later(&deletes);
                 done = false;
             }
-            self.show();
+            self.publish_usage();
             for (_, reply) in releases {
                 let _ = reply.send(if committed.removed { Ok(()) } else { Err(JournalRejection::Failed) });
             }
-            let freed = committed.removed && committed.refused.is_empty() && !(deletes.is_empty() && ids.is_empty());
+            let freed = committed.removed && committed.rejected.is_empty() && !(deletes.is_empty() && ids.is_empty());
             self.report(committed, &callbacks, replies);
             if freed {
                 let contents = self.store.contents();
                 self.rejection_log.freed(contents.events, contents.bytes, self.store.max_size());
             }
         }
-        self.inbox.committed(keep_bytes);
+        self.inbox.committed(quarantine_bytes);
         for seqs in reads {
             match self.store.read(&seqs) {
                 Ok(entries) => self.events.read(entries),
-                Err(refusal) => self.events.unread(seqs, refusal),
+                Err(rejection) => self.events.unread(seqs, rejection),
             }
         }
-        for question in questions {
-            self.answer(question);
+        for query in queries {
+            self.answer(query);
         }
         done
     }
 
     /// Reports the result of a commit.
     fn report(&mut self, committed: Committed, callbacks: &[Quarantined], replies: Vec<Reply<QuarantineId>>) {
-        self.rejection_log.record(committed.refused.first().map(|(_, why)| *why), !committed.written.is_empty());
+        self.rejection_log.record(committed.rejected.first().map(|(_, why)| *why), !committed.written.is_empty());
         if !committed.written.is_empty() {
             self.events.written(committed.written);
         }
-        for refusal in JournalRejection::ALL {
+        for rejection in JournalRejection::ALL {
             let refused: Vec<_> =
-                committed.refused.iter().filter(|(_, why)| *why == refusal).map(|(seq, _)| *seq).collect();
+                committed.rejected.iter().filter(|(_, why)| *why == rejection).map(|(seq, _)| *seq).collect();
             if !refused.is_empty() {
-                self.events.rejected(refused, refusal);
+                self.events.rejected(refused, rejection);
             }
         }
-        for ((callback, reply), kept) in callbacks.iter().zip(replies).zip(committed.kept) {
-            match kept {
+        for ((callback, reply), result) in callbacks.iter().zip(replies).zip(committed.quarantined) {
+            match result {
                 Ok(()) => self.inbox.quarantine_accepted(),
-                Err(refusal) => self.inbox.quarantine_refused(refusal),
+                Err(rejection) => self.inbox.quarantine_rejected(rejection),
             }
             // The caller can have stopped waiting.
-            let _ = reply.send(kept.map(|()| callback.id()));
+            let _ = reply.send(result.map(|()| callback.id()));
         }
     }
 
     /// Confirms callbacks that are in quarantine already, and returns the others.
-    fn new_only(&mut self, keeps: Vec<QuarantineRequest>) -> Vec<QuarantineRequest> {
-        if keeps.is_empty() {
-            return keeps;
+    fn new_only(&mut self, requests: Vec<QuarantineRequest>) -> Vec<QuarantineRequest> {
+        if requests.is_empty() {
+            return requests;
         }
-        let ids: Vec<_> = keeps.iter().map(|(callback, _)| callback.id()).collect();
+        let ids: Vec<_> = requests.iter().map(|(callback, _)| callback.id()).collect();
         let known = match self.store.has_quarantined(&ids) {
             Ok(known) => known,
-            Err(refusal) => {
-                for (_, reply) in keeps {
-                    self.inbox.quarantine_refused(refusal);
-                    let _ = reply.send(Err(refusal));
+            Err(rejection) => {
+                for (_, reply) in requests {
+                    self.inbox.quarantine_rejected(rejection);
+                    let _ = reply.send(Err(rejection));
                 }
                 return Vec::new();
             }
         };
         let mut new = Vec::new();
-        for ((keep, id), known) in keeps.into_iter().zip(ids).zip(known) {
+        for ((request, id), known) in requests.into_iter().zip(ids).zip(known) {
             if known {
-                let _ = keep.1.send(Ok(id));
+                let _ = request.1.send(Ok(id));
             } else {
-                new.push(keep);
+                new.push(request);
             }
         }
         new
     }
 
-    fn answer(&mut self, question: Query) {
+    fn answer(&mut self, query: Query) {
         // The caller can have stopped waiting.
-        match question {
+        match query {
             Query::List(from, limit, reply) => {
                 let _ = reply.send(self.store.list(from, limit));
             }
@@ -221,7 +221,7 @@ impl Writer {
                 let change = self.store.replace_keys(&keys);
                 *self.inbox.sealing_key.lock() = self.store.sealing_key();
                 self.reseal_from = Instant::now();
-                self.show();
+                self.publish_usage();
                 let _ = reply.send(Ok(change));
             }
             Query::OldKeys(reply) => {
@@ -233,13 +233,13 @@ impl Writer {
         }
     }
 
-    fn show(&mut self) {
+    fn publish_usage(&mut self) {
         let contents = self.store.contents();
-        self.inbox.show(Usage {
+        self.inbox.publish_usage(Usage {
             events: contents.events,
             bytes: contents.bytes,
             limit: self.store.max_size(),
-            oldest_accepted_at: if contents.events == 0 { None } else { self.store.oldest() },
+            oldest_received_at: if contents.events == 0 { None } else { self.store.oldest() },
             quarantine: contents.quarantine,
             quarantine_bytes: contents.quarantine_bytes,
             quarantine_limit: quarantine::limit(self.store.max_size()),

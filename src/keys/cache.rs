@@ -88,12 +88,12 @@ impl Cache {
             document: serde_json::from_slice(document).map_err(|_| ErrorKind::InvalidData)?,
         };
         let text = serde_json::to_vec(&content).map_err(|_| ErrorKind::InvalidData)?;
-        let beside = self.path.with_extension("json.new");
+        let temporary = self.path.with_extension("json.new");
         // Only the owner may write it, because whoever can write it chooses the keys of the next start.
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         file.write_all(&text)?;
         file.sync_all()?;
-        std::fs::rename(&beside, &self.path)
+        std::fs::rename(&temporary, &self.path)
     }
 }
 

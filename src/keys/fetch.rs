@@ -59,8 +59,8 @@ struct Shared {
     proxy: Proxy,
     /// The number of calls of [`Clients::clear`].
     generation: AtomicU64,
-    made: Mutex<HashMap<ClientKey, HttpClient>>,
-    turns: Semaphore,
+    clients: Mutex<HashMap<ClientKey, HttpClient>>,
+    permits: Semaphore,
 }
 
 /// The generation of a client, and the SHA-256 of its extra certificates.
@@ -70,8 +70,8 @@ impl Clients {
     /// Creates an empty set of clients that use `proxy`.
     #[must_use]
     pub fn new(proxy: Proxy) -> Self {
-        let (generation, made) = (AtomicU64::new(0), Mutex::default());
-        Self(Arc::new(Shared { proxy, generation, made, turns: Semaphore::new(MAX_FETCHES) }))
+        let (generation, clients) = (AtomicU64::new(0), Mutex::default());
+        Self(Arc::new(Shared { proxy, generation, clients, permits: Semaphore::new(MAX_FETCHES) }))
     }
 
     /// Discards the clients, so that the system's certificates are read again.
@@ -87,8 +87,8 @@ impl Clients {
         let generation = self.0.generation.load(Ordering::Acquire);
         let key = (generation, pem.as_ref().map(|pem| Sha256::digest(pem).into()));
         // The lock is held while a client is created, so that concurrent fetches do not create the same one.
-        let mut made = self.0.made.lock().await;
-        if let Some(client) = made.get(&key) {
+        let mut clients = self.0.clients.lock().await;
+        if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }
         let proxy = self.0.proxy.clone();
@@ -96,11 +96,11 @@ impl Clients {
         let client = tokio::task::spawn_blocking(move || client(pem.as_deref(), &proxy))
             .await
             .map_err(|_| FetchFault::Client)??;
-        made.retain(|(generation, _), _| *generation == key.0);
-        if made.len() >= MAX_CLIENTS {
-            made.clear();
+        clients.retain(|(generation, _), _| *generation == key.0);
+        if clients.len() >= MAX_CLIENTS {
+            clients.clear();
         }
-        made.insert(key, client.clone());
+        clients.insert(key, client.clone());
         Ok(client)
     }
 }
@@ -111,7 +111,7 @@ impl Clients {
 /// [`FetchFault`] if the source cannot be reached in time, or if it has no usable key set.
 pub async fn fetch(source: &Source, clients: &Clients) -> Result<Fetched, FetchFault> {
     // The semaphore is never closed, so this cannot fail.
-    let _turn = clients.0.turns.acquire().await;
+    let _permit = clients.0.permits.acquire().await;
     let (document, date) = match source {
         Source::Url { url, ca_file } => fetch_url(url, ca_file.as_deref(), clients).await?,
         Source::File(path) => (read_file(path).await?, None),

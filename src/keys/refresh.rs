@@ -148,7 +148,7 @@ impl Work {
             schedule.began(Instant::now(), cause);
             let result = match (self.fetcher)().await {
                 Ok(fetched) => self.accept(fetched).await,
-                Err(fault) => self.refuse(fault),
+                Err(fault) => self.refresh_failed(fault),
             };
             schedule.ended(Instant::now(), self.end(&result), fastrand::f64());
             self.observer.refreshed(&self.application, &result);
@@ -192,12 +192,12 @@ impl Work {
                 );
             }
         }
-        self.keep(document.clone(), fetched_at).await;
+        self.write_cache(document.clone(), fetched_at).await;
         self.known = Some((document, set));
         result
     }
 
-    fn refuse(&self, fault: FetchFault) -> RefreshResult {
+    fn refresh_failed(&self, fault: FetchFault) -> RefreshResult {
         let keys = self.store.key_count();
         let diagnosis = crate::diagnosis::Diagnosis::from(&fault);
         tracing::warn!(application = self.application, code = diagnosis.code, keys, "keys not refreshed: {diagnosis}");
@@ -213,7 +213,7 @@ impl Work {
     }
 
     /// Writes the set to disk and waits for at most [`WRITE_TIMEOUT`]. A failure is only logged.
-    async fn keep(&mut self, document: Vec<u8>, fetched_at: SystemTime) {
+    async fn write_cache(&mut self, document: Vec<u8>, fetched_at: SystemTime) {
         let Some(cache) = self.cache.clone() else { return };
         if self.write.as_ref().is_some_and(|write| !write.is_finished()) {
             tracing::warn!(

@@ -31,9 +31,9 @@ impl KeyRing {
     pub fn reload(&self, applications: impl IntoIterator<Item = (String, Source)>, settings: &Settings) -> Self {
         settings.clients.clear();
         let refresher = |name: &str, source: Source| match self.refreshers.get(name) {
-            Some(kept) if *kept.source() == source => {
-                kept.store().refresh_now();
-                Arc::clone(kept)
+            Some(existing) if *existing.source() == source => {
+                existing.store().refresh_now();
+                Arc::clone(existing)
             }
             Some(_) | None => Arc::new(start(name, source, settings)),
         };

@@ -61,19 +61,19 @@ pub(super) enum End {
 /// The times of the next fetches. The first one is due at once.
 pub(super) struct Schedule {
     timing: Timing,
-    regular: Instant,
+    next_regular: Instant,
     cool_down_end: Instant,
     failures: u32,
 }
 
 impl Schedule {
     pub(super) const fn new(timing: Timing, now: Instant) -> Self {
-        Self { timing, regular: now, cool_down_end: now, failures: 0 }
+        Self { timing, next_regular: now, cool_down_end: now, failures: 0 }
     }
 
     /// Returns the time of the next fetch. Set `wanted` if a fetch for an unknown key id is pending.
     pub(super) fn due(&self, wanted: bool) -> Instant {
-        if wanted { self.regular.min(self.cool_down_end) } else { self.regular }
+        if wanted { self.next_regular.min(self.cool_down_end) } else { self.next_regular }
     }
 
     pub(super) fn began(&mut self, now: Instant, cause: Cause) {
@@ -88,7 +88,7 @@ impl Schedule {
         let jittered = |time: Duration| time.mul_f64((1.0 - self.timing.jitter * chance).clamp(0.0, 1.0));
         let first = match end {
             End::Good => {
-                self.regular = now + jittered(self.timing.refresh);
+                self.next_regular = now + jittered(self.timing.refresh);
                 self.failures = 0;
                 return;
             }
@@ -96,7 +96,7 @@ impl Schedule {
             End::FailedWithoutKeys => self.timing.retry_without_keys,
         };
         let delay = first.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX));
-        self.regular = now + jittered(delay.min(self.timing.retry_limit));
+        self.next_regular = now + jittered(delay.min(self.timing.retry_limit));
         self.failures = self.failures.saturating_add(1);
     }
 }

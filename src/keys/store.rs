@@ -23,8 +23,8 @@ pub struct KeyStore {
     keys: ArcSwapOption<Keys>,
     unknown_kid: AtomicBool,
     /// The number of refreshes requested by operators, and the number that the last fetch covers.
-    demands: AtomicU64,
-    taken: AtomicU64,
+    refreshes_requested: AtomicU64,
+    refreshes_taken: AtomicU64,
     wake: Notify,
     ended: watch::Sender<Ended>,
 }
@@ -33,7 +33,7 @@ pub struct KeyStore {
 #[derive(Default)]
 struct Ended {
     attempts: u64,
-    demands: u64,
+    refreshes_requested: u64,
 }
 
 /// What was requested since the last fetch began.
@@ -47,8 +47,8 @@ impl KeyStore {
         Self {
             keys: ArcSwapOption::from(keys.map(Arc::new)),
             unknown_kid: AtomicBool::new(false),
-            demands: AtomicU64::new(0),
-            taken: AtomicU64::new(0),
+            refreshes_requested: AtomicU64::new(0),
+            refreshes_taken: AtomicU64::new(0),
             wake: Notify::new(),
             ended: watch::Sender::new(Ended::default()),
         }
@@ -79,14 +79,14 @@ impl KeyStore {
 
     /// Requests a refresh without a cool-down. For an operator's reload, never for a request.
     pub fn refresh_now(&self) {
-        self.demands.fetch_add(1, Ordering::AcqRel);
+        self.refreshes_requested.fetch_add(1, Ordering::AcqRel);
         self.wake.notify_one();
     }
 
     /// Waits until a fetch that began after the last [`KeyStore::refresh_now`] has ended, successfully or not.
     pub async fn refreshed(&self) {
-        let demands = self.demands.load(Ordering::Acquire);
-        self.wait(|ended| ended.demands >= demands).await;
+        let refreshes_requested = self.refreshes_requested.load(Ordering::Acquire);
+        self.wait(|ended| ended.refreshes_requested >= refreshes_requested).await;
     }
 
     /// Waits until the first fetch has ended, successfully or not.
@@ -110,7 +110,8 @@ impl KeyStore {
     pub(super) fn requests(&self) -> RefreshRequests {
         RefreshRequests {
             unknown_kid: self.unknown_kid.load(Ordering::Acquire),
-            operator_requested: self.demands.load(Ordering::Acquire) > self.taken.load(Ordering::Acquire),
+            operator_requested: self.refreshes_requested.load(Ordering::Acquire)
+                > self.refreshes_taken.load(Ordering::Acquire),
         }
     }
 
@@ -118,8 +119,8 @@ impl KeyStore {
         RefreshRequests {
             unknown_kid: self.unknown_kid.swap(false, Ordering::AcqRel),
             operator_requested: {
-                let demands = self.demands.load(Ordering::Acquire);
-                demands > self.taken.swap(demands, Ordering::AcqRel)
+                let refreshes_requested = self.refreshes_requested.load(Ordering::Acquire);
+                refreshes_requested > self.refreshes_taken.swap(refreshes_requested, Ordering::AcqRel)
             },
         }
     }
@@ -137,7 +138,7 @@ impl KeyStore {
         self.ended.send_modify(|ended| {
             ended.attempts += 1;
             // Fetches do not overlap, so this fetch covers everything that was taken.
-            ended.demands = self.taken.load(Ordering::Acquire);
+            ended.refreshes_requested = self.refreshes_taken.load(Ordering::Acquire);
         });
     }
 

@@ -1,4 +1,4 @@
-//! Events become state records, and rows of the working state. Nothing is written here.
+//! Merges events into state records and rows of the working state. Writes nothing.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -12,21 +12,22 @@ use crate::telemetry::log_code::LogCode;
 /// The most bytes of state records in one transaction. A single record can exceed it.
 const MAX_OUTPUT_BYTES: usize = 4 << 20;
 
-/// A deletion is removed from disk only when no record can be older any more: record timestamps go back by up to an hour.
+/// Additional time before a deletion is removed from disk. Record timestamps can go back by up to an hour.
 const FORGET_MARGIN: i64 = 2 * 3_600_000;
 
-/// What the store knows of the entities of one partition, by id. In the order of the keys, because neighbours are on the
-/// same page.
+/// The stored rows of the entities of one partition, by id. They are read in the order of the keys, because neighbours
+/// are on the same page.
 type Rows = BTreeMap<String, Option<Row>>;
 
-/// What an entity is after the batch.
+/// An entity after the batch.
 enum Changed {
-    /// Its state is in the output of this index.
+    /// It exists. Its state is in the output with this index.
     Live(usize),
+    /// It is deleted.
     Deleted(Deletion),
 }
 
-/// What one transaction writes.
+/// The content of one transaction.
 #[derive(Default)]
 pub(super) struct Batch {
     /// The records to publish.
@@ -36,12 +37,12 @@ pub(super) struct Batch {
     /// The offset of the next event, by partition.
     pub(super) next: BTreeMap<Partition, i64>,
     newest: BTreeMap<Partition, i64>,
-    /// How many entities exist more than before, by partition.
+    /// The change of the number of entities, by partition.
     created: BTreeMap<Partition, i64>,
     tallies: BTreeMap<Entity, Tally>,
 }
 
-/// What became of the events of one entity.
+/// The results of the events of one kind of entity.
 #[derive(Default)]
 struct Tally {
     applied: u64,
@@ -53,8 +54,8 @@ struct Tally {
 }
 
 impl Batch {
-    /// Merges events from the front of `records` until the transaction is large enough. `before` is a batch that the
-    /// store does not have yet.
+    /// Merges events from the front of `records` until the transaction is large enough. `before` is the batch in
+    /// progress, which the store does not have yet.
     pub(super) fn build(
         owner: &Materializer,
         store: &Store,
@@ -102,7 +103,7 @@ impl Batch {
         Ok(batch)
     }
 
-    /// The entity of an event as it is after this batch; `None` if the batch does not change it.
+    /// Returns the entity of an event after this batch. Returns `None` if the batch does not change it.
     fn entry(&self, partition: Partition, event: &Event) -> Option<Option<Entry>> {
         match self.changed.get(&partition)?.get(&event.id)? {
             Changed::Deleted(deletion) => Some(Some(Entry::Deleted(*deletion))),
@@ -114,7 +115,7 @@ impl Batch {
         self.outputs.get(output)?.record.value.as_deref()
     }
 
-    /// The rows of a partition as the store keeps them.
+    /// Encodes the changed rows of a partition for the store.
     pub(super) fn encoded(&self, partition: Partition, encoder: &mut Encoder) -> Vec<(Vec<u8>, Encoded)> {
         let changed = self.changed.get(&partition).into_iter().flatten();
         let encoded = changed.filter_map(|(id, changed)| {
@@ -127,18 +128,18 @@ impl Batch {
         encoded.collect()
     }
 
-    /// How many entities of a partition exist more than before.
+    /// Returns the change of the number of entities of a partition.
     pub(super) fn created(&self, partition: Partition) -> i64 {
         self.created.get(&partition).copied().unwrap_or_default()
     }
 
-    /// Deletions of this partition that were recorded before this are forgotten.
+    /// Returns the time before which recorded deletions of a partition are forgotten.
     pub(super) fn forget_before(&self, partition: Partition) -> Time {
         let newest = self.newest.get(&partition).copied().unwrap_or(i64::MIN);
         Time::from_millis(newest.saturating_sub(MEMORY.as_millis()).saturating_sub(FORGET_MARGIN))
     }
 
-    /// Counts what was committed.
+    /// Adds the results to the metrics, once they are committed.
     pub(super) fn count(&self, owner: &Materializer) {
         for (entity, tally) in &self.tallies {
             let metrics = owner.health.metrics.entity(*entity);
@@ -152,7 +153,7 @@ impl Batch {
     }
 }
 
-/// Reads what the store knows of the entities of all events, unless a batch that follows it changes them.
+/// Reads the stored rows of the entities of all events, except those that the batch in progress changes.
 fn known(
     owner: &Materializer,
     store: &Store,
@@ -181,7 +182,7 @@ fn known(
     Ok(known)
 }
 
-/// Merges one event. Returns the record to publish, and the deletion if it is one; `None` if nothing changes.
+/// Merges one event. Returns the record to publish, and the deletion if it is one. Returns `None` if nothing changes.
 fn merge(
     record: &InputRecord,
     event: &Event,
@@ -219,7 +220,7 @@ fn merge(
     Some((Output { partition: record.partition, record: published, timestamp: record.timestamp }, deletion))
 }
 
-/// A row as the merge takes it.
+/// Converts a row for the merge.
 fn stored(event: &Event, row: &Row) -> Option<Entry> {
     match row {
         Row::Deleted(deletion) => Some(Entry::Deleted(*deletion)),
@@ -227,7 +228,7 @@ fn stored(event: &Event, row: &Row) -> Option<Entry> {
     }
 }
 
-/// The state of an entity. One that cannot be read, because somebody else wrote it, counts as unknown.
+/// Reads the state of an entity. A state that cannot be read, because another program wrote it, counts as unknown.
 fn live(event: &Event, value: &[u8]) -> Option<Entry> {
     match State::from_json(event.entity, value) {
         Ok(state) => Some(Entry::Live(Box::new(state))),

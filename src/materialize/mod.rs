@@ -27,11 +27,11 @@ use crate::kafka::admin::topics::state_topics::TopicPair;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
 
-/// The first and the longest pause before another attempt.
+/// The shortest and the longest pause before another attempt.
 const MIN_BACKOFF: Duration = Duration::from_millis(200);
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
-/// What `materialize` works with.
+/// Runs `materialize`: maintains the state topics until it is stopped.
 pub struct Materializer {
     /// The cluster.
     pub cluster: Cluster,
@@ -41,9 +41,9 @@ pub struct Materializer {
     pub directory: PathBuf,
     /// The topics.
     pub pairs: Arc<[TopicPair]>,
-    /// What the admin listener shows.
+    /// Readiness and metrics for the admin listener.
     pub health: Arc<StateHealth>,
-    /// Ends the work.
+    /// Requests the end.
     pub stop: Arc<Stop>,
 }
 
@@ -59,7 +59,7 @@ impl std::fmt::Display for DirectoryError {
 
 impl std::error::Error for DirectoryError {}
 
-/// Tells the work to stop, and wakes it if it waits.
+/// Asks [`Materializer::run`] to stop, and wakes it if it waits.
 #[derive(Default)]
 pub struct Stop {
     requested: Mutex<bool>,
@@ -73,7 +73,7 @@ impl Stop {
         self.changed.notify_all();
     }
 
-    /// Whether the end was requested.
+    /// Returns true if the end was requested.
     #[must_use]
     pub fn is_requested(&self) -> bool {
         *self.requested.lock()
@@ -110,7 +110,7 @@ impl Backoff {
 }
 
 impl Materializer {
-    /// Works until the end is requested.
+    /// Maintains the state topics until the end is requested.
     ///
     /// # Errors
     /// [`DirectoryError`] if the directory cannot be used at the start.

@@ -1,4 +1,4 @@
-//! Transactions: publish what the gathered events change, commit their offsets, and keep the working state in step.
+//! Builds transactions from the gathered events, and handles their results.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::kafka::state::{Failed, Partition, WriteError};
 use crate::telemetry::log_code::LogCode;
 
 impl Session<'_> {
-    /// Merges the gathered events, if there are any, and hands them over to be committed once the transaction before is.
+    /// Merges the gathered events, and hands them over once the transaction before is committed.
     pub(super) fn publish(&mut self) -> Result<(), Ended> {
         if self.batch.is_empty() {
             return self.take_results();
@@ -22,7 +22,7 @@ impl Session<'_> {
         let batch = Batch::build(self.owner, &self.store, before, &mut self.batch, self.max_state_bytes)?;
         let aborted = self.aborted;
         self.settle()?;
-        // The events of this batch come again, unless it is built on what was committed.
+        // If the transaction before was not committed, this batch is dropped, and its events are read again.
         let Some(membership) = self.membership.clone().filter(|_| self.aborted == aborted) else { return Ok(()) };
         let checkpoints = batch.next.keys().filter_map(|at| Some((*at, self.active.get(at)?.checkpoint))).collect();
         let batch = Arc::new(batch);
@@ -31,7 +31,7 @@ impl Session<'_> {
         self.count_outstanding(handed_over)
     }
 
-    /// Remembers that a result is owed. The committer takes nothing more once the store has failed.
+    /// Counts an outstanding result. The committer accepts no more jobs once the store has failed.
     pub(super) fn count_outstanding(&mut self, handed_over: Result<(), Failed>) -> Result<(), Ended> {
         if let Err(failed) = handed_over {
             self.settle()?;
@@ -41,7 +41,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Waits until all that was handed over is done.
+    /// Waits until no result is outstanding.
     pub(super) fn settle(&mut self) -> Result<(), Ended> {
         while self.outstanding > 0 {
             let done = self.committer.wait()?;
@@ -50,7 +50,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Takes the results that are there.
+    /// Handles the available results.
     pub(super) fn take_results(&mut self) -> Result<(), Ended> {
         while let Some(done) = self.committer.poll() {
             self.take_result(done)?;

@@ -1,9 +1,9 @@
 //! Brings the working state of assigned partitions up to date, one after the other.
 //!
-//! First come the group's committed offsets, which the coordinator tells only when no transaction is open on them. Then
-//! the end of the state partition is taken, including records of transactions that are not decided, and once all of
-//! those are decided the state is read up to there. So the state of a transaction that committed its offsets is never
-//! missed, even if the state partition learns of the commit later.
+//! First it reads the group's committed offsets, which the coordinator returns only if no transaction is open on them.
+//! Then it reads the end of the state partition, including records of undecided transactions, waits until all of those
+//! are decided, and reads the state up to that end. So it never misses the state of a transaction that committed its
+//! offsets, even if the commit marker reaches the state partition later.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -11,30 +11,33 @@ use idaas_state::{Deletion, Time};
 
 use super::committer::RestoredRows;
 use super::session::{Active, Ended, Session};
-use super::store::{Checkpoint, Encoded, Row};
+use super::store::{Checkpoint, Row};
 use crate::kafka::state::{Partition, RestoreStep};
 use crate::telemetry::log_code::LogCode;
 
-/// How long partitions are restored before the group is polled again.
+/// Duration of a restore step, after which the group is polled again.
 const STEP: Duration = Duration::from_millis(500);
 
-/// How long to wait for a record.
+/// Maximum wait for a record.
 const POLL_TIMEOUT: Duration = Duration::from_millis(50);
 
-/// How many bytes of rows are handed over at once.
+/// Size of the rows that are handed over together, in bytes.
 const MAX_BYTES: usize = 1 << 20;
 
-/// A working state that is behind the committed offsets can be continued for this long. Tombstones are kept for seven
-/// days; a state that has missed one would keep the entity.
+/// Number of records between two checks of [`STEP`].
+const RECORDS_PER_CLOCK: usize = 256;
+
+/// Maximum age of a working state that is behind the committed offsets. Tombstones are kept for seven days; a state that
+/// has missed one would keep the entity.
 const MAX_AGE: Duration = Duration::from_secs(3 * 86_400);
 
-/// What a restore waits for is logged again only after this long.
+/// Minimum interval between two log lines about what a restore waits for.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How long to wait before something is asked again.
+/// Pause before a request is repeated.
 const RETRY_INTERVAL: Duration = Duration::from_millis(200);
 
-/// A partition that is to be restored.
+/// A partition that waits to be restored.
 pub(super) struct Waiting {
     partition: Partition,
     /// The group's offset; `None` if it committed none.
@@ -48,18 +51,18 @@ pub(super) struct Restoring {
     committed: Option<i64>,
     since: Instant,
     checkpoint: Checkpoint,
-    rows: Vec<(Vec<u8>, Encoded)>,
+    rows: Vec<(Vec<u8>, Row)>,
     bytes: usize,
 }
 
-/// A partition that was read to its end, and is being written.
+/// A partition that was read to its end and is being written.
 pub(super) struct Restored {
     committed: Option<i64>,
     since: Instant,
 }
 
 impl Session<'_> {
-    /// Goes on restoring for a moment.
+    /// Restores for the duration of one step.
     pub(super) fn restore_some(&mut self) -> Result<(), Ended> {
         let begin = Instant::now();
         while begin.elapsed() < STEP && self.membership.is_some() {
@@ -84,7 +87,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Asks for the committed offsets of what was assigned. Returns false if they are not known yet.
+    /// Requests the committed offsets of the assigned partitions. Returns false if they are not known yet.
     fn ask_offsets(&mut self) -> bool {
         let partitions: Vec<_> = self.assigned.iter().map(|(partition, _)| *partition).collect();
         match self.input.committed(&partitions) {
@@ -103,7 +106,7 @@ impl Session<'_> {
         }
     }
 
-    /// Waits before something is asked again.
+    /// Waits before a request is repeated.
     fn wait(&mut self, why: &str) {
         if self.wait_logged.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
             self.wait_logged = Some(Instant::now());
@@ -151,22 +154,22 @@ impl Session<'_> {
 
     /// Reads records of the partition until it ends or the step is over.
     fn read_some(&mut self, mut restoring: Restoring, begin: Instant) -> Result<(), Ended> {
-        while begin.elapsed() < STEP {
+        let mut records = 0_usize;
+        // Reading the clock costs too much to do it for each record.
+        while !records.is_multiple_of(RECORDS_PER_CLOCK) || begin.elapsed() < STEP {
+            records += 1;
             match self.restore.next(POLL_TIMEOUT)? {
                 RestoreStep::Record { key, value, time, timestamp, offset } => {
                     let recorded = Time::from_millis(timestamp);
-                    let row = match value {
-                        Some(value) => self.encoder.live(&value),
-                        None => self.encoder.row(&Row::Deleted(Deletion { at: time.unwrap_or(recorded), recorded })),
-                    };
-                    restoring.bytes += key.len() + row.len();
-                    restoring.rows.push((key, row));
+                    restoring.bytes += key.len() + value.as_ref().map_or(0, Vec::len);
+                    let deletion = Deletion { at: time.unwrap_or(recorded), recorded };
+                    restoring.rows.push((key, value.map_or(Row::Deleted(deletion), Row::Live)));
                     restoring.checkpoint.position = offset + 1;
                     if restoring.bytes >= MAX_BYTES {
                         self.hand_over(&mut restoring, false)?;
                     }
                 }
-                RestoreStep::Nothing => {}
+                RestoreStep::Nothing => records = 0,
                 RestoreStep::End => {
                     self.restore.stop();
                     return self.hand_over(&mut restoring, true);
@@ -192,7 +195,7 @@ impl Session<'_> {
         self.count_outstanding(handed_over)
     }
 
-    /// Takes in that rows of a restore were written.
+    /// Activates a partition whose last rows were written.
     pub(super) fn restored(&mut self, partition: Partition, checkpoint: Checkpoint, is_last: bool) {
         if !is_last {
             return;
@@ -212,7 +215,7 @@ impl Session<'_> {
     }
 }
 
-/// Whether a working state is a beginning of what the state topic holds.
+/// Returns true if a working state is a prefix of the state topic.
 fn is_usable(stored: &Checkpoint, committed: Option<i64>, end: i64) -> bool {
     let committed = committed.unwrap_or_default();
     let age = now().saturating_sub(stored.saved_at);
@@ -231,14 +234,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_beginning_of_the_topic_is_continued() {
+    fn only_a_prefix_of_the_topic_is_continued() {
         let stored = Checkpoint { input: 10, position: 20, saved_at: now(), live: 1, deleted: 0 };
         assert!(is_usable(&stored, Some(10), 20));
         assert!(is_usable(&stored, Some(12), 25));
         // Events that were not committed are in it.
         assert!(!is_usable(&stored, Some(9), 25));
         assert!(!is_usable(&stored, None, 25));
-        // Another topic has the same name now.
+        // The topic was created again.
         assert!(!is_usable(&stored, Some(10), 19));
         let old = Checkpoint { saved_at: now() - 4 * 86_400_000, ..stored };
         assert!(is_usable(&old, Some(10), 20));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::batch::Batch;
 use super::committer::Committer;
 use super::restoring::{Restored, Restoring, Waiting};
-use super::store::{Checkpoint, Encoder, Store, StoreError};
+use super::store::{Checkpoint, Store, StoreError};
 use super::{Backoff, Materializer};
 use crate::kafka::state::{
     Failed, Input, InputRecord, Membership, Partition, Polled, Restore, Writer, partition_counts,
@@ -18,25 +18,25 @@ use crate::telemetry::log_code::LogCode;
 const MAX_BATCH: usize = 2500;
 const MAX_BATCH_BYTES: usize = 4 << 20;
 
-/// How long to wait for the first event of a transaction, and for further ones.
+/// Maximum wait for the first event of a transaction, and for further events.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 const GATHER_TIMEOUT: Duration = Duration::from_millis(5);
 
-/// How long events are gathered for one transaction.
+/// Time for which events are gathered for one transaction.
 const MAX_GATHERING: Duration = Duration::from_millis(50);
 
-/// How often partitions that were restored join those that are read, while others are still being restored.
+/// Interval at which restored partitions start to be read while others are still being restored.
 const START_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often the gauges are updated.
+/// Update interval of the gauges.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long a member waits for an assignment before it joins again with new clients.
+/// Time after which a member without an assignment joins again with new clients.
 const REJOIN_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Why a session ended before it was told to.
+/// The reason why a session ended although no end was requested.
 pub(super) enum Ended {
-    /// A client cannot go on.
+    /// A client cannot continue.
     Failed(String),
     /// Another instance has the same transactional id.
     Fenced(String),
@@ -62,40 +62,39 @@ pub(super) struct Active {
     pub(super) committed: Option<i64>,
     /// The offset of the next event to gather; `None` if it is the group's.
     pub(super) next: Option<i64>,
-    /// How far the working state goes.
+    /// The checkpoint of the working state.
     pub(super) checkpoint: Checkpoint,
 }
 
-/// The clients and what they are at.
+/// The clients and their current work.
 pub(super) struct Session<'m> {
     pub(super) owner: &'m Materializer,
     pub(super) store: Arc<Store>,
     pub(super) input: Input,
     pub(super) committer: Committer,
-    /// How many results the committer owes.
+    /// Number of outstanding results of the committer.
     pub(super) outstanding: usize,
-    /// What is being committed. The store does not have it yet.
+    /// The batch that is being committed. The store does not have it yet.
     pub(super) in_progress: Option<Arc<Batch>>,
-    /// How many transactions were not committed.
+    /// Number of transactions that were not committed.
     pub(super) aborted: u64,
     pub(super) restore: Restore,
     pub(super) max_state_bytes: usize,
     /// `None` while the instance is not a member with an assignment.
     pub(super) membership: Option<Arc<Membership>>,
-    /// Partitions whose committed offsets are not known yet, and since when they are assigned.
+    /// Partitions whose committed offsets are not known yet, and the times of their assignment.
     pub(super) assigned: Vec<(Partition, Instant)>,
     pub(super) waiting: VecDeque<Waiting>,
     pub(super) restoring: Option<Restoring>,
-    pub(super) encoder: Encoder,
-    /// Partitions that are read to their ends, and being written.
+    /// Partitions that were read to their ends and are being written.
     pub(super) restored: BTreeMap<Partition, Restored>,
     pub(super) active: BTreeMap<Partition, Active>,
-    /// Since when there are active partitions that are not read yet.
+    /// The time since which there are active partitions that are not read yet.
     pub(super) unread_since: Option<Instant>,
     pub(super) batch: VecDeque<InputRecord>,
     pub(super) backoff: Backoff,
     pub(super) progressed: bool,
-    /// When it was last logged what a restore waits for.
+    /// The time of the last log line about what a restore waits for.
     pub(super) wait_logged: Option<Instant>,
     without_assignment_since: Instant,
     gauges_shown: Instant,
@@ -126,7 +125,6 @@ impl<'m> Session<'m> {
             assigned: Vec::new(),
             waiting: VecDeque::new(),
             restoring: None,
-            encoder: Encoder::default(),
             restored: BTreeMap::new(),
             active: BTreeMap::new(),
             unread_since: None,
@@ -139,7 +137,7 @@ impl<'m> Session<'m> {
         })
     }
 
-    /// Works until the end is requested.
+    /// Processes events until the end is requested.
     pub(super) fn run(&mut self) -> Result<(), Ended> {
         while !self.owner.stop.is_requested() {
             self.gather()?;
@@ -157,7 +155,7 @@ impl<'m> Session<'m> {
         self.settle()
     }
 
-    /// Whether anything was committed.
+    /// Returns true if any transaction was committed.
     pub(super) const fn has_progressed(&self) -> bool {
         self.progressed
     }
@@ -166,7 +164,7 @@ impl<'m> Session<'m> {
         self.assigned.is_empty() && self.waiting.is_empty() && self.restoring.is_none() && self.restored.is_empty()
     }
 
-    /// Takes events until there are enough for a transaction, or none come.
+    /// Gathers events until there are enough for a transaction, or none arrive.
     fn gather(&mut self) -> Result<(), Ended> {
         let begin = Instant::now();
         let mut bytes: usize = self.batch.iter().map(|record| record.size).sum();
@@ -224,7 +222,7 @@ impl<'m> Session<'m> {
         self.active.clear();
         self.batch.clear();
         self.unread_since = None;
-        // What is still being written would otherwise be found half done by the next restore.
+        // The next restore must not find rows that are still being written.
         self.settle()?;
         self.restored.clear();
         self.active.clear();
@@ -242,9 +240,9 @@ impl<'m> Session<'m> {
         if self.unread_since.is_some() { self.read_active() } else { Ok(()) }
     }
 
-    /// Reads the active partitions, each from behind the last committed event. Nothing may be in progress.
+    /// Reads the active partitions, each from its committed offset. No transaction may be in progress.
     pub(super) fn read_active(&mut self) -> Result<(), Ended> {
-        // What was gathered comes again.
+        // The gathered events are read again.
         self.batch.clear();
         self.active.values_mut().for_each(|active| active.next = None);
         let offsets = self.active.iter().map(|(partition, active)| (*partition, active.committed)).collect();

@@ -1,7 +1,7 @@
-//! The working state on disk (redb): for each partition, the state of its entities and how far it goes.
+//! The working state on disk (redb): for each partition, the states of its entities and a checkpoint.
 //!
-//! It is a cache of the state topics. A file that cannot be read is replaced by an empty one, and whatever is missing is
-//! restored from the topics. Memory stays the same however many entities there are.
+//! It is a cache of the state topics. A file that cannot be read is replaced by an empty one, and missing states are
+//! restored from the topics. The use of memory does not depend on the number of entities.
 
 mod buffer;
 mod codec;
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use idaas_state::{Deletion, Time};
 use parking_lot::Mutex;
-use redb::{Builder, Database, Durability, ReadableDatabase};
+use redb::{Builder, Database, ReadableDatabase};
 
 pub(super) use self::codec::{Encoded, Encoder};
 
@@ -39,22 +39,22 @@ const LOCK: &str = "state.lock";
 /// Holds the id of this instance.
 const INSTANCE: &str = "state.instance";
 
-/// What redb may keep of the file in memory, in bytes.
+/// Size of redb's cache, in bytes.
 const CACHE: usize = 32 << 20;
 
-/// How often what is written is made durable. A crash costs reading what was published since.
+/// Interval at which written changes are made durable. After a crash, the records since then are read again.
 pub(super) const SYNC_INTERVAL: Duration = Duration::from_secs(5);
 
-/// What is known of an entity, as it is stored.
+/// A row: an entity that exists, or a remembered deletion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Row {
     /// The value of its state record.
     Live(Vec<u8>),
-    /// It was deleted.
+    /// The deletion.
     Deleted(Deletion),
 }
 
-/// How far the working state of a partition goes.
+/// The position of the working state of a partition in its topics, and its size.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Checkpoint {
     /// The offset of the first event that is not included.
@@ -63,9 +63,9 @@ pub(super) struct Checkpoint {
     pub(super) position: i64,
     /// When it was written, in milliseconds since 1970.
     pub(super) saved_at: i64,
-    /// How many entities exist.
+    /// Number of entities that exist.
     pub(super) live: u64,
-    /// How many deletions are remembered.
+    /// Number of remembered deletions.
     pub(super) deleted: u64,
 }
 
@@ -75,15 +75,15 @@ pub(super) struct Update<'a> {
     pub(super) topic: &'a str,
     /// The partition.
     pub(super) number: i32,
-    /// Keys and what is known now; the last row of a key counts.
+    /// Keys and new rows. The last row of a key counts.
     pub(super) rows: Vec<(Vec<u8>, Encoded)>,
-    /// How far the state goes now. The counts are computed when it is written.
+    /// The new checkpoint. Its counts are computed when it is written.
     pub(super) checkpoint: Checkpoint,
     /// Deletions that were recorded before this are forgotten.
     pub(super) forget_before: Time,
 }
 
-/// Why the store cannot be used.
+/// The reason why the store cannot be used.
 #[derive(Debug)]
 pub(super) enum StoreError {
     /// Another process uses the directory.
@@ -106,7 +106,7 @@ impl std::fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
-/// What was written.
+/// The durability of the written changes.
 struct Written {
     durable_at: Instant,
     is_durable: bool,
@@ -163,7 +163,7 @@ impl Store {
         self.instance.lock().clone()
     }
 
-    /// How far the state of a partition goes; `None` if there is none.
+    /// Returns the checkpoint of a partition. Returns `None` if there is none.
     pub(super) fn checkpoint(&self, topic: &str, number: i32) -> Result<Option<Checkpoint>, StoreError> {
         let names = Names::new(topic, number);
         let gathered = self.buffers.lock().checkpoint(&names);
@@ -182,10 +182,10 @@ impl Store {
         })
     }
 
-    /// What is known of some entities of a partition, in the order of their keys.
+    /// Returns the rows of some entities of a partition, in the order of their keys.
     pub(super) fn rows(&self, topic: &str, number: i32, keys: &[&[u8]]) -> Result<Vec<Option<Row>>, StoreError> {
         let names = Names::new(topic, number);
-        // First what is not in the tables: it can be there by the time that they are read, but not the other way round.
+        // Changes move from the buffers to the tables. So the buffers are read first, and no change is missed.
         let gathered: Vec<_> = {
             let buffers = self.buffers.lock();
             keys.iter().map(|key| buffers.row(&names, key).map(|Encoded(row)| decode(row))).collect()
@@ -206,13 +206,13 @@ impl Store {
         })
     }
 
-    /// Applies changes. Returns how many bytes have gathered that are to be written.
+    /// Applies changes. Returns the size of the gathered changes that are not written yet, in bytes.
     pub(super) fn apply(&self, updates: Vec<Update<'_>>) -> usize {
         self.buffers.lock().add(updates)
     }
 
-    /// Writes the changes that have gathered, all or none. Until they are also made durable, a crash loses them, together
-    /// with all that was written since the last time.
+    /// Writes the changes that have gathered. Until they are also made durable, a crash loses them, together with all
+    /// changes that were written since the last time.
     pub(super) fn write(&self) -> Result<(), StoreError> {
         let mut written = self.written.lock();
         let is_due = written.durable_at.elapsed() >= SYNC_INTERVAL;
@@ -230,13 +230,14 @@ impl Store {
             return Ok(());
         }
         guarded(|| {
-            let mut transaction = self.database.begin_write()?;
-            transaction.set_durability(if durable { Durability::Immediate } else { Durability::None })?;
-            transaction.set_quick_repair(durable);
             for pending in gathered.iter().flat_map(|gathered| gathered.partitions.values()) {
-                write(&transaction, pending)?;
+                write(&self.database, pending)?;
             }
-            transaction.commit()?;
+            if durable {
+                let mut transaction = self.database.begin_write()?;
+                transaction.set_quick_repair(true);
+                transaction.commit()?;
+            }
             Ok(())
         })?;
         self.buffers.lock().written();
@@ -247,7 +248,7 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets everything about a partition.
+    /// Deletes everything about a partition.
     pub(super) fn discard(&self, topic: &str, number: i32) -> Result<(), StoreError> {
         let _not_written_meanwhile = self.written.lock();
         let names = Names::new(topic, number);
@@ -270,7 +271,7 @@ impl Store {
     }
 }
 
-/// Runs something of redb's; a panic is an error like any other.
+/// Calls redb, and turns a panic into an error.
 fn guarded<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, StoreError> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result.map_err(|error| StoreError::Broken(error.to_string())),
@@ -280,6 +281,7 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, StoreE
 
 #[cfg(test)]
 mod tests {
+    use super::tables::{MAX_TRANSACTION, PAGE};
     use super::*;
 
     const TOPIC: &str = "idaas.user.state.v1";
@@ -350,7 +352,29 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_written_is_lost_with_its_checkpoint() {
+    fn a_large_write_takes_several_transactions() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        let keys: Vec<_> = (0..10_000_u32).map(|number| number.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
+        assert!(keys.len() * PAGE > 2 * MAX_TRANSACTION);
+        let row = Row::Live(b"{}".to_vec());
+        let mut rows: Vec<(&[u8], Row)> = keys.iter().map(|key| (key.as_slice(), row.clone())).collect();
+        rows.push((b"deleted", deleted(7)));
+        apply(&store, &rows, 5, 0);
+        store.sync().unwrap();
+        apply(&store, &rows, 6, 8);
+        store.sync().unwrap();
+        drop(store);
+        let store = Store::open(directory.path()).unwrap();
+        let checkpoint = Checkpoint { input: 6, position: 12, saved_at: 1, live: 10_000, deleted: 0 };
+        assert_eq!(store.checkpoint(TOPIC, 3).unwrap(), Some(checkpoint));
+        let keys: Vec<_> = rows.iter().map(|(key, _)| *key).collect();
+        let found = store.rows(TOPIC, 3, &keys).unwrap();
+        assert_eq!(found.iter().flatten().count(), 10_000);
+    }
+
+    #[test]
+    fn unwritten_rows_are_lost_with_their_checkpoint() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path()).unwrap();
         let live = Row::Live(b"{}".to_vec());
@@ -365,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn discarding_also_drops_what_was_not_written() {
+    fn discarding_also_drops_unwritten_rows() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path()).unwrap();
         apply(&store, &[(b"a", Row::Live(b"{}".to_vec()))], 1, 0);

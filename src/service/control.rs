@@ -23,23 +23,23 @@ pub type ControlMessages = mpsc::UnboundedReceiver<ControlMessage>;
 /// # Errors
 /// The operating system rejects a signal handler.
 pub fn signals() -> std::io::Result<ControlMessages> {
-    let (give, control_messages) = mpsc::unbounded_channel();
+    let (sender, control_messages) = mpsc::unbounded_channel();
     let kinds = [
         (SignalKind::terminate(), ControlMessage::Shutdown),
         (SignalKind::interrupt(), ControlMessage::Shutdown),
         (SignalKind::hangup(), ControlMessage::Reload),
     ];
-    for (kind, order) in kinds {
-        let (mut caught, give): (Signal, _) = (signal(kind)?, give.clone());
-        tokio::spawn(async move { while caught.recv().await.is_some() && give.send(order).is_ok() {} });
+    for (kind, message) in kinds {
+        let (mut caught, sender): (Signal, _) = (signal(kind)?, sender.clone());
+        tokio::spawn(async move { while caught.recv().await.is_some() && sender.send(message).is_ok() {} });
     }
     Ok(control_messages)
 }
 
 /// Waits for another [`ControlMessage::Shutdown`]. Never returns if the channel is closed.
 pub(crate) async fn wait_for_second_shutdown(control_messages: &mut ControlMessages) {
-    while let Some(order) = control_messages.recv().await {
-        if order == ControlMessage::Shutdown {
+    while let Some(message) = control_messages.recv().await {
+        if message == ControlMessage::Shutdown {
             return tracing::warn!(code = LogCode::SecondSignal.as_str(), "not waiting any longer");
         }
     }

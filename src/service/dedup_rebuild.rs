@@ -60,16 +60,16 @@ struct State {
     is_denied: bool,
     /// True if other replicas are to be followed.
     follows: bool,
-    pace: FetchProfile,
+    fetch_profile: FetchProfile,
     /// True once replay no longer waits for the rebuild.
     is_released: bool,
     /// Records from this time on are read, in milliseconds since 1970. Fixed at the first attempt, so it does not move
     /// when the oldest journal entries are deleted.
     since: Option<u64>,
     /// Time of the first attempt in the current period of availability.
-    asked_since: Option<Instant>,
+    started_at: Option<Instant>,
     /// How far each partition has been read.
-    resume: Checkpoint,
+    checkpoint: Checkpoint,
 }
 
 /// The outcome of one attempt.
@@ -95,11 +95,11 @@ impl DedupRebuild {
                 is_due: true,
                 is_denied: false,
                 follows: config.dedupe.follow_replicas,
-                pace: FetchProfile::Easy,
+                fetch_profile: FetchProfile::Easy,
                 is_released: false,
                 since: None,
-                asked_since: None,
-                resume: Checkpoint::default(),
+                started_at: None,
+                checkpoint: Checkpoint::default(),
             }),
             follower: Mutex::new(None),
             attempt: Mutex::new(()),
@@ -115,7 +115,7 @@ impl DedupRebuild {
         if !is_covered {
             let mut state = self.state.lock();
             state.revision += 1;
-            (state.is_due, state.resume) = (true, Checkpoint::default());
+            (state.is_due, state.checkpoint) = (true, Checkpoint::default());
             drop(state);
             self.changed.notify_one();
         }
@@ -126,8 +126,8 @@ impl DedupRebuild {
     pub(super) fn start_over(&self, app_state: &AppState) {
         let mut state = self.state.lock();
         state.generation += 1;
-        (state.is_due, state.is_released, state.asked_since) = (true, false, None);
-        (state.since, state.resume) = (None, Checkpoint::default());
+        (state.is_due, state.is_released, state.started_at) = (true, false, None);
+        (state.since, state.checkpoint) = (None, Checkpoint::default());
         // Under the lock, so that no result from the old cluster is recorded afterwards.
         self.replay_permit.forget_history();
         app_state.dispatcher.cluster_replaced();
@@ -145,7 +145,7 @@ impl DedupRebuild {
         if follower.is_some() || state.is_due || state.is_denied {
             // An attempt in progress is repeated with the new settings. Events that are already known stay known.
             state.revision += 1;
-            (state.is_due, state.resume, state.since) = (true, Checkpoint::default(), None);
+            (state.is_due, state.checkpoint, state.since) = (true, Checkpoint::default(), None);
         }
         drop(state);
         drop(follower);
@@ -154,7 +154,7 @@ impl DedupRebuild {
 
     /// Makes one attempt to read the topics, and enables replay if possible. [`DedupRebuild::run_until_done`] makes the
     /// others.
-    pub(super) async fn mark_published(self: Arc<Self>, app_state: &Arc<AppState>) {
+    pub(super) async fn attempt_once(self: Arc<Self>, app_state: &Arc<AppState>) {
         let app_state = Arc::clone(app_state);
         // A panic in it has been logged; the next attempt goes on.
         let _ = tokio::task::spawn_blocking(move || self.read(&app_state)).await;
@@ -166,16 +166,16 @@ impl DedupRebuild {
             let (is_due, is_released) = {
                 let mut state = self.state.lock();
                 if !self.replay_permit.is_available() {
-                    state.asked_since = None;
+                    state.started_at = None;
                 }
                 (state.is_due, state.is_released)
             };
             if is_due && self.replay_permit.is_available() {
-                Arc::clone(&self).mark_published(&app_state).await;
+                Arc::clone(&self).attempt_once(&app_state).await;
             }
-            let rest = if is_released { LATE_RETRY_INTERVAL } else { RETRY_INTERVAL };
+            let interval = if is_released { LATE_RETRY_INTERVAL } else { RETRY_INTERVAL };
             tokio::select! {
-                () = sleep(rest) => {}
+                () = sleep(interval) => {}
                 () = self.changed.notified() => {}
             }
         }
@@ -184,16 +184,16 @@ impl DedupRebuild {
     /// Makes one attempt and handles its outcome. Blocks.
     fn read(self: &Arc<Self>, app_state: &Arc<AppState>) {
         let _one = self.attempt.lock();
-        let (generation, revision, window, mut resume) = {
+        let (generation, revision, window, mut checkpoint) = {
             let mut state = self.state.lock();
-            state.asked_since.get_or_insert_with(Instant::now);
+            state.started_at.get_or_insert_with(Instant::now);
             let since = *state.since.get_or_insert_with(|| since(app_state));
-            (state.generation, state.revision, window(since), std::mem::take(&mut state.resume))
+            (state.generation, state.revision, window(since), std::mem::take(&mut state.checkpoint))
         };
         let scope = self.scope.load();
         let observe = |known: &[Known]| self.record_published(app_state, generation, known);
         let cluster = self.cluster.lock().clone();
-        let attempt = match read_tail(&cluster, &scope, window, &mut resume, observe) {
+        let attempt = match read_tail(&cluster, &scope, window, &mut checkpoint, observe) {
             Ok(tail) => Attempt::Read(tail),
             Err(ReadFault::Unreachable(_)) => Attempt::Unreachable,
             Err(fault @ (ReadFault::Settings(_) | ReadFault::NotAllowed)) => Attempt::Impossible(fault),
@@ -203,7 +203,7 @@ impl DedupRebuild {
             self.changed.notify_one();
             return;
         }
-        state.resume = resume;
+        state.checkpoint = checkpoint;
         self.handle_outcome(&mut state, &attempt, app_state);
         if state.follows && state.is_released {
             self.start_follower(&mut state, app_state);
@@ -212,7 +212,7 @@ impl DedupRebuild {
 
     /// Logs the outcome of an attempt, and enables replay if there is nothing more to wait for.
     fn handle_outcome(&self, state: &mut State, attempt: &Attempt, app_state: &AppState) {
-        let is_late = state.asked_since.is_some_and(|since| since.elapsed() >= MAX_REPLAY_DELAY);
+        let is_late = state.started_at.is_some_and(|since| since.elapsed() >= MAX_REPLAY_DELAY);
         state.is_denied = match attempt {
             Attempt::Read(tail) => !tail.denied.is_empty(),
             Attempt::Impossible(_) => true,
@@ -255,11 +255,11 @@ impl DedupRebuild {
     fn record_published(&self, app_state: &AppState, generation: u64, known: &[Known]) {
         let state = self.state.lock();
         if state.generation == generation {
-            app_state.dispatcher.mark_published(known.iter().map(learned));
+            app_state.dispatcher.mark_published(known.iter().map(to_published));
         }
     }
 }
 
-fn learned(event: &Known) -> (EventKey, Published) {
-    (event.key, event.learned)
+fn to_published(event: &Known) -> (EventKey, Published) {
+    (event.key, event.published)
 }

@@ -1,9 +1,9 @@
 //! Detects changed configuration files without a signal.
 //!
-//! It looks at the files once a second, and does not ask the system for notifications (inotify): Kubernetes replaces a
-//! mounted secret by swapping a symbolic link two levels above the file, editors and agents rename a new file over the
-//! old one, and network file systems send no notification. All of that looks the same here: by what is at the path. A look
-//! costs one `stat` a file; contents are read only when that differs.
+//! Polls the files once a second instead of using notifications (inotify): Kubernetes replaces a mounted secret by
+//! swapping a symbolic link two levels above the file, editors and agents rename a new file over the old one, and
+//! network file systems send no notification. A poll detects all of these, because it only compares what is at the
+//! path. It costs one `stat` per file; contents are read only if its result differs.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

@@ -20,12 +20,12 @@ pub(super) struct Observer {
     clock_skew: Duration,
     /// The applications by whose endpoint this machine's clock is off. Logged when the first comes and the last
     /// goes.
-    off: Mutex<BTreeSet<String>>,
+    skewed: Mutex<BTreeSet<String>>,
 }
 
 impl Observer {
     pub(super) fn new(metrics: Arc<Metrics>, clock_skew: Duration) -> Self {
-        Self { metrics, clock_skew, off: Mutex::default() }
+        Self { metrics, clock_skew, skewed: Mutex::default() }
     }
 
     /// Returns the offset in seconds beyond which a warning is logged: half of the skew at which valid callbacks are
@@ -47,17 +47,17 @@ impl KeyObserver for Observer {
         // Missing if a reload has just removed the application.
         let Some(metrics) = self.metrics.find(application) else { return };
         metrics.clock_offset(seconds);
-        let mut off = self.off.lock();
+        let mut skewed = self.skewed.lock();
         // A reload may have removed applications, including the last one that disagreed.
-        off.retain(|name| self.metrics.find(name).is_some());
+        skewed.retain(|name| self.metrics.find(name).is_some());
         if seconds.unsigned_abs() <= self.limit() {
-            if off.remove(application) && off.is_empty() {
+            if skewed.remove(application) && skewed.is_empty() {
                 tracing::info!(
                     code = LogCode::ClockRight.as_str(),
                     "this machine's clock agrees with the key endpoints' again"
                 );
             }
-        } else if off.insert(application.to_owned()) && off.len() == 1 {
+        } else if skewed.insert(application.to_owned()) && skewed.len() == 1 {
             let direction = if seconds > 0 { "ahead of" } else { "behind" };
             tracing::warn!(
                 code = LogCode::ClockOff.as_str(),
@@ -81,15 +81,15 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         let _kept = ["a", "b"].map(|name| metrics.application(name, 1));
         let observer = Observer::new(metrics, Duration::from_secs(60));
-        let off = |seconds: [i64; 2]| {
+        let skewed = |seconds: [i64; 2]| {
             observer.clock_offset("a", seconds[0]);
             observer.clock_offset("b", seconds[1]);
             observer.clock_offset("removed", 1000);
-            observer.off.lock().iter().cloned().collect::<Vec<_>>()
+            observer.skewed.lock().iter().cloned().collect::<Vec<_>>()
         };
-        assert!(off([30, -30]).is_empty());
-        assert_eq!(off([31, -31]), ["a", "b"]);
-        assert_eq!(off([500, 0]), ["a"]);
-        assert!(off([-1, 1]).is_empty());
+        assert!(skewed([30, -30]).is_empty());
+        assert_eq!(skewed([31, -31]), ["a", "b"]);
+        assert_eq!(skewed([500, 0]), ["a"]);
+        assert!(skewed([-1, 1]).is_empty());
     }
 }

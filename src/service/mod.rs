@@ -100,7 +100,7 @@ impl Service {
         let topic_reconciler = topics::TopicReconciler::new(&config, path.to_owned());
         warm_up(Arc::clone(&app_state), Arc::clone(&topic_reconciler), Arc::clone(&dedup_rebuild));
         log_start(listen, admin_listen, config.applications.len());
-        let files = file_watch::FileWatch::start(reload::watched(&config));
+        let files = file_watch::FileWatch::start(reload::files_to_watch(&config));
         let path = path.to_owned();
         Ok(Self {
             path,
@@ -178,7 +178,7 @@ fn warm_up(
             Arc::clone(&topic_reconciler).create().await;
         }
         if answers {
-            Arc::clone(&dedup_rebuild).mark_published(&app_state).await;
+            Arc::clone(&dedup_rebuild).attempt_once(&app_state).await;
         }
         app_state.warmed_up();
         tokio::spawn(Arc::clone(&dedup_rebuild).run_until_done(Arc::clone(&app_state)));

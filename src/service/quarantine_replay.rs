@@ -16,9 +16,9 @@ use crate::journal::quarantine_replay::QuarantineReplay;
 
 /// Maximum number of callbacks in progress, and of their events and bytes. A single callback may exceed the last two.
 /// The limits leave capacity for live events.
-const CALLBACKS: usize = 64;
-const EVENTS: usize = 1000;
-const BYTES: usize = 8 << 20;
+const MAX_CALLBACKS: usize = 64;
+const MAX_EVENTS: usize = 1000;
+const MAX_BYTES: usize = 8 << 20;
 
 /// Time before the next attempt after the outbox was full: doubles from the first to the maximum.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
@@ -46,30 +46,30 @@ pub(super) async fn run(app_state: Arc<AppState>) {
 async fn replay_once(app_state: &Arc<AppState>) -> ReplayOutcome {
     let Some(journal) = app_state.dispatcher.journal() else { return ReplayOutcome::Done };
     let is_configured = |name: &str| app_state.application(name).is_some();
-    let Ok(mut reopening) = QuarantineReplay::begin(Arc::clone(&journal), is_configured).await else {
+    let Ok(mut replay) = QuarantineReplay::begin(Arc::clone(&journal), is_configured).await else {
         return ReplayOutcome::NoRoom;
     };
     let policy = |name: &str| Some(Arc::clone(&app_state.application(name)?.policy));
-    let mut on_their_way = InProgress::default();
-    while let Some(reopened) = reopening.next(policy).await {
+    let mut in_progress = InProgress::default();
+    while let Some(callback) = replay.next(policy).await {
         if app_state.is_draining() {
             return ReplayOutcome::Done;
         }
-        let (events, bytes) = (reopened.prepared.events.len(), reopened.bytes);
-        on_their_way.make_room(events, bytes).await;
-        if on_their_way.refused {
+        let (events, bytes) = (callback.prepared.events.len(), callback.bytes);
+        in_progress.wait_for_capacity(events, bytes).await;
+        if in_progress.is_rejected {
             break;
         }
         let app_state = Arc::clone(app_state);
-        let mut publishing = Box::pin(async move { app_state.publish_readable(reopened).await.is_safe() });
+        let mut publishing = Box::pin(async move { app_state.publish_readable(callback).await.is_safe() });
         // The first poll hands over the events, which keeps the callbacks in order. The rest runs concurrently.
         match poll_fn(|context| Poll::Ready(publishing.as_mut().poll(context))).await {
-            Poll::Ready(safe) => on_their_way.refused |= !safe,
-            Poll::Pending => on_their_way.add(publishing, events, bytes),
+            Poll::Ready(safe) => in_progress.is_rejected |= !safe,
+            Poll::Pending => in_progress.add(publishing, events, bytes),
         }
     }
-    on_their_way.wait_for_all().await;
-    if on_their_way.refused { ReplayOutcome::NoRoom } else { ReplayOutcome::Done }
+    in_progress.wait_for_all().await;
+    if in_progress.is_rejected { ReplayOutcome::NoRoom } else { ReplayOutcome::Done }
 }
 
 /// The callbacks whose events are handed over but not yet resolved.
@@ -79,7 +79,7 @@ struct InProgress {
     events: usize,
     bytes: usize,
     /// True if an event of any callback was not accepted.
-    refused: bool,
+    is_rejected: bool,
 }
 
 impl InProgress {
@@ -89,25 +89,25 @@ impl InProgress {
         self.tasks.spawn(async move { (task.await, events, bytes) });
     }
 
-    async fn make_room(&mut self, events: usize, bytes: usize) {
-        while self.tasks.len() >= CALLBACKS || self.events + events > EVENTS || self.bytes + bytes > BYTES {
-            if !self.one_has_ended().await {
+    async fn wait_for_capacity(&mut self, events: usize, bytes: usize) {
+        while self.tasks.len() >= MAX_CALLBACKS || self.events + events > MAX_EVENTS || self.bytes + bytes > MAX_BYTES {
+            if !self.join_one().await {
                 return;
             }
         }
     }
 
     async fn wait_for_all(&mut self) {
-        while self.one_has_ended().await {}
+        while self.join_one().await {}
     }
 
     /// Waits until one callback is resolved. Returns false if there is none.
-    async fn one_has_ended(&mut self) -> bool {
+    async fn join_one(&mut self) -> bool {
         let Some(ended) = self.tasks.join_next().await else { return false };
         if let Ok((safe, events, bytes)) = ended {
             self.events -= events;
             self.bytes -= bytes;
-            self.refused |= !safe;
+            self.is_rejected |= !safe;
         }
         true
     }

@@ -22,7 +22,7 @@ use crate::telemetry::log_code::LogCode;
 use crate::telemetry::logs;
 
 /// Returns the files to watch, with the digests of the contents that `config` was read from.
-pub(super) fn watched(config: &Config) -> Vec<NamedFile> {
+pub(super) fn files_to_watch(config: &Config) -> Vec<NamedFile> {
     if config.server.watch_files { config.files.clone() } else { Vec::new() }
 }
 
@@ -73,13 +73,13 @@ impl Service {
 
     /// Applies a changed configuration, or leaves everything as it is.
     async fn reload(&mut self) {
-        let result = self.reloaded().await;
+        let result = self.try_reload().await;
         // Metrics exist for the applications of the current configuration, which is the old one if the reload failed.
         let applications = self.config.applications.iter();
-        let kept = applications.map(|application| (application.name.as_str(), application.decryption_keys.len()));
-        self.app_state.metrics.keep_only(&kept.collect());
+        let configured = applications.map(|application| (application.name.as_str(), application.decryption_keys.len()));
+        self.app_state.metrics.keep_only(&configured.collect());
         let label = if result.is_ok() { "ok" } else { "failed" };
-        self.app_state.metrics.service.reloaded(result.is_ok());
+        self.app_state.metrics.service.record_reload(result.is_ok());
         self.app_state.metrics.config_reloads.with_label_values(&[label]).inc();
         match result {
             Ok(()) => tracing::info!("configuration reloaded"),
@@ -94,7 +94,7 @@ impl Service {
         }
     }
 
-    async fn reloaded(&mut self) -> Result<(), Vec<Diagnosis>> {
+    async fn try_reload(&mut self) -> Result<(), Vec<Diagnosis>> {
         let (loaded, files) = Config::load_with_files(&self.path);
         let watches = loaded.as_ref().map_or(self.config.server.watch_files, |config| config.server.watch_files);
         // Watched even if the configuration is invalid, so that a correction triggers another reload.

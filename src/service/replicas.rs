@@ -133,16 +133,16 @@ impl Replicas {
     }
 
     /// Records whether Kafka is available.
-    pub(super) fn available(&self, available: bool) {
-        self.replay_permit.is_available.store(available, Ordering::SeqCst);
+    pub(super) fn set_available(&self, is_available: bool) {
+        self.replay_permit.is_available.store(is_available, Ordering::SeqCst);
         // Publishing ends at once. It begins at once only if there are no other replicas.
         if let Some(dispatcher) = self.dispatcher.upgrade()
-            && (!available || self.replay_permit.is_alone.load(Ordering::SeqCst))
+            && (!is_available || self.replay_permit.is_alone.load(Ordering::SeqCst))
         {
-            dispatcher.set_connected(available);
+            dispatcher.set_connected(is_available);
         }
         // Fails only if the thread has ended, which it does with the service.
-        let _ = self.events.send(ReplicaEvent::Available(available));
+        let _ = self.events.send(ReplicaEvent::Available(is_available));
     }
 
     /// Announces the shutdown to the other replicas. Blocks for a moment.

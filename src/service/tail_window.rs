@@ -49,7 +49,7 @@ fn now() -> Duration {
 /// holds older events. Such an event may have been published just before a crash. Its record then has that time or a
 /// later one.
 pub(super) fn since(app_state: &AppState) -> u64 {
-    let oldest = app_state.dispatcher.journal().and_then(|journal| journal.usage().oldest_accepted_at);
+    let oldest = app_state.dispatcher.journal().and_then(|journal| journal.usage().oldest_received_at);
     let oldest = oldest.and_then(|oldest| u64::try_from(oldest).ok()).map(Duration::from_millis);
     let usual = now().saturating_sub(Window::default().since);
     let since = oldest.map_or(usual, |oldest| usual.min(oldest.saturating_sub(MARGIN)));

@@ -147,8 +147,8 @@ pub(crate) fn source(jwks: &config::JwksSource) -> Source {
     }
 }
 
-/// Creates the watch on whether the cluster takes records for the topics. It tells the coordination of replicas, which
-/// tells the outbox.
+/// Creates the watch that checks whether the cluster accepts records for the topics. It notifies the coordination of
+/// replicas, which notifies the outbox.
 pub(super) fn watch(
     cluster: &Cluster,
     config: &Config,
@@ -161,14 +161,14 @@ pub(super) fn watch(
     Watch::prepare(cluster, topics(config), &liveness, acceptance, move |event| match event {
         WatchEvent::Cluster(id) => replicas.cluster_seen(&id),
         WatchEvent::Available => {
-            if metrics.kafka.answers(true) {
+            if metrics.kafka.set_answering(true) {
                 tracing::info!(code = LogCode::KafkaAvailable.as_str(), "Kafka answers");
             }
-            replicas.available(true);
+            replicas.set_available(true);
         }
         WatchEvent::Unavailable { brokers } => {
             // The producer may have reported it already, with the reason.
-            if metrics.kafka.answers(false) {
+            if metrics.kafka.set_answering(false) {
                 let advertised = match brokers.as_slice() {
                     [] => String::new(),
                     brokers => format!(" (advertised.listeners: {})", brokers.join(", ")),
@@ -181,9 +181,9 @@ pub(super) fn watch(
             }
             // Addresses that the producer reported are more precise.
             if metrics.kafka.unreachable_addresses().is_empty() {
-                metrics.kafka.unreachable(brokers);
+                metrics.kafka.set_unreachable(brokers);
             }
-            replicas.available(false);
+            replicas.set_available(false);
         }
     })
 }

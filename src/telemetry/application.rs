@@ -127,14 +127,14 @@ impl ApplicationMetrics {
     }
 
     /// Records the time of an authentic callback, in seconds since 1970.
-    pub fn authentic(&self, now: i64) {
-        self.last_event.came(now);
+    pub fn record_callback_time(&self, now: i64) {
+        self.last_event.set(now);
     }
 
     /// Records the time of receipt of a record read from the topics, in seconds since 1970. Without it, each restart
     /// would hide how long an application has been silent.
     pub fn record_received_at(&self, time: i64) {
-        self.last_event.came_at_least(time);
+        self.last_event.set_at_least(time);
     }
 
     /// Counts an event's deviations from the documentation.

@@ -92,7 +92,7 @@ pub struct PublishedAt {
 /// An event as displayed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ShownEvent {
+pub struct EventView {
     /// The time at which it was recorded, in milliseconds since 1970.
     pub time: i64,
     /// Entity and action, for example `user.created`.

@@ -167,7 +167,7 @@ impl ApplicationFamilies {
             if clock_offset != UNKNOWN_OFFSET {
                 self.clock_offset.with_label_values(&[name]).set(clock_offset);
             }
-            self.last_event.with_label_values(&[name]).set(metrics.last_event.shown());
+            self.last_event.with_label_values(&[name]).set(metrics.last_event.value());
         }
     }
 

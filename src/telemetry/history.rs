@@ -10,7 +10,7 @@ use idaas_callback::event_type::{Action, Entity};
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::event::{CUT, RecordedEvent, ShownEvent};
+use super::event::{CUT, EventView, RecordedEvent};
 use super::pushes::{Push, Pushes};
 
 /// The maximum number of events. With 200 bytes each, they take 2 MB.
@@ -64,12 +64,12 @@ impl Slot {
         matches(event.event_id(), query) || event.entity_id().is_some_and(|id| matches(id, query))
     }
 
-    fn shown(&self) -> ShownEvent {
+    fn to_view(&self) -> EventView {
         let RecordedEvent { application, entity, event, published } = &self.event;
         let action = event.action.map_or("", Action::name);
         let dot = if action.is_empty() { "" } else { "." };
         let published = published.as_ref();
-        ShownEvent {
+        EventView {
             time: self.time,
             r#type: [entity.name(), dot, action].concat(),
             event_id: event.event_id().to_owned(),
@@ -139,7 +139,7 @@ impl History {
 
     /// Returns the latest events, newest first.
     #[must_use]
-    pub fn latest(&self, limit: usize) -> Vec<ShownEvent> {
+    pub fn latest(&self, limit: usize) -> Vec<EventView> {
         self.find("", limit)
     }
 
@@ -147,7 +147,7 @@ impl History {
     ///
     /// Does not block recording, so events that are overwritten during the search are not found.
     #[must_use]
-    pub fn find(&self, query: &str, limit: usize) -> Vec<ShownEvent> {
+    pub fn find(&self, query: &str, limit: usize) -> Vec<EventView> {
         let mut found = Vec::new();
         let mut next = self.ring.lock().total;
         loop {
@@ -158,7 +158,7 @@ impl History {
             }
             for slot in (end..next).rev().filter_map(|number| ring.get(number)) {
                 if slot.matches(query) {
-                    found.push(slot.shown());
+                    found.push(slot.to_view());
                     if found.len() >= limit {
                         return found;
                     }
@@ -171,7 +171,7 @@ impl History {
     /// Returns the latest full pushes, newest first.
     #[must_use]
     pub fn pushes(&self) -> Vec<Push> {
-        self.ring.lock().pushes.shown()
+        self.ring.lock().pushes.views()
     }
 }
 

@@ -32,8 +32,8 @@ impl JournalMetrics {
         let gauge = |name, help| register(registry, IntGauge::with_opts(opts(name, help))?);
         let help = "Events that the journal, and callbacks that the quarantine did not accept.";
         let refused = counters(registry, "journal_refused_total", help, &["code"])?;
-        for refusal in JournalRejection::ALL {
-            refused.with_label_values(&[refusal.code()]);
+        for rejection in JournalRejection::ALL {
+            refused.with_label_values(&[rejection.code()]);
         }
         let waiting = opts("journal_waiting_events", "Events at the head of their lane that wait, by reason.");
         let waiting = register(registry, IntGaugeVec::new(waiting, &["code"])?)?;
@@ -61,15 +61,16 @@ impl JournalMetrics {
     }
 
     /// Counts events that the journal rejected.
-    pub fn refused(&self, refusal: JournalRejection, events: usize) {
-        self.refused.with_label_values(&[refusal.code()]).inc_by(events as u64);
+    pub fn refused(&self, rejection: JournalRejection, events: usize) {
+        self.refused.with_label_values(&[rejection.code()]).inc_by(events as u64);
     }
 
     /// Returns the number of events that the journal rejected since the start.
     #[must_use]
     pub fn events_refused(&self) -> u64 {
-        let refused =
-            JournalRejection::ALL.into_iter().map(|refusal| self.refused.with_label_values(&[refusal.code()]).get());
+        let refused = JournalRejection::ALL
+            .into_iter()
+            .map(|rejection| self.refused.with_label_values(&[rejection.code()]).get());
         let callbacks: u64 = self.counted.iter().map(|counted| counted.load(Ordering::Relaxed)).sum();
         refused.sum::<u64>().saturating_sub(callbacks)
     }
@@ -89,16 +90,16 @@ impl JournalMetrics {
         self.events.set(whole(usage.events));
         self.bytes.set(whole(usage.bytes));
         self.limit.set(whole(usage.limit));
-        self.oldest.set(usage.oldest_accepted_at.map_or(0, |oldest| now.saturating_sub(oldest).max(0) / 1000));
+        self.oldest.set(usage.oldest_received_at.map_or(0, |oldest| now.saturating_sub(oldest).max(0) / 1000));
         self.old_key.set(whole(usage.old_key));
         self.quarantine.set(whole(usage.quarantine));
         self.quarantine_bytes.set(whole(usage.quarantine_bytes));
         self.quarantine_limit.set(whole(usage.quarantine_limit));
-        let counts = usage.quarantine_refused.iter().zip(&self.counted);
-        for (refusal, (total, counted)) in JournalRejection::ALL.into_iter().zip(counts) {
+        let counts = usage.quarantine_rejected.iter().zip(&self.counted);
+        for (rejection, (total, counted)) in JournalRejection::ALL.into_iter().zip(counts) {
             // Two calls can run at the same time, and the older values can arrive last.
             let new = total.saturating_sub(counted.fetch_max(*total, Ordering::Relaxed));
-            self.refused.with_label_values(&[refusal.code()]).inc_by(new);
+            self.refused.with_label_values(&[rejection.code()]).inc_by(new);
         }
     }
 }

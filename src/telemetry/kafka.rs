@@ -56,8 +56,8 @@ pub struct KafkaMetrics {
     available: IntGauge,
     /// The time of the last change of availability, in milliseconds since 1970; 0 before the first probe result.
     since: AtomicI64,
-    answers: AtomicBool,
-    deliverable: AtomicBool,
+    is_answering: AtomicBool,
+    is_deliverable: AtomicBool,
     /// Advertised broker addresses that do not answer, while Kafka is unavailable.
     unreachable: Mutex<Vec<String>>,
     partitions_unavailable: IntGaugeVec,
@@ -85,8 +85,8 @@ impl KafkaMetrics {
                 "1 while Kafka is considered available, 0 while events are journaled instead.",
             )?,
             since: AtomicI64::new(0),
-            answers: AtomicBool::new(false),
-            deliverable: AtomicBool::new(true),
+            is_answering: AtomicBool::new(false),
+            is_deliverable: AtomicBool::new(true),
             unreachable: Mutex::new(Vec::new()),
             partitions_unavailable: register(
                 registry,
@@ -123,19 +123,19 @@ impl KafkaMetrics {
     }
 
     /// Records whether the cluster answers. Returns whether Kafka has become available or unavailable by that.
-    pub fn answers(&self, answers: bool) -> bool {
-        self.answers.store(answers, Ordering::Relaxed);
+    pub fn set_answering(&self, is_answering: bool) -> bool {
+        self.is_answering.store(is_answering, Ordering::Relaxed);
         self.show_available()
     }
 
     /// Records whether records can be delivered, if the cluster answers. Returns the same.
-    pub fn deliverable(&self, deliverable: bool) -> bool {
-        self.deliverable.store(deliverable, Ordering::Relaxed);
+    pub fn set_deliverable(&self, is_deliverable: bool) -> bool {
+        self.is_deliverable.store(is_deliverable, Ordering::Relaxed);
         self.show_available()
     }
 
     /// Records the addresses that brokers advertise and that do not answer.
-    pub fn unreachable(&self, addresses: Vec<String>) {
+    pub fn set_unreachable(&self, addresses: Vec<String>) {
         *self.unreachable.lock() = addresses;
     }
 
@@ -145,7 +145,7 @@ impl KafkaMetrics {
     }
 
     fn show_available(&self) -> bool {
-        let available = self.answers.load(Ordering::Relaxed) && self.deliverable.load(Ordering::Relaxed);
+        let available = self.is_answering.load(Ordering::Relaxed) && self.is_deliverable.load(Ordering::Relaxed);
         let before = self.available.get();
         self.available.set(i64::from(available));
         if available {

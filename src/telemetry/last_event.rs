@@ -20,12 +20,12 @@ impl LastEvent {
     }
 
     /// Records an event.
-    pub(super) fn came(&self, time: i64) {
+    pub(super) fn set(&self, time: i64) {
         self.time.store(time, Ordering::Relaxed);
     }
 
     /// Records an event that may be older than the last one.
-    pub(super) fn came_at_least(&self, time: i64) {
+    pub(super) fn set_at_least(&self, time: i64) {
         self.time.fetch_max(time, Ordering::Relaxed);
     }
 
@@ -35,7 +35,7 @@ impl LastEvent {
     }
 
     /// Returns the value of the metric.
-    pub(super) fn shown(&self) -> i64 {
+    pub(super) fn value(&self) -> i64 {
         match self.time.load(Ordering::Relaxed) {
             0 => self.waiting_since,
             time => time,
@@ -50,11 +50,11 @@ mod tests {
     #[test]
     fn an_older_event_replaces_the_start_but_no_newer_event() {
         let last = LastEvent::none();
-        assert!(last.shown() > 1_700_000_000);
-        last.came_at_least(5);
-        assert_eq!(last.shown(), 5);
-        last.came(7);
-        last.came_at_least(6);
-        assert_eq!(last.shown(), 7);
+        assert!(last.value() > 1_700_000_000);
+        last.set_at_least(5);
+        assert_eq!(last.value(), 5);
+        last.set(7);
+        last.set_at_least(6);
+        assert_eq!(last.value(), 7);
     }
 }

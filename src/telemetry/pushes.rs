@@ -64,7 +64,7 @@ impl Pushes {
     }
 
     /// Returns the pushes, newest first.
-    pub(super) fn shown(&self) -> Vec<Push> {
+    pub(super) fn views(&self) -> Vec<Push> {
         let shown = |run: &Run| Push {
             application: run.application.name().to_owned(),
             begin: run.begin,
@@ -103,7 +103,7 @@ mod tests {
         for (application, time) in [(&one, 0), (&other, 10), (&one, GAP), (&one, 2 * GAP + 1), (&other, GAP)] {
             pushes.snapshot(application, Entity::User, time);
         }
-        let shown = pushes.shown();
+        let shown = pushes.views();
         let spans: Vec<_> = shown.iter().map(|push| (push.application.as_str(), push.begin, push.end)).collect();
         assert_eq!(spans, [("one", 2 * GAP + 1, 2 * GAP + 1), ("other", 10, GAP), ("one", 0, GAP)]);
     }
@@ -116,7 +116,7 @@ mod tests {
         for number in 0..CAPACITY as i64 + 3 {
             pushes.snapshot(&application, Entity::Group, number * 2 * GAP);
         }
-        let shown = pushes.shown();
+        let shown = pushes.views();
         assert_eq!((shown.len(), shown[CAPACITY - 1].begin), (CAPACITY, 3 * 2 * GAP));
     }
 }

@@ -49,12 +49,12 @@ impl ServiceMetrics {
             suppressed_lines: register(registry, IntCounter::with_opts(suppressed)?)?,
         };
         // The configuration has been read at the start.
-        metrics.reloaded(true);
+        metrics.record_reload(true);
         Ok(metrics)
     }
 
     /// Records a read of the configuration.
-    pub fn reloaded(&self, successful: bool) {
+    pub fn record_reload(&self, successful: bool) {
         self.reload_successful.set(i64::from(successful));
         if successful {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

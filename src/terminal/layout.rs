@@ -51,15 +51,15 @@ pub fn cut(parts: &[(Style, String)], columns: usize) -> String {
     let mut left = columns;
     for (style, text) in parts.iter().filter(|(_, text)| !text.is_empty()) {
         let gap = if line.is_empty() { "" } else { "  " };
-        let Some(room) = left.checked_sub(gap.len()).filter(|room| *room > 0) else { break };
-        if width(text) <= room {
+        let Some(available) = left.checked_sub(gap.len()).filter(|available| *available > 0) else { break };
+        if width(text) <= available {
             line.push_str(&format!("{gap}{}", styled(*style, text)));
-            left = room - width(text);
+            left = available - width(text);
             continue;
         }
         // One column stays free for the mark.
-        let kept = pieces(text, room - 1).into_iter().next().filter(|kept| width(kept) < room);
-        line.push_str(&format!("{gap}{}", styled(*style, format!("{}…", kept.unwrap_or_default()))));
+        let first = pieces(text, available - 1).into_iter().next().filter(|first| width(first) < available);
+        line.push_str(&format!("{gap}{}", styled(*style, format!("{}…", first.unwrap_or_default()))));
         break;
     }
     line

@@ -39,7 +39,7 @@ pub const HEADING: Style = Style::new().bold();
 /// The title of a part of a long output.
 pub const SECTION: Style = AnsiColor::Magenta.on_default().bold();
 /// A topic, an address, or another place.
-pub const PLACE: Style = AnsiColor::Blue.on_default();
+pub const LOCATION: Style = AnsiColor::Blue.on_default();
 /// A detail that most readers skip.
 pub const QUIET: Style = Style::new().dimmed();
 

@@ -33,8 +33,8 @@ impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
         });
         for row in &self.rows {
             let mut line = String::new();
-            for ((cell, room), is_right_aligned) in row.iter().zip(widths).zip(self.is_right_aligned) {
-                let padding = " ".repeat(room.saturating_sub(width(cell)));
+            for ((cell, column_width), is_right_aligned) in row.iter().zip(widths).zip(self.is_right_aligned) {
+                let padding = " ".repeat(column_width.saturating_sub(width(cell)));
                 let (left, right) = if is_right_aligned { (&*padding, "") } else { ("", &*padding) };
                 line.push_str(&format!("{left}{cell}{right}  "));
             }

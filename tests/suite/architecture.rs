@@ -28,14 +28,14 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
 }
 
 fn sources() -> Vec<Source> {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    collect(&top.join("src"), &mut files);
-    for package in std::fs::read_dir(top.join("crates")).unwrap() {
+    collect(&root.join("src"), &mut files);
+    for package in std::fs::read_dir(root.join("crates")).unwrap() {
         collect(&package.unwrap().path().join("src"), &mut files);
     }
     let source = |path: PathBuf| {
-        let name = path.strip_prefix(top).unwrap().to_str().unwrap().to_owned();
+        let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
         let text = std::fs::read_to_string(&path).unwrap();
         let mut own: Vec<&str> = text.lines().take_while(|line| line.trim() != "#[cfg(test)]").collect();
         // A module of tests that stands alone is announced before the rest, not after it.
@@ -76,12 +76,12 @@ fn names(code: &str, word: &str) -> bool {
     })
 }
 
-/// Fails for every file of the service outside of `places` whose code has one of `words`. The other crates are limited by
+/// Fails for every file of the service outside of `paths` whose code has one of `words`. The other crates are limited by
 /// what their manifests name.
-fn only_in(places: &[&str], words: &[&str]) {
+fn only_in(paths: &[&str], words: &[&str]) {
     let violations: Vec<_> = sources()
         .into_iter()
-        .filter(|source| source.name.starts_with("src/") && !places.iter().any(|place| source.name.starts_with(place)))
+        .filter(|source| source.name.starts_with("src/") && !paths.iter().any(|path| source.name.starts_with(path)))
         .flat_map(|source| {
             words
                 .iter()
@@ -90,7 +90,7 @@ fn only_in(places: &[&str], words: &[&str]) {
                 .collect::<Vec<_>>()
         })
         .collect();
-    assert!(violations.is_empty(), "only {places:?} may:\n{}", violations.join("\n"));
+    assert!(violations.is_empty(), "only {paths:?} may:\n{}", violations.join("\n"));
 }
 
 /// The crates that neither know the time nor reach outside of the process. That nothing of the service is in them, and
@@ -132,7 +132,7 @@ fn pure_crates_touch_neither_clock_nor_system() {
         "async fn",
     ];
     let is_pure = |name: &str| {
-        PURE.iter().any(|(place, _)| name.strip_prefix(place).is_some_and(|rest| rest.starts_with("/src/")))
+        PURE.iter().any(|(path, _)| name.strip_prefix(path).is_some_and(|rest| rest.starts_with("/src/")))
             && !name.contains("/simulation/")
     };
     let faults: Vec<_> = sources()
@@ -151,11 +151,11 @@ fn pure_crates_touch_neither_clock_nor_system() {
 
 #[test]
 fn pure_crates_depend_on_nothing_that_does_io() {
-    for (place, allowed) in PURE {
-        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join(place).join("Cargo.toml");
+    for (path, allowed) in PURE {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join(path).join("Cargo.toml");
         let manifest: toml::Table = toml::from_str(&std::fs::read_to_string(manifest).unwrap()).unwrap();
         let found: Vec<_> = manifest["dependencies"].as_table().unwrap().keys().map(String::as_str).collect();
-        assert_eq!(found, allowed, "{place}");
+        assert_eq!(found, allowed, "{path}");
     }
 }
 
@@ -210,12 +210,12 @@ fn no_file_is_long() {
 #[test]
 fn mock_clusters_are_made_in_one_place() {
     let makes = |path: &Path| std::fs::read_to_string(path).unwrap().contains(concat!("MockCluster", "::new("));
-    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    collect(&top.join("src"), &mut files);
-    collect(&top.join("tests"), &mut files);
+    collect(&root.join("src"), &mut files);
+    collect(&root.join("tests"), &mut files);
     let makers: Vec<_> = files.into_iter().filter(|path| makes(path)).collect();
-    assert_eq!(makers, [top.join("src/kafka/embedded.rs")]);
+    assert_eq!(makers, [root.join("src/kafka/embedded.rs")]);
 }
 
 #[test]

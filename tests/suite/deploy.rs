@@ -163,18 +163,18 @@ fn the_chart_has_the_version_and_files_of_the_repository() {
 }
 
 /// Keys whose change does not restart the chart's pods, each with a configuration that has it changed.
-fn reloadable_changes(base: &str) -> BTreeMap<&'static str, String> {
+fn reloadable_changes(minimal: &str) -> BTreeMap<&'static str, String> {
     let replaced = |old: &str, new: &str| {
-        assert!(base.contains(old), "{old}");
-        base.replace(old, new)
+        assert!(minimal.contains(old), "{old}");
+        minimal.replace(old, new)
     };
     BTreeMap::from([
         ("application", replaced("name = \"workforce\"", "name = \"partners\"")),
         ("kafka.properties", replaced("kafka-ca.pem", "other.pem")),
         ("journal.keys", replaced("journal.key", "other.key")),
-        ("server.admin_token", format!("[server]\nadmin_token = {{ file = \"admin.token\" }}\n{base}")),
-        ("log.level", format!("[log]\nlevel = \"debug\"\n{base}")),
-        ("log.events", format!("[log]\nevents = true\n{base}")),
+        ("server.admin_token", format!("[server]\nadmin_token = {{ file = \"admin.token\" }}\n{minimal}")),
+        ("log.level", format!("[log]\nlevel = \"debug\"\n{minimal}")),
+        ("log.events", format!("[log]\nevents = true\n{minimal}")),
     ])
 }
 
@@ -183,10 +183,10 @@ fn the_chart_leaves_to_a_reload_what_needs_no_restart() {
     let helpers = text(&format!("{CHART}/templates/_config.tpl"));
     let listed = helpers.split("range $key := list ").nth(1).unwrap().split(" -}}").next().unwrap();
     let listed: BTreeSet<_> = listed.split(' ').map(|key| key.trim_matches('"')).collect();
-    let base = text("deploy/bridge.minimal.toml");
-    let changes = reloadable_changes(&base);
+    let minimal = text("deploy/bridge.minimal.toml");
+    let changes = reloadable_changes(&minimal);
     assert_eq!(listed, changes.keys().copied().collect());
-    let before = load(&base, BTreeMap::new());
+    let before = load(&minimal, BTreeMap::new());
     for (key, changed) in changes {
         let needed = before.needs_restart(&load(&changed, BTreeMap::new()));
         assert!(needed.is_empty(), "{key}: {needed:?}");
@@ -267,8 +267,8 @@ fn the_image_is_built_from_files_that_exist_and_reach_the_build() {
             let path = source.parent().unwrap().join(included.split('"').next().unwrap());
             let path = path.canonicalize().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             let inside = path.strip_prefix(repository("").canonicalize().unwrap()).unwrap().to_owned();
-            let top = inside.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
-            assert!(admitted.contains(top.as_str()), "{} is kept from the build", inside.display());
+            let first = inside.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
+            assert!(admitted.contains(first.as_str()), "{} is kept from the build", inside.display());
         }
     }
 }
@@ -335,15 +335,15 @@ fn every_panel_of_the_dashboard_has_its_place_and_its_source() {
     for panel in panels() {
         let title = panel["title"].as_str().unwrap();
         assert!(ids.insert(panel["id"].as_u64().unwrap()), "{title}: its id is used twice");
-        let place = |name: &str| panel["gridPos"][name].as_u64().unwrap();
-        assert!(place("x") + place("w") <= 24, "{title} is wider than the dashboard");
+        let grid = |name: &str| panel["gridPos"][name].as_u64().unwrap();
+        assert!(grid("x") + grid("w") <= 24, "{title} is wider than the dashboard");
         if panel["type"] == "row" {
-            assert!(place("y") >= bottom, "{title} covers panels");
+            assert!(grid("y") >= bottom, "{title} covers panels");
         } else {
             assert_eq!(panel["datasource"]["uid"], "${datasource}", "{title}");
             assert!(panel["targets"].as_array().is_some_and(|queries| !queries.is_empty()), "{title}");
         }
-        bottom = bottom.max(place("y") + place("h"));
+        bottom = bottom.max(grid("y") + grid("h"));
     }
     let rows: Vec<_> = panels().into_iter().filter(|panel| panel["type"] == "row").collect();
     assert_eq!(rows[0]["title"], "Is anything wrong");

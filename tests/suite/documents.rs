@@ -33,16 +33,17 @@ fn the_readme_s_configuration_is_the_shipped_minimal_one() {
 
 /// The documents, with the pages of `docs/`.
 fn documents() -> Vec<String> {
-    let top = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "asyncapi/README.md"];
+    let pages_at_root =
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "asyncapi/README.md"];
     let pages = std::fs::read_dir(repository("docs")).unwrap().map(|entry| entry.unwrap().file_name());
     let pages = pages.map(|name| format!("docs/{}", name.to_str().unwrap())).filter(|name| name.ends_with(".md"));
-    top.map(str::to_owned).into_iter().chain(pages).collect()
+    pages_at_root.map(str::to_owned).into_iter().chain(pages).collect()
 }
 
 /// What a heading is called in a link.
 fn anchor(heading: &str) -> String {
-    let kept = |c: &char| c.is_alphanumeric() || " -_".contains(*c);
-    heading.trim_start_matches('#').trim().to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-")
+    let is_kept = |c: &char| c.is_alphanumeric() || " -_".contains(*c);
+    heading.trim_start_matches('#').trim().to_lowercase().chars().filter(is_kept).collect::<String>().replace(' ', "-")
 }
 
 #[test]

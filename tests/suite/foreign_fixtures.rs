@@ -97,8 +97,8 @@ fn prepared(folder: &Path, file: &str) -> Result<Prepared, Refusal> {
         max_record_bytes: 1_000_000,
     };
     let keys = KeySet::parse(&std::fs::read(folder.join("jwks.json")).unwrap()).unwrap();
-    let moment = RequestContext { received_at: expected["at"].as_i64().unwrap() * 1000, traceparent: None };
-    prepare_without_observer(&std::fs::read(folder.join(file)).unwrap(), &keys, &policy, moment)
+    let request = RequestContext { received_at: expected["at"].as_i64().unwrap() * 1000, traceparent: None };
+    prepare_without_observer(&std::fs::read(folder.join(file)).unwrap(), &keys, &policy, request)
 }
 
 #[test]

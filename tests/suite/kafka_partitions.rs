@@ -146,9 +146,9 @@ fn a_silent_advertised_address_is_one_outage_that_names_it() {
     let setup = setup(&kafka, "silent").kafka(kafka.advertised_servers(0)).read_from(kafka.bootstrap_servers());
     let mut bridge = setup.spawn();
     let users: Vec<_> = (0..30).map(|number| event(Kind::UserUpdateInfo, number)).collect();
-    let away = bridge_lines(&mut bridge, &users);
-    let named = away.iter().filter(|line| line.contains(&address)).count();
-    assert!(named > 0 && away.len() <= 3, "{away:#?}");
+    let unreachable = bridge_lines(&mut bridge, &users);
+    let named = unreachable.iter().filter(|line| line.contains(&address)).count();
+    assert!(named > 0 && unreachable.len() <= 3, "{unreachable:#?}");
     assert_eq!(bridge.metric("kafka_available", &[]), 0.0);
     let waiting = bridge.ask_admin("GET", "/journal").text().to_owned();
     assert!(waiting.contains(&address), "{waiting}");

@@ -182,7 +182,7 @@ fn draining(code: Refusal) {
     let caller = std::sync::Arc::clone(&bridge);
     let worked_on = std::thread::spawn(move || caller.send(&[event()]));
     bridge.wait_metric("callbacks_in_flight", &[], 1.0);
-    bridge.order_end();
+    bridge.start_shutdown();
     bridge.wait_metric("draining", &[], 1.0);
     let other = Generator::new(2).event(&Kind::UserCreate.into(), 0, now_ms());
     let reply = bridge.post(bridge.callback().events(&[other]).body().unwrap());

@@ -153,10 +153,10 @@ async fn post(to: SocketAddr, path: &str, body: String) -> Option<(Option<usize>
         let (head, body) = text.split_once("\r\n\r\n")?;
         let answer: Value = serde_json::from_str(body).ok().filter(|_| head.contains(" 200 "))?;
         let has = |list: &str| answer[list].as_array().is_some_and(|events| !events.is_empty());
-        let kept = answer["retriedEvents"][0]["eventCode"] == "not_confirmed";
+        let journaled = answer["retriedEvents"][0]["eventCode"] == "not_confirmed";
         assert!(!has("failedEvents"), "{answer}");
         let named = head.lines().find_map(|line| line.strip_prefix("x-replica: ")?.parse().ok());
-        (has("successEvents") || kept).then(|| (named, has("successEvents")))
+        (has("successEvents") || journaled).then(|| (named, has("successEvents")))
     };
     tokio::time::timeout(IDAAS_WAITS, exchange).await.ok().flatten()
 }
@@ -258,8 +258,8 @@ fn judge(
     for record in bridge.records_of("user") {
         let number = record.header("ce_id").unwrap().strip_prefix("evnt_").unwrap().parse().unwrap();
         records += 1;
-        let place = (record.partition, record.offset);
-        first.entry(number).and_modify(|first| *first = place.min(*first)).or_insert(place);
+        let position = (record.partition, record.offset);
+        first.entry(number).and_modify(|first| *first = position.min(*first)).or_insert(position);
     }
     let accepted: BTreeSet<usize> = answers.iter().map(|answer| answer.event).collect();
     assert_eq!(accepted.len(), events, "an event was never accepted");

@@ -110,7 +110,7 @@ impl Forger {
 }
 
 fn verdicts(events: &[Known]) -> BTreeMap<EventKey, Verdict> {
-    let whole = |known: &Known| match known.learned {
+    let whole = |known: &Known| match known.published {
         Published::Whole(verdict) => Some((known.key, verdict)),
         Published::Record(_) => None,
     };
@@ -120,7 +120,7 @@ fn verdicts(events: &[Known]) -> BTreeMap<EventKey, Verdict> {
 
 /// The records of which it is known that they are published.
 fn records(events: &[Known]) -> BTreeSet<(EventKey, u8)> {
-    let record = |known: &Known| match known.learned {
+    let record = |known: &Known| match known.published {
         Published::Whole(_) => None,
         Published::Record(index) => Some((known.key, index)),
     };
@@ -155,11 +155,11 @@ struct Observed(Arc<(Mutex<Vec<Known>>, Condvar)>);
 impl Observed {
     fn follow(&self, cluster: &Cluster, scope: Scope, resume: Checkpoint) -> Follower {
         let observed = self.clone();
-        let tell = move |events: &[Known]| {
+        let observe = move |events: &[Known]| {
             observed.0.0.lock().extend(events);
             observed.0.1.notify_all();
         };
-        Follower::start(cluster, LiveScope::new(scope), resume, tell).unwrap()
+        Follower::start(cluster, LiveScope::new(scope), resume, observe).unwrap()
     }
 
     fn wait_for(&self, of: &[(&str, Verdict)]) {

@@ -23,7 +23,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::conformance::assert_conforms;
 use super::records::{Seen, Until, consume_all, retry};
 
-pub(crate) use self::application::{JOURNAL_KEY, TestApplication, material};
+pub(crate) use self::application::{JOURNAL_KEY, TestApplication, tenant_keys};
 pub(crate) use self::caller::{Caller, Verdicts};
 use self::program::Program;
 
@@ -269,7 +269,7 @@ fn topics_of(applications: &[TestApplication]) -> Vec<String> {
 }
 
 enum Running {
-    Inside { orders: UnboundedSender<ControlMessage>, thread: Option<JoinHandle<bool>> },
+    Inside { control_messages: UnboundedSender<ControlMessage>, thread: Option<JoinHandle<bool>> },
     Program(Program),
 }
 
@@ -277,8 +277,8 @@ impl Running {
     /// Runs the service on a thread with a runtime of its own, so that a test need not be asynchronous.
     fn start_inside(path: &std::path::Path) -> (Self, std::net::SocketAddr, std::net::SocketAddr) {
         let path = path.to_owned();
-        let (orders, taken) = tokio::sync::mpsc::unbounded_channel();
-        let (tell, told) = std::sync::mpsc::channel();
+        let (control_messages, taken) = tokio::sync::mpsc::unbounded_channel();
+        let (addresses, started) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
             runtime.block_on(async {
@@ -287,12 +287,12 @@ impl Running {
                     Ok(service) => service,
                     Err(fault) => panic!("{fault}"),
                 };
-                tell.send((service.listen(), service.admin_listen())).unwrap();
+                addresses.send((service.listen(), service.admin_listen())).unwrap();
                 service.run(taken).await
             })
         });
-        let (listen, admin) = told.recv().expect("the service starts");
-        (Self::Inside { orders, thread: Some(thread) }, listen, admin)
+        let (listen, admin) = started.recv().expect("the service starts");
+        (Self::Inside { control_messages, thread: Some(thread) }, listen, admin)
     }
 }
 
@@ -374,15 +374,15 @@ impl TestBridge {
     }
 
     /// Changes the configuration and orders a reload, and does not wait for it.
-    pub(crate) fn order_reload(&mut self, change: impl FnOnce(&mut Setup)) {
+    pub(crate) fn start_reload(&mut self, change: impl FnOnce(&mut Setup)) {
         change(&mut self.setup);
         self.setup.write(&self.path, &self.bootstrap_servers);
-        self.order_reload_as_it_is();
+        self.send_reload();
     }
 
-    fn order_reload_as_it_is(&self) {
+    fn send_reload(&self) {
         match &self.running {
-            Running::Inside { orders, .. } => orders.send(ControlMessage::Reload).unwrap(),
+            Running::Inside { control_messages, .. } => control_messages.send(ControlMessage::Reload).unwrap(),
             Running::Program(program) => program.signal("HUP"),
         }
     }
@@ -391,7 +391,7 @@ impl TestBridge {
     pub(crate) fn reload_as_it_is(&mut self) -> bool {
         let count = |result| self.caller.metric("config_reloads_total", &[("result", result)]);
         let (taken, refused) = (count("ok"), count("failed"));
-        self.order_reload_as_it_is();
+        self.send_reload();
         retry(|| match (count("ok") - taken, count("failed") - refused) {
             (0.0, 0.0) => Err("no reload is done".to_owned()),
             (taken, _) => Ok(taken > 0.0),
@@ -413,10 +413,10 @@ impl TestBridge {
     }
 
     /// Orders the end, and does not wait for it.
-    pub(crate) fn order_end(&self) {
+    pub(crate) fn start_shutdown(&self) {
         match &self.running {
             // Whoever has ended already takes no more orders.
-            Running::Inside { orders, .. } => drop(orders.send(ControlMessage::Shutdown)),
+            Running::Inside { control_messages, .. } => drop(control_messages.send(ControlMessage::Shutdown)),
             Running::Program(program) => program.signal("TERM"),
         }
     }
@@ -434,7 +434,7 @@ impl TestBridge {
 
     /// Ends the bridge as SIGTERM would, and waits for the end. Says whether everything was confirmed (exit code 0).
     pub(crate) fn end(&mut self) -> bool {
-        self.order_end();
+        self.start_shutdown();
         match &mut self.running {
             Running::Inside { thread, .. } => thread.take().is_none_or(|thread| thread.join().unwrap()),
             Running::Program(program) => program.wait() == Some(0),
@@ -463,8 +463,8 @@ impl TestBridge {
 impl Drop for TestBridge {
     fn drop(&mut self) {
         // Not waited for: what a test has left in the producer may take its whole time.
-        if let Running::Inside { orders, thread: Some(_) } = &self.running {
-            let _ = orders.send(ControlMessage::Shutdown);
+        if let Running::Inside { control_messages, thread: Some(_) } = &self.running {
+            let _ = control_messages.send(ControlMessage::Shutdown);
         }
     }
 }

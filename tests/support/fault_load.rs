@@ -70,7 +70,7 @@ struct Shared {
     plan: Plan,
     to: SocketAddr,
     path: String,
-    material: Mutex<Arc<TenantKeys>>,
+    tenant_keys: Mutex<Arc<TenantKeys>>,
     ledger: Ledger,
     ends: AtomicBool,
     abandoned: AtomicBool,
@@ -79,13 +79,13 @@ struct Shared {
 
 impl Load {
     /// Begins to send.
-    pub(crate) fn start(plan: Plan, to: SocketAddr, material: Arc<TenantKeys>) -> Self {
-        let path = format!("/callbacks/{}", material.identity.application);
+    pub(crate) fn start(plan: Plan, to: SocketAddr, tenant_keys: Arc<TenantKeys>) -> Self {
+        let path = format!("/callbacks/{}", tenant_keys.identity.application);
         let shared = Arc::new(Shared {
             plan,
             to,
             path,
-            material: Mutex::new(material),
+            tenant_keys: Mutex::new(tenant_keys),
             ledger: Ledger::new(),
             ends: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
@@ -105,8 +105,8 @@ impl Load {
     }
 
     /// Encrypts by other keys from now on, as after an administrator's change.
-    pub(crate) fn encrypt_with(&self, material: Arc<TenantKeys>) {
-        *self.shared.material.lock() = material;
+    pub(crate) fn encrypt_with(&self, tenant_keys: Arc<TenantKeys>) {
+        *self.shared.tenant_keys.lock() = tenant_keys;
     }
 
     /// Waits until that many deliveries more have ended, or a minute has passed: then nothing moves any more, which is
@@ -257,10 +257,10 @@ impl Shared {
 
     /// Delivers these events of a callback, and returns those that are to come again.
     async fn contact(&self, callback: &Callback, open: Vec<usize>) -> Vec<usize> {
-        let events: Vec<_> = open.iter().map(|place| callback.events[place - callback.first].clone()).collect();
+        let events: Vec<_> = open.iter().map(|index| callback.events[index - callback.first].clone()).collect();
         let ids: Vec<_> = events.iter().map(|event| event.event_id.as_str()).collect();
-        let material = Arc::clone(&self.material.lock());
-        let body = token::body(&material, &events, now_ms() / 1000).expect("a signature");
+        let tenant_keys = Arc::clone(&self.tenant_keys.lock());
+        let body = token::body(&tenant_keys, &events, now_ms() / 1000).expect("a signature");
         let began = self.ledger.elapsed();
         let end = delivery::deliver(self.to, &self.path, &body, &ids).await;
         let unsettled = match &end {
@@ -270,7 +270,7 @@ impl Shared {
                     EventAnswer::NotConfirmed => !callback.left,
                     EventAnswer::Overloaded | EventAnswer::Retried(_) | EventAnswer::Nonsense => true,
                 };
-                open.iter().zip(said).filter(|(_, said)| comes_again(said)).map(|(place, _)| *place).collect()
+                open.iter().zip(said).filter(|(_, said)| comes_again(said)).map(|(index, _)| *index).collect()
             }
             End::Refused(422, _) if callback.left => Vec::new(),
             End::Refused(..) | End::Cut(_) | End::TooLate => open.clone(),

@@ -77,8 +77,11 @@ pub(crate) fn visit_all(client: &ClientConfig, topics: &[&str], until: Until, mu
     }
     consumer.assign(&assignment).unwrap();
 
-    let mut open: HashMap<_, _> =
-        ends.into_iter().filter(|(_, (low, high))| low < high).map(|(place, (_, high))| (place, high)).collect();
+    let mut open: HashMap<_, _> = ends
+        .into_iter()
+        .filter(|(_, (low, high))| low < high)
+        .map(|(partition_key, (_, high))| (partition_key, high))
+        .collect();
     let mut seen = 0;
     let enough = |seen: usize, open: &HashMap<(String, i32), i64>| match until {
         Until::HighWatermarks => open.is_empty(),
@@ -89,9 +92,9 @@ pub(crate) fn visit_all(client: &ClientConfig, topics: &[&str], until: Until, mu
         // Errors here pass (a broker that is away); what does not pass ends at the time limit.
         if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
             let record = record(&message);
-            let place = (record.topic.clone(), record.partition);
-            if open.get(&place).is_some_and(|high| record.offset + 1 >= *high) {
-                open.remove(&place);
+            let partition_key = (record.topic.clone(), record.partition);
+            if open.get(&partition_key).is_some_and(|high| record.offset + 1 >= *high) {
+                open.remove(&partition_key);
             }
             seen += 1;
             visit(record);

@@ -35,7 +35,7 @@ pub(crate) struct Stage {
     pub(crate) service: Service,
     pub(crate) endpoint: KeyEndpoint,
     /// By the key that the bridge has from the beginning, and by the one that it gets late.
-    pub(crate) material: [Arc<TenantKeys>; 2],
+    pub(crate) tenant_keys: [Arc<TenantKeys>; 2],
     follower: Follower,
     pub(crate) kafka: RealKafka,
     topics: Vec<String>,
@@ -53,18 +53,18 @@ impl Stage {
             let configs = if topic.ends_with(".user.v1") { &broker_s_time[..] } else { &[] };
             kafka.create_topic(topic, PARTITIONS, 3, configs);
         }
-        let material = materials();
-        let endpoint = KeyEndpoint::start(&material[0].jwks().to_string());
-        let mut service = Service::new(kafka.bootstrap_servers(), &endpoint.url(), material.clone());
+        let tenant_keys = materials();
+        let endpoint = KeyEndpoint::start(&tenant_keys[0].jwks().to_string());
+        let mut service = Service::new(kafka.bootstrap_servers(), &endpoint.url(), tenant_keys.clone());
         service.start();
         service.until_ready();
         let follower = Follower::start(kafka.bootstrap_servers(), &topics, PARTITIONS);
-        Some(Self { service, endpoint, material, follower, kafka, topics })
+        Some(Self { service, endpoint, tenant_keys, follower, kafka, topics })
     }
 
     /// Begins to send by the first key.
     pub(crate) fn load(&self, plan: Plan) -> Load {
-        Load::start(plan, self.service.listen, Arc::clone(&self.material[0]))
+        Load::start(plan, self.service.listen, Arc::clone(&self.tenant_keys[0]))
     }
 
     /// Ends the load, waits for what is still on its way, and judges.

@@ -43,26 +43,26 @@ pub fn authenticate(body: &[u8], keys: &KeySet, policy: &Policy, now: i64) -> Re
     let token = envelope(body)?;
     let (input, signature) = token.rsplit_once('.').ok_or(Refusal::Malformed)?;
     let (header, claims) = input.split_once('.').ok_or(Refusal::Malformed)?;
-    let key_id = check_header(&decoded(header).ok_or(Refusal::Malformed)?)?;
+    let key_id = check_header(&decode_base64(header).ok_or(Refusal::Malformed)?)?;
     let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| Refusal::BadSignature)?;
     match keys.verify(&key_id, input.as_bytes(), &signature) {
         Verification::Good => {}
         Verification::Bad => return Err(Refusal::BadSignature),
         Verification::UnknownKey => return Err(Refusal::UnknownKey),
     }
-    let text = decoded(claims).ok_or(Refusal::Malformed)?;
+    let text = decode_base64(claims).ok_or(Refusal::Malformed)?;
     let claims = members(&text)?;
     let instance_id = check_claims(&claims, policy, now)?;
-    let (encrypted, carried) = carried(&claims, policy)?;
+    let (encrypted, content) = content_of(&claims, policy)?;
     // The content can be megabytes long, so it stays in the token's memory instead of being copied.
-    let carried = match carried {
-        Cow::Borrowed(part) => match json::place(&text, part) {
-            Some(place) => cut(text, place),
+    let content = match content {
+        Cow::Borrowed(part) => match json::range_of(&text, part) {
+            Some(range) => keep_range(text, range),
             None => part.to_owned(),
         },
         Cow::Owned(unescaped) => unescaped,
     };
-    let content = if encrypted { Content::Encrypted(carried) } else { Content::Plain(carried) };
+    let content = if encrypted { Content::Encrypted(content) } else { Content::Plain(content) };
     Ok(Verified { instance_id, content })
 }
 
@@ -77,7 +77,7 @@ fn members(text: &str) -> Result<Members<'_>, Refusal> {
     Members::parse(text).filter(|members| !members.ambiguous()).ok_or(Refusal::Malformed)
 }
 
-fn decoded(part: &str) -> Option<String> {
+fn decode_base64(part: &str) -> Option<String> {
     String::from_utf8(base64_simd::URL_SAFE_NO_PAD.decode_to_vec(part).ok()?).ok()
 }
 
@@ -135,7 +135,7 @@ fn numeric_date(value: Raw<'_>) -> Option<i64> {
 
 /// Returns whether the content is encrypted, and the content. `dataEncrypted` decides; if it is absent, a non-empty
 /// `cipherData` counts as encrypted.
-fn carried<'a>(claims: &Members<'a>, policy: &Policy) -> Result<(bool, Cow<'a, str>), Refusal> {
+fn content_of<'a>(claims: &Members<'a>, policy: &Policy) -> Result<(bool, Cow<'a, str>), Refusal> {
     let sealed = claims.get("cipherData").and_then(json::text).unwrap_or_default();
     let encrypted = match claims.get("dataEncrypted").map(Raw::get) {
         Some("true") => true,
@@ -147,9 +147,9 @@ fn carried<'a>(claims: &Members<'a>, policy: &Policy) -> Result<(bool, Cow<'a, s
     Ok((encrypted, if encrypted { sealed } else { plain() }))
 }
 
-/// Returns the text at `place`, reusing the memory of `text`.
-fn cut(mut text: String, place: Range<usize>) -> String {
-    text.truncate(place.end);
-    text.drain(..place.start);
+/// Returns the text at `range`, reusing the memory of `text`.
+fn keep_range(mut text: String, range: Range<usize>) -> String {
+    text.truncate(range.end);
+    text.drain(..range.start);
     text
 }

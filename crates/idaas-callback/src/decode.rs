@@ -26,7 +26,7 @@ pub struct Callback {
 /// computed on first use, and once: a broker can reject thousands of records of one callback.
 pub(super) struct Events {
     text: String,
-    places: OnceLock<Vec<Range<usize>>>,
+    ranges: OnceLock<Vec<Range<usize>>>,
 }
 
 impl Events {
@@ -35,7 +35,7 @@ impl Events {
         // The text is kept until the last event is confirmed, and has capacity for the escapes that it no longer
         // contains.
         text.shrink_to_fit();
-        Self { text, places: OnceLock::new() }
+        Self { text, ranges: OnceLock::new() }
     }
 
     /// Returns the whole array.
@@ -45,11 +45,11 @@ impl Events {
 
     /// Returns the event at a position.
     pub(super) fn get(&self, position: usize) -> Raw<'_> {
-        let places = self.places.get_or_init(|| {
-            let place = |raw: Raw<'_>| json::place(&self.text, raw.get()).unwrap_or_default();
-            json::elements(&self.text).unwrap_or_default().into_iter().map(place).collect()
+        let ranges = self.ranges.get_or_init(|| {
+            let range = |raw: Raw<'_>| json::range_of(&self.text, raw.get()).unwrap_or_default();
+            json::elements(&self.text).unwrap_or_default().into_iter().map(range).collect()
         });
-        let text = places.get(position).and_then(|place| self.text.get(place.clone()));
+        let text = ranges.get(position).and_then(|range| self.text.get(range.clone()));
         text.and_then(Raw::parse).unwrap_or(Raw::NULL)
     }
 }
@@ -67,8 +67,8 @@ pub(super) struct Context {
 /// # Errors
 /// [`Refusal::Unreadable`] if the text is not an object with `eventData`.
 pub fn decode(plaintext: Plaintext, policy: &Policy) -> Result<Callback, Refusal> {
-    let bulk = LargeMember { name: "eventData", capacity: plaintext.text.len() };
-    let mut payload = Members::parse_with(&plaintext.text, bulk).ok_or(Refusal::Unreadable)?;
+    let large_member = LargeMember { name: "eventData", capacity: plaintext.text.len() };
+    let mut payload = Members::parse_with(&plaintext.text, large_member).ok_or(Refusal::Unreadable)?;
     let events = payload.take_large().ok_or(Refusal::Unreadable)?;
     // Ignores values that are longer than any real one, because they could make every record too large.
     let scalar = |name| {

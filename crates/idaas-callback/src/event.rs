@@ -18,7 +18,7 @@ pub(super) const DATA: LargeMember = LargeMember { name: "bizData", capacity: 20
 #[derive(Default)]
 pub(super) struct Event<'a> {
     pub(super) id: Option<Cow<'a, str>>,
-    pub(super) kind: Option<Cow<'a, str>>,
+    pub(super) event_type: Option<Cow<'a, str>>,
     pub(super) biz_id: Option<Cow<'a, str>>,
     pub(super) data: Option<Raw<'a>>,
     /// The data as JSON text, whether it was sent as an object or as a string that contains one.
@@ -42,7 +42,7 @@ impl<'a> Event<'a> {
         for (name, value) in members.into_iter().flat_map(Members::into_iter) {
             match &*name {
                 "eventId" => read.id = json::identifier(value),
-                "eventType" => read.kind = json::text(value).filter(|kind| !kind.is_empty()),
+                "eventType" => read.event_type = json::text(value).filter(|kind| !kind.is_empty()),
                 "bizId" => match field::identifier(value) {
                     Some(Field::Value(id)) => read.biz_id = Some(id),
                     Some(Field::Null | Field::Absent) => {}
@@ -65,9 +65,15 @@ impl<'a> Event<'a> {
     /// Returns the envelope without values that exceed [`MAX_ID_LENGTH`], for an event whose dead letter would
     /// otherwise be too large.
     pub(super) fn shortened(&self) -> Event<'a> {
-        let kept = |text: &Option<Cow<'a, str>>| text.as_ref().filter(|text| text.len() <= MAX_ID_LENGTH).cloned();
+        let owned = |text: &Option<Cow<'a, str>>| text.as_ref().filter(|text| text.len() <= MAX_ID_LENGTH).cloned();
         let time = self.time.clone();
-        Event { id: kept(&self.id), kind: kept(&self.kind), biz_id: kept(&self.biz_id), time, ..Event::default() }
+        Event {
+            id: owned(&self.id),
+            event_type: owned(&self.event_type),
+            biz_id: owned(&self.biz_id),
+            time,
+            ..Event::default()
+        }
     }
 }
 

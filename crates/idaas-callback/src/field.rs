@@ -144,11 +144,11 @@ impl<'a> Additional<'a> {
 
     /// Merges a field that was sent under its new and its old name. The new one wins; a difference is counted as
     /// drift.
-    pub(crate) fn one_of<T: PartialEq>(&mut self, current: Field<T>, former: Field<T>) -> Field<T> {
+    pub(crate) fn one_of<T: PartialEq>(&mut self, current: Field<T>, old: Field<T>) -> Field<T> {
         if current.is_absent() {
-            return former;
+            return old;
         }
-        if !former.is_absent() && former != current {
+        if !old.is_absent() && old != current {
             self.drift.conflicting += 1;
         }
         current

@@ -45,7 +45,7 @@ pub struct DeadLetterRules {
 impl DeadLetterRules {
     /// Returns the same rules, but with the dead-letter topic that has the same prefix as the record's topic.
     #[must_use]
-    pub fn dead_letters_without_policy(self, record: &Record) -> Self {
+    pub fn for_record(self, record: &Record) -> Self {
         let prefix = record.topic.strip_suffix(&*format!(".{}.v1", record.entity.name()));
         let topic = prefix.map(|prefix| Arc::clone(Topics::with_prefix(prefix).of(Entity::DeadLetter)));
         Self { topic: topic.unwrap_or(self.topic), ..self }

@@ -66,11 +66,11 @@ pub fn to_quarantine(
 /// # Errors
 /// [`Refusal::Undecryptable`] or [`Refusal::Unreadable`] if the callback still cannot be read.
 pub fn from_quarantine(
-    kept: QuarantinedCallback,
+    quarantined: QuarantinedCallback,
     policy: &Policy,
     request: RequestContext<'_>,
 ) -> Result<Prepared, Refusal> {
-    let callback = decode(decrypt(kept.verified(), policy)?, policy)?;
+    let callback = decode(decrypt(quarantined.verified(), policy)?, policy)?;
     let events = normalize(&callback, policy, request)?;
     Ok(Prepared { events, decryption_key: callback.key })
 }

@@ -125,7 +125,7 @@ fn source(attributes: &Attributes<'_>) -> String {
     ["/idaas/", attributes.instance_id, "/", attributes.application_id].concat()
 }
 
-fn kind(attributes: &Attributes<'_>) -> String {
+fn ce_type(attributes: &Attributes<'_>) -> String {
     ["com.alibabacloud.idaas.", attributes.entity.name(), ".", attributes.action.name(), ".v1"].concat()
 }
 
@@ -147,7 +147,7 @@ fn binary(attributes: &Attributes<'_>) -> Vec<(&'static str, Cow<'static, str>)>
     headers.push(("ce_specversion", Cow::Borrowed(SPECVERSION)));
     headers.push(("ce_id", Cow::Owned(attributes.id.to_owned())));
     headers.push(("ce_source", Cow::Owned(source(attributes))));
-    headers.push(("ce_type", Cow::Owned(kind(attributes))));
+    headers.push(("ce_type", Cow::Owned(ce_type(attributes))));
     headers.push(("ce_dataschema", Cow::Borrowed(dataschema(attributes.entity))));
     let optional = [
         ("ce_subject", attributes.subject),
@@ -166,7 +166,7 @@ fn structured(attributes: &Attributes<'_>, json: Vec<u8>) -> (Vec<(&'static str,
         specversion: SPECVERSION,
         id: attributes.id,
         source: &source(attributes),
-        r#type: &kind(attributes),
+        r#type: &ce_type(attributes),
         subject: attributes.subject,
         time: attributes.time,
         dataschema: dataschema(attributes.entity),

@@ -127,7 +127,7 @@ impl Refusal {
             Self::TooLarge => "The body is larger than this service accepts.",
             Self::BadSignature => "The signature does not verify with the key that the token names.",
             Self::UnknownKey => {
-                "The token names a key that is not in the application's key set; it is being fetched anew."
+                "The token names a key that is not in the application's key set; it is being fetched again."
             }
             Self::BadAlgorithm => "Only RS256 signatures are accepted.",
             Self::UnsupportedHeader => "The token's header has a member that is not supported.",

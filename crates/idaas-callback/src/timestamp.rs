@@ -38,7 +38,7 @@ pub fn rfc3339(milliseconds: i64) -> Option<String> {
 
 /// Parses an RFC 3339 time to milliseconds since 1970. `None` if the text is anything else.
 #[must_use]
-pub fn parsed(text: &str) -> Option<i64> {
+pub fn parse_rfc3339(text: &str) -> Option<i64> {
     let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).ok()
 }
@@ -68,9 +68,9 @@ mod tests {
     #[test]
     fn a_time_reads_as_it_is_written() {
         for milliseconds in [0, -1, 1_648_625_692_578, MAX_MILLISECONDS] {
-            assert_eq!(parsed(&rfc3339(milliseconds).unwrap()), Some(milliseconds));
+            assert_eq!(parse_rfc3339(&rfc3339(milliseconds).unwrap()), Some(milliseconds));
         }
-        assert_eq!(parsed("yesterday"), None);
+        assert_eq!(parse_rfc3339("yesterday"), None);
     }
 
     #[test]

@@ -69,7 +69,7 @@ impl Simulator {
         match (method, path.strip_prefix(PREFIX).unwrap_or_default()) {
             ("GET", "state") => (200, self.report()),
             ("POST", "order") => match serde_json::from_slice(body) {
-                Ok(order) => self.follow(order, now),
+                Ok(request) => self.apply(request, now),
                 Err(error) => (400, json!({"error": error.to_string()})),
             },
             _ => (404, json!({"error": "use GET /_control/state or POST /_control/order"})),
@@ -87,11 +87,11 @@ impl Simulator {
         })
     }
 
-    fn follow(&self, order: ControlRequest, now: i64) -> (u16, Value) {
+    fn apply(&self, request: ControlRequest, now: i64) -> (u16, Value) {
         let mut state = self.state.lock();
         let state = &mut *state;
         let directory = &mut state.directory;
-        let done = match order {
+        let done = match request {
             ControlRequest::DeleteUser { id } => directory.delete_user(&id),
             ControlRequest::DeleteUnit { id } => directory.delete_unit(&id),
             ControlRequest::DeleteGroup { id } => directory.delete_group(&id),

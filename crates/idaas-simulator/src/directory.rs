@@ -130,14 +130,14 @@ impl Directory {
             return json!({"userId": id});
         }
         let mut members = self.user(number, random);
-        let kept: &[&str] = if kind == Kind::UserUpdatePrimaryUnit {
+        let retained: &[&str] = if kind == Kind::UserUpdatePrimaryUnit {
             &["userId", "username", "primaryOrganizationalUnitId", "organizationalUnits"]
         } else if kind == Kind::UserUpdatePassword {
             &["userId", "username", "passwordSet", "updateTime"]
         } else {
             &[]
         };
-        members.retain(|name, _| kept.is_empty() || kept.contains(&name.as_str()));
+        members.retain(|name, _| retained.is_empty() || retained.contains(&name.as_str()));
         if passwords && [Kind::UserCreate, Kind::UserUpdatePassword].contains(&kind) {
             members.insert("password".into(), format!("Pä55-{}\"\\", identifier(random, 10)).into());
             members.insert("passwordSet".into(), true.into());
@@ -202,7 +202,7 @@ impl Directory {
         let naming = Naming::of(random);
         let mut unit = self.unit(number);
         let has_members = [Kind::UnitAddUser, Kind::UnitRemoveUser].contains(&kind);
-        let kept: &[&str] = if kind == Kind::UnitDelete {
+        let retained: &[&str] = if kind == Kind::UnitDelete {
             &["organizationalUnitId"]
         } else if kind == Kind::UnitUpdateParent {
             &["organizationalUnitId", "parentId"]
@@ -211,7 +211,7 @@ impl Directory {
         } else {
             &[]
         };
-        unit.retain(|name, _| kept.is_empty() || kept.contains(&name.as_str()));
+        unit.retain(|name, _| retained.is_empty() || retained.contains(&name.as_str()));
         if has_members {
             unit.insert("userIds".into(), json!([self.user_id(number), self.user_id(number + 1)]));
         }

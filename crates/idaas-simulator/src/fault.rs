@@ -200,13 +200,13 @@ impl Fault {
     /// [`SigningFault`] if the crypto library fails.
     pub fn request(
         self,
-        material: &TenantKeys,
+        tenant_keys: &TenantKeys,
         events: &[Event],
         form: Form,
         plain: bool,
         now: i64,
     ) -> Result<Request, SigningFault> {
-        let callback = Callback::new(material, now).form(form).event_values(self.event_values(events, form));
+        let callback = Callback::new(tenant_keys, now).form(form).event_values(self.event_values(events, form));
         let callback = if plain { callback.plain() } else { callback };
         let body = self.apply(callback).body()?;
         if self == Self::Compressed {

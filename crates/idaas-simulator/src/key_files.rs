@@ -67,22 +67,22 @@ impl std::fmt::Display for DirectoryFault {
 
 impl std::error::Error for DirectoryFault {}
 
-/// Writes the files of `material`, a new journal key, and a configuration of `applications` applications, which share
+/// Writes the files of `tenant_keys`, a new journal key, and a configuration of `applications` applications, which share
 /// the keys. Creates `directory` if it does not exist. Private keys get the permissions 0600. Returns the paths of
 /// the files.
 ///
 /// # Errors
 /// [`DirectoryFault`] if one of the files already exists, in which case none is written, or if one cannot be written.
-pub fn init(directory: &Path, material: &TenantKeys, applications: u16) -> Result<Vec<PathBuf>, DirectoryFault> {
+pub fn init(directory: &Path, tenant_keys: &TenantKeys, applications: u16) -> Result<Vec<PathBuf>, DirectoryFault> {
     let line = |text: &str| Zeroizing::new(format!("{text}\n").into_bytes());
     let journal_key =
         ContentKey::generate_hex().map_err(TenantKeysError::Encryption).map_err(DirectoryFault::Material)?;
-    let configuration = configuration(&identities(&material.identity, applications));
-    let jwks = serde_json::to_string_pretty(&material.jwks()).unwrap_or_default();
+    let configuration = configuration(&identities(&tenant_keys.identity, applications));
+    let jwks = serde_json::to_string_pretty(&tenant_keys.jwks()).unwrap_or_default();
     let files = [
-        (SIGNING_KEY, 0o600, material.signing.to_pem()),
+        (SIGNING_KEY, 0o600, tenant_keys.signing.to_pem()),
         (KEY_SET, 0o644, line(&jwks)),
-        (ENCRYPTION_KEY, 0o600, line(&material.encryption_key())),
+        (ENCRYPTION_KEY, 0o600, line(&tenant_keys.encryption_key())),
         (JOURNAL_KEY, 0o600, line(&journal_key)),
         (CONFIGURATION, 0o644, Zeroizing::new(configuration.into_bytes())),
     ];
@@ -215,9 +215,9 @@ pub fn load(directory: &Path, name: Option<&str>) -> Result<TenantKeys, Director
         instance_id: application.instance_id.unwrap_or_else(|| Identity::generate().instance_id),
         ali_uid: ALI_UID,
     };
-    let mut material = TenantKeys::new(identity, signing, hex.trim()).map_err(DirectoryFault::Material)?;
-    material.skip = application.skip;
-    Ok(material)
+    let mut tenant_keys = TenantKeys::new(identity, signing, hex.trim()).map_err(DirectoryFault::Material)?;
+    tenant_keys.skip = application.skip;
+    Ok(tenant_keys)
 }
 
 fn application(path: &Path, content: &[u8], name: Option<&str>) -> Result<Application, DirectoryFault> {

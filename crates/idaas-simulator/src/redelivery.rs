@@ -183,7 +183,7 @@ impl Round<'_> {
         outcomes: &mut Vec<Outcome>,
     ) -> Vec<Event> {
         self.notify(DeliveryEvent::Delivered(delivery.latency));
-        let skip = &self.sender.material().skip;
+        let skip = &self.sender.tenant_keys().skip;
         let expected: Vec<_> = pending.iter().map(|event| Expected::of(event, self.batch.fault, skip)).collect();
         let answered = pending.iter().zip(&expected).filter(|(_, expected)| **expected != Expected::NoVerdict);
         let faults = delivery.faults(answered.map(|(event, _)| event.event_id.as_str()));

@@ -161,24 +161,24 @@ async fn send_at_rate(
         let start = Instant::now();
         for number in 0_u32.. {
             let Some(prepared) = presigned.callbacks.blocking_recv() else { return };
-            let moment = start + interval * number;
-            std::thread::sleep(moment.saturating_duration_since(Instant::now()));
-            if due.send((prepared, moment)).is_err() {
+            let due_at = start + interval * number;
+            std::thread::sleep(due_at.saturating_duration_since(Instant::now()));
+            if due.send((prepared, due_at)).is_err() {
                 return;
             }
         }
     });
     let connections = Arc::new(Semaphore::new(settings.connections.max(1)));
     let mut callbacks = JoinSet::new();
-    while let Some((Prepared { batch, request }, moment)) = dues.recv().await {
-        if moment.elapsed() > LATE {
-            let _ = event_sender.send(DeliveryEvent::Late(moment.elapsed()));
+    while let Some((Prepared { batch, request }, due_at)) = dues.recv().await {
+        if due_at.elapsed() > LATE {
+            let _ = event_sender.send(DeliveryEvent::Late(due_at.elapsed()));
         }
         let (sender, settings, event_sender) = (Arc::clone(sender), Arc::clone(settings), event_sender.clone());
         let connections = Arc::clone(&connections);
         callbacks.spawn(async move {
             let _permit = connections.acquire().await;
-            let _ = deliver(&sender, &batch, request, moment, &settings.schedule, &event_sender).await;
+            let _ = deliver(&sender, &batch, request, due_at, &settings.schedule, &event_sender).await;
         });
         // Finished tasks are removed during the run, so that the memory of a long run does not grow.
         while callbacks.try_join_next().is_some() {}
@@ -213,18 +213,18 @@ mod tests {
         let bridge = TestBridge::start(|_, ids| (200, answer(ids, &[]))).await;
         let (sending, mut receiving) = mpsc::unbounded_channel();
         send(Arc::clone(&bridge.sender), Arc::new(settings), sending).await;
-        let mut tally = RunStats::default();
+        let mut stats = RunStats::default();
         while let Some(event) = receiving.recv().await {
-            tally.count(&event);
+            stats.count(&event);
         }
-        (bridge, tally)
+        (bridge, stats)
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn each_event_is_sent_once_in_callbacks_of_the_given_size() {
         for rate in [None, Some(10_000.0)] {
-            let (bridge, tally) = sent(settings(101, 10, rate)).await;
-            assert!(tally.is_as_expected(101), "{tally:?}");
+            let (bridge, stats) = sent(settings(101, 10, rate)).await;
+            assert!(stats.is_as_expected(101), "{stats:?}");
             let requests = bridge.requests();
             assert_eq!(requests.len(), 11);
             assert!(requests.iter().all(|request| request.event_ids.len() <= 10));
@@ -238,8 +238,8 @@ mod tests {
         let item = serde_json::json!({"eventId": "evnt_mine", "eventType": "urn:x", "bizData": [1], "more": null});
         let mut settings = settings(1, 1, None);
         settings.source = Source::Given(vec![Event::given(item.clone())]);
-        let (bridge, tally) = sent(settings).await;
-        assert!(tally.is_as_expected(1));
+        let (bridge, stats) = sent(settings).await;
+        assert!(stats.is_as_expected(1));
         assert_eq!(bridge.requests()[0].items, [item]);
     }
 }

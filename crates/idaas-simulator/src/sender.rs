@@ -22,7 +22,7 @@ pub const TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Sender {
     client: Client,
     target: Url,
-    material: Arc<TenantKeys>,
+    tenant_keys: Arc<TenantKeys>,
     form: Form,
     plain: bool,
 }
@@ -145,22 +145,26 @@ impl Sender {
     ///
     /// # Errors
     /// [`SenderFault`] if `target` is not such a URL, or if the HTTP client cannot be created.
-    pub fn new(material: Arc<TenantKeys>, target: &str) -> Result<Self, SenderFault> {
-        Self::trusting(material, target, None)
+    pub fn new(tenant_keys: Arc<TenantKeys>, target: &str) -> Result<Self, SenderFault> {
+        Self::trusting(tenant_keys, target, None)
     }
 
     /// Same as [`Sender::new`], but also trusts the CA certificates in `authorities` (PEM).
     ///
     /// # Errors
     /// Same as [`Sender::new`], and if `authorities` contains no certificates.
-    pub fn trusting(material: Arc<TenantKeys>, target: &str, authorities: Option<&[u8]>) -> Result<Self, SenderFault> {
+    pub fn trusting(
+        tenant_keys: Arc<TenantKeys>,
+        target: &str,
+        authorities: Option<&[u8]>,
+    ) -> Result<Self, SenderFault> {
         let no_target = || SenderFault::Target(target.to_owned());
         let mut url = Url::parse(target).map_err(|_| no_target())?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(no_target());
         }
         if url.path() == "/" {
-            url.set_path(&format!("/callbacks/{}", material.identity.application));
+            url.set_path(&format!("/callbacks/{}", tenant_keys.identity.application));
         }
         let client = Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none());
         // A proxy from the environment is for other machines; this one can be reached directly.
@@ -171,7 +175,7 @@ impl Sender {
             Some(_) => return Err(SenderFault::Certificates),
         };
         let client = client.build().map_err(|_| SenderFault::Client)?;
-        Ok(Self { client, target: url, material, form: Form::Wire, plain: false })
+        Ok(Self { client, target: url, tenant_keys, form: Form::Wire, plain: false })
     }
 
     /// Returns the same sender with another form of events.
@@ -196,8 +200,8 @@ impl Sender {
 
     /// Returns the simulated instance.
     #[must_use]
-    pub fn material(&self) -> &TenantKeys {
-        &self.material
+    pub fn tenant_keys(&self) -> &TenantKeys {
+        &self.tenant_keys
     }
 
     /// Creates the request for `events`, with `fault` if it is given. Signing takes about a millisecond of processor
@@ -208,9 +212,9 @@ impl Sender {
     pub fn request(&self, events: &[Event], fault: Option<Fault>) -> Result<Request, SigningFault> {
         let now = now_ms() / 1000;
         if let Some(fault) = fault {
-            return fault.request(&self.material, events, self.form, self.plain, now);
+            return fault.request(&self.tenant_keys, events, self.form, self.plain, now);
         }
-        let callback = Callback::new(&self.material, now).form(self.form).events(events);
+        let callback = Callback::new(&self.tenant_keys, now).form(self.form).events(events);
         let callback = if self.plain { callback.plain() } else { callback };
         Ok(callback.body()?.into())
     }

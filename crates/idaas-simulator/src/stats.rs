@@ -116,12 +116,12 @@ mod tests {
 
     #[test]
     fn quantiles_are_latencies_that_occurred() {
-        let mut tally = RunStats::default();
+        let mut stats = RunStats::default();
         for milliseconds in 1..=200 {
-            tally.count(&DeliveryEvent::Delivered(Duration::from_millis(milliseconds)));
+            stats.count(&DeliveryEvent::Delivered(Duration::from_millis(milliseconds)));
         }
         let [p50, p90, p99, max] = [100, 180, 198, 200].map(Duration::from_millis);
-        assert_eq!(tally.quantiles(), Quantiles { p50, p90, p99, max });
+        assert_eq!(stats.quantiles(), Quantiles { p50, p90, p99, max });
         assert_eq!(RunStats::default().quantiles(), Quantiles::default());
     }
 

@@ -27,7 +27,7 @@ pub struct ReceivedCallback {
 }
 
 /// Returns one instance for all tests of a process, because generating a key takes long.
-pub fn material() -> Arc<TenantKeys> {
+pub fn tenant_keys() -> Arc<TenantKeys> {
     static MATERIAL: OnceLock<Arc<TenantKeys>> = OnceLock::new();
     Arc::clone(MATERIAL.get_or_init(|| Arc::new(TenantKeys::generate().unwrap())))
 }
@@ -46,16 +46,16 @@ impl TestBridge {
     /// Starts to listen. `script` gets the request's number and its event ids, and returns status and body.
     pub async fn start(script: impl Fn(usize, &[String]) -> (u16, String) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let material = material();
+        let tenant_keys = tenant_keys();
         let target = format!("http://{}", listener.local_addr().unwrap());
-        let sender = Arc::new(Sender::new(Arc::clone(&material), &target).unwrap());
+        let sender = Arc::new(Sender::new(Arc::clone(&tenant_keys), &target).unwrap());
         let arrivals = Arc::new(Mutex::new(Vec::new()));
         let script: Arc<Script> = Arc::new(script);
         let task = tokio::spawn({
             let arrivals = Arc::clone(&arrivals);
             async move {
                 while let Ok((stream, _)) = listener.accept().await {
-                    tokio::spawn(serve(stream, Arc::clone(&material), Arc::clone(&script), Arc::clone(&arrivals)));
+                    tokio::spawn(serve(stream, Arc::clone(&tenant_keys), Arc::clone(&script), Arc::clone(&arrivals)));
                 }
             }
         });
@@ -78,7 +78,7 @@ impl TestBridge {
 /// Serves one request and closes the connection.
 async fn serve(
     mut stream: TcpStream,
-    material: Arc<TenantKeys>,
+    tenant_keys: Arc<TenantKeys>,
     script: Arc<Script>,
     arrivals: Arc<Mutex<Vec<ReceivedCallback>>>,
 ) {
@@ -94,7 +94,7 @@ async fn serve(
             break body.to_owned();
         }
     };
-    let arrival = open(&material, &body);
+    let arrival = open(&tenant_keys, &body);
     let number = {
         let mut arrivals = arrivals.lock().unwrap();
         arrivals.push(arrival.clone());
@@ -106,11 +106,11 @@ async fn serve(
     stream.write_all((head + &body).as_bytes()).await.unwrap();
 }
 
-fn open(material: &TenantKeys, body: &str) -> ReceivedCallback {
+fn open(tenant_keys: &TenantKeys, body: &str) -> ReceivedCallback {
     let body: Value = serde_json::from_str(body).unwrap();
     let claims = URL_SAFE_NO_PAD.decode(body["event"].as_str().unwrap().split('.').nth(1).unwrap()).unwrap();
     let claims: Value = serde_json::from_slice(&claims).unwrap();
-    let payload = material.content.open(claims["cipherData"].as_str().unwrap()).unwrap();
+    let payload = tenant_keys.content.open(claims["cipherData"].as_str().unwrap()).unwrap();
     let payload: Value = serde_json::from_slice(&payload).unwrap();
     let items: Vec<Value> = serde_json::from_str(payload["eventData"].as_str().unwrap()).unwrap();
     let event_ids = items.iter().filter_map(|item| Some(item.get("eventId")?.as_str()?.to_owned())).collect();

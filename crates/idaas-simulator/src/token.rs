@@ -1,7 +1,7 @@
 //! Creates the body of one callback: payload, encryption, claims, signature; for tests, with any of them wrong (the
 //! usual faults are in `token/wrong.rs`).
 //!
-//! A valid callback is `Callback::new(material, now).events(&events).body()`. Pure except for random numbers (`jti`,
+//! A valid callback is `Callback::new(tenant_keys, now).events(&events).body()`. Pure except for random numbers (`jti`,
 //! initialization vector): the time is a parameter.
 
 mod wrong;
@@ -27,7 +27,7 @@ pub const LIFETIME: i64 = 1800;
 #[derive(Clone)]
 #[must_use]
 pub struct Callback<'a> {
-    material: &'a TenantKeys,
+    tenant_keys: &'a TenantKeys,
     issued_at: i64,
     form: Form,
     content: Content,
@@ -67,20 +67,20 @@ enum Signature {
 ///
 /// # Errors
 /// [`SigningFault`] if the crypto library fails.
-pub fn body(material: &TenantKeys, events: &[Event], now: i64) -> Result<String, SigningFault> {
-    Callback::new(material, now).events(events).body()
+pub fn body(tenant_keys: &TenantKeys, events: &[Event], now: i64) -> Result<String, SigningFault> {
+    Callback::new(tenant_keys, now).events(events).body()
 }
 
 /// Creates the bodies of many valid callbacks, in order, on all processors: for benchmarks and large tests.
 ///
 /// # Errors
 /// [`SigningFault`] if the crypto library fails.
-pub fn bodies(material: &TenantKeys, batches: &[Vec<Event>], now: i64) -> Result<Vec<String>, SigningFault> {
+pub fn bodies(tenant_keys: &TenantKeys, batches: &[Vec<Event>], now: i64) -> Result<Vec<String>, SigningFault> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let share = batches.len().div_ceil(threads).max(1);
     std::thread::scope(|scope| {
         let make = |batches: &[Vec<Event>]| -> Result<Vec<String>, SigningFault> {
-            batches.iter().map(|events| body(material, events, now)).collect()
+            batches.iter().map(|events| body(tenant_keys, events, now)).collect()
         };
         let making: Vec<_> = batches.chunks(share).map(|batches| scope.spawn(move || make(batches))).collect();
         let mut bodies = Vec::with_capacity(batches.len());
@@ -93,9 +93,9 @@ pub fn bodies(material: &TenantKeys, batches: &[Vec<Event>], now: i64) -> Result
 
 impl<'a> Callback<'a> {
     /// Creates a valid callback without events, issued at `now` (seconds since 1970).
-    pub const fn new(material: &'a TenantKeys, now: i64) -> Self {
+    pub const fn new(tenant_keys: &'a TenantKeys, now: i64) -> Self {
         Self {
-            material,
+            tenant_keys,
             issued_at: now,
             form: Form::Wire,
             content: Content::Items(Vec::new()),
@@ -202,19 +202,19 @@ impl<'a> Callback<'a> {
     /// # Errors
     /// [`SigningFault`] if the crypto library fails.
     pub fn token(self) -> Result<String, SigningFault> {
-        let header = json!({"kid": self.material.signing.key_id(), "typ": "JWT", "alg": "RS256"});
+        let header = json!({"kid": self.tenant_keys.signing.key_id(), "typ": "JWT", "alg": "RS256"});
         let header = changed(header, &self.header).to_string().into_bytes();
         let claims = self.claims_json().into_bytes();
         let header = URL_SAFE_NO_PAD.encode(self.raw_header.as_ref().unwrap_or(&header));
         let claims = self.raw_claims.as_ref().unwrap_or(&claims);
         let input = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));
         let signature = match self.signature {
-            Signature::Good => self.material.signing.sign(input.as_bytes())?,
-            Signature::ByAnotherKey => self.material.unrelated_key()?.sign(input.as_bytes())?,
-            Signature::Hmac => attacks::hmac_with_public_key(&self.material.signing, input.as_bytes())?,
+            Signature::Good => self.tenant_keys.signing.sign(input.as_bytes())?,
+            Signature::ByAnotherKey => self.tenant_keys.unrelated_key()?.sign(input.as_bytes())?,
+            Signature::Hmac => attacks::hmac_with_public_key(&self.tenant_keys.signing, input.as_bytes())?,
             Signature::Missing => Vec::new(),
             Signature::OfOtherClaims => {
-                let signature = self.material.signing.sign(input.as_bytes())?;
+                let signature = self.tenant_keys.signing.sign(input.as_bytes())?;
                 let claims = String::from_utf8_lossy(claims).replacen("\"exp\":", "\"exp\":1", 1);
                 let (claims, signature) = (URL_SAFE_NO_PAD.encode(claims), URL_SAFE_NO_PAD.encode(signature));
                 return Ok(format!("{header}.{claims}.{signature}"));
@@ -224,18 +224,18 @@ impl<'a> Callback<'a> {
     }
 
     fn honest_claims(&self) -> Value {
-        let identity = &self.material.identity;
+        let identity = &self.tenant_keys.identity;
         let plaintext = || match &self.content {
             Content::Items(items) => payload::payload(items, identity, self.form).to_string().into_bytes(),
             Content::Raw(bytes) => bytes.clone(),
         };
         let plain = matches!(self.encryption, Encryption::Plain);
         let cipher_data = match &self.encryption {
-            Encryption::Sealed => self.material.content.seal(&plaintext()),
+            Encryption::Sealed => self.tenant_keys.content.seal(&plaintext()),
             Encryption::SealedByAnother => ContentKey::generate_hex()
                 .and_then(|key| ContentKey::from_hex(&key))
                 .map_or_else(|_| String::new(), |key| key.seal(&plaintext())),
-            Encryption::Deflated => attacks::deflated_jwe(&plaintext(), &self.material.content).unwrap_or_default(),
+            Encryption::Deflated => attacks::deflated_jwe(&plaintext(), &self.tenant_keys.content).unwrap_or_default(),
             Encryption::Plain => String::new(),
             Encryption::Given(cipher_data) => cipher_data.clone(),
         };

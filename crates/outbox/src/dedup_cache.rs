@@ -125,6 +125,7 @@ impl DedupCache {
     }
 
     /// Returns what is known of an event.
+    #[inline]
     pub(crate) fn get(&self, key: EventKey) -> Option<Known> {
         let (entries, evicted) = (&self.entries, self.evicted);
         let position = self.index.find(key.hash(), |position| has_key(entries, evicted, *position, key))?;
@@ -132,6 +133,7 @@ impl DedupCache {
     }
 
     /// Notes that one of the event's own records is published, unless more is known.
+    #[inline]
     pub(crate) fn insert_record(&mut self, key: EventKey, record: u8, now: Millis) {
         if record <= 1 {
             self.insert_code(key, SOME_RECORDS | u32::from(record), now);
@@ -139,6 +141,7 @@ impl DedupCache {
     }
 
     /// Inserts a final verdict. The first verdict on an event stays.
+    #[inline]
     pub(crate) fn insert(&mut self, key: EventKey, verdict: Verdict, now: Millis) {
         self.insert_code(key, code(verdict), now);
     }

@@ -13,16 +13,16 @@ pub enum Entity {
 }
 
 impl Entity {
-    /// Every kind.
+    /// All kinds.
     pub const ALL: [Self; 3] = [Self::User, Self::OrganizationalUnit, Self::Group];
 
-    /// The name in topics, `ce_type`, schema ids and metric labels.
+    /// Returns the name in topics, `ce_type`, schema ids and metric labels.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.into()
     }
 
-    /// The member of a record's value that holds the entity.
+    /// Returns the name of the member of a record's value that contains the entity.
     #[must_use]
     pub const fn member(self) -> &'static str {
         match self {
@@ -32,7 +32,7 @@ impl Entity {
         }
     }
 
-    /// Whether entities of this kind have members.
+    /// Returns true if entities of this kind have members.
     #[must_use]
     pub const fn has_members(self) -> bool {
         match self {
@@ -41,7 +41,7 @@ impl Entity {
         }
     }
 
-    /// Whether a member of the entity is a field. Lists of members are not fields.
+    /// Returns true if a member of the entity's object is a field. Lists of members are not fields.
     pub(crate) fn has_field(self, name: &str) -> bool {
         !self.has_members() || !matches!(name, "members" | "addedMembers" | "removedMembers")
     }

@@ -11,22 +11,22 @@ use crate::json::{Document, Json, Object, SharedStr};
 use crate::path::Path;
 use crate::time::Time;
 
-/// What a record of an event topic says about one entity.
+/// An event of one entity, read from a record of an event topic.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     /// The kind of entity.
     pub entity: Entity,
     /// The entity's id.
     pub id: String,
-    /// What happened: `created`, `updated`, `deleted`, … An open set.
+    /// The action: `created`, `updated`, `deleted`, … An open set.
     pub action: String,
-    /// When it happened: `ce_time`, or the record's timestamp if there is none.
+    /// The time of the event: `ce_time`, or the record's timestamp if there is none.
     pub time: Time,
     /// The record's timestamp.
     pub recorded: Time,
     /// `ce_id`.
     pub event_id: String,
-    /// The type as IDaaS names it; empty if the record does not tell.
+    /// The type as IDaaS names it; empty if the record does not contain it.
     pub event_type: String,
     /// The IDaaS application.
     pub application_id: String,
@@ -50,7 +50,7 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// The members of an entity as an event can carry them.
+    /// Creates the fields from the members of an entity.
     ///
     /// # Errors
     /// [`ReadError`] if they are nested too deep.
@@ -74,14 +74,14 @@ impl Fields {
         })
     }
 
-    /// The members as a tree.
+    /// Returns the members as a tree.
     #[must_use]
     pub fn to_value(&self) -> Value {
         self.object.to_value()
     }
 }
 
-/// Why a record is not an event of an entity.
+/// The reason why a record is not an event of an entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadError {
     /// The value is not JSON, or not the JSON of a CloudEvent.
@@ -161,7 +161,7 @@ impl Event {
     }
 }
 
-/// The CloudEvents attributes that matter here.
+/// The CloudEvents attributes that the merge uses.
 #[derive(Default)]
 struct Attributes<'a> {
     id: Option<Cow<'a, str>>,

@@ -1,4 +1,4 @@
-//! JSON that is passed on as it came: parts of a document that are shared instead of copied.
+//! JSON that is passed on unchanged: parts of a document that are shared instead of copied.
 
 use std::borrow::{Borrow, Cow};
 use std::cmp::Ordering;
@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 
 use crate::path::Path;
 
-/// How deep objects can be nested, as in `serde_json`.
+/// Maximum nesting depth of objects, as in `serde_json`.
 const MAX_DEPTH: usize = 127;
 
 /// A part of a text that several owners share. Cloning it copies no text.
@@ -25,7 +25,7 @@ pub struct SharedStr {
 }
 
 impl SharedStr {
-    /// `part` of `document`. Copies a part of another text.
+    /// Shares `part` of `document`. Copies `part` if it belongs to another text.
     pub(crate) fn part(document: &Arc<str>, part: &str) -> Self {
         let start = (part.as_ptr() as usize).wrapping_sub(document.as_ptr() as usize);
         let end = start.wrapping_add(part.len());
@@ -33,13 +33,13 @@ impl SharedStr {
         if inside { Self { document: Arc::clone(document), start, end } } else { Self::from(part) }
     }
 
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.document.get(self.start..self.end).unwrap_or_default()
     }
 
-    /// The bytes of the text. They are ordered as texts are, and cheaper to compare.
+    /// Returns the bytes of the text. They have the same order as the text, and are faster to compare.
     fn as_bytes(&self) -> &[u8] {
         self.document.as_bytes().get(self.start..self.end).unwrap_or_default()
     }
@@ -103,29 +103,29 @@ impl Hash for SharedStr {
     }
 }
 
-/// A JSON value as it was written. Two are equal if their values are, however they are written.
+/// The text of a JSON value. Two are equal if their values are equal, even if their texts differ.
 #[derive(Debug, Clone)]
 pub struct Json(SharedStr);
 
 impl Json {
-    /// The JSON text.
+    /// Returns the JSON text.
     #[must_use]
     pub fn as_text(&self) -> &str {
         &self.0
     }
 
-    /// The value as a tree; `null` if the text has a number beyond the range of `f64`.
+    /// Returns the value as a tree. Returns `null` if the text has a number beyond the range of `f64`.
     #[must_use]
     pub fn to_value(&self) -> Value {
         serde_json::from_str(&self.0).unwrap_or_default()
     }
 
-    /// A JSON string of a text that needs no escapes.
+    /// Creates a JSON string from a text that needs no escapes.
     pub(crate) fn plain_string(text: &str) -> Self {
         Self(SharedStr::from(format!("\"{text}\"").as_str()))
     }
 
-    /// The elements of a list; `None` if the value is not a list.
+    /// Returns the elements of a list. Returns `None` if the value is not a list.
     pub(crate) fn list(&self) -> Option<Vec<Value>> {
         if self.0.starts_with('[') { serde_json::from_str(&self.0).ok() } else { None }
     }
@@ -148,10 +148,10 @@ impl PartialEq for Json {
 pub(crate) struct Document(Arc<str>);
 
 impl Document {
-    /// The document of a record's value; `None` if it is not UTF-8, or has an escape that is not a character.
+    /// Reads a record's value. Returns `None` if it is not UTF-8, or has an escape that is not a character.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;
-        // Passing over a text does not check this.
+        // Skipping a string does not check its escapes.
         let valid = !text.contains("\\u") || serde_json::from_str::<Value>(text).is_ok();
         valid.then(|| Self(Arc::from(text)))
     }
@@ -160,18 +160,18 @@ impl Document {
         &self.0
     }
 
-    /// `part` of this document.
+    /// Shares `part` of this document.
     pub(crate) fn share(&self, part: &str) -> SharedStr {
         SharedStr::part(&self.0, part)
     }
 
-    /// The value that `part` of this document is.
+    /// Returns `part` of this document as a value.
     pub(crate) fn json(&self, part: &str) -> Json {
         Json(self.share(part))
     }
 
-    /// The leaf fields of an object that is part of this document: scalars and lists, also inside of objects. Leaves out
-    /// members of the object itself that are not `kept`.
+    /// Returns the leaf fields of an object that is part of this document: scalars and lists, including those of nested
+    /// objects. Omits direct members of the object that are not `kept`.
     pub(crate) fn leaves(&self, object: &Object<'_>, kept: impl Fn(&str) -> bool) -> Option<Vec<(Path, Json)>> {
         let mut all = Vec::with_capacity(object.members.len() + 8);
         for (name, value) in object.members.iter().filter(|(name, _)| kept(name)) {
@@ -195,28 +195,28 @@ impl Document {
     }
 }
 
-/// The members of an object in their order: names, and the JSON text of their values.
+/// The members of an object in their order: names and the JSON text of their values.
 pub(crate) struct Object<'d> {
     pub(crate) members: Vec<(Cow<'d, str>, &'d str)>,
 }
 
 impl<'d> Object<'d> {
-    /// The object that a text is.
+    /// Reads an object. Returns `None` if the text is not one.
     pub(crate) fn read(text: &'d str) -> Option<Self> {
         if text.trim_ascii_start().starts_with('{') { serde_json::from_str(text).ok() } else { None }
     }
 
-    /// The JSON text of a member. The last one of a name counts.
+    /// Returns the JSON text of a member. If a name is repeated, the last member counts.
     pub(crate) fn get(&self, name: &str) -> Option<&'d str> {
         self.members.iter().rev().find(|(known, _)| known == name).map(|(_, value)| *value)
     }
 
-    /// A member that is an object.
+    /// Returns a member that is an object.
     pub(crate) fn object(&self, name: &str) -> Option<Self> {
         self.get(name).and_then(Self::read)
     }
 
-    /// A member that is a text.
+    /// Returns a member that is a string.
     pub(crate) fn text(&self, name: &str) -> Option<Cow<'d, str>> {
         let quoted = self.get(name)?.strip_prefix('"')?.strip_suffix('"')?;
         if quoted.contains('\\') { serde_json::from_str(self.get(name)?).ok() } else { Some(Cow::Borrowed(quoted)) }
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn leaves_are_the_text_that_came() {
+    fn leaves_keep_their_text() {
         let text = r#" {"a":1.50, "b" : {"c":[1, {"d":2}],"e":{},"\u0066":"\"x"},"left":0,"a":null} "#;
         let expected = [("a", "1.50"), ("b.c", r#"[1, {"d":2}]"#), ("b.f", r#""\"x""#), ("a", "null")];
         let expected = expected.map(|(path, value)| (path.to_owned(), value.to_owned()));
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_serde_json_rejects_is_rejected() {
+    fn malformed_json_is_rejected() {
         for text in ["{", "[]", "{\"a\":}", "{\"a\":01}", "{\"a\":\"\\ud800\"}", "{\"a\":1}}", "{\"a\":\"\u{1}\"}"] {
             assert_eq!(leaves(text), None, "{text}");
         }

@@ -14,24 +14,24 @@ use crate::time::Time;
 pub struct Member {
     /// The name as IDaaS sent it; `None` if it never did.
     pub name: Option<Value>,
-    /// When the membership was last confirmed.
+    /// The time at which the membership was last confirmed.
     pub since: Time,
 }
 
-/// The members of one entity, and which were removed lately.
+/// The members of one entity, and marks of removed members.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Members {
     /// The present members by id.
     pub present: BTreeMap<String, Member>,
-    /// When members were removed, by id; only removals of the last seven days.
+    /// The times at which members were removed, by id; only removals of the last seven days.
     pub removed: BTreeMap<String, Time>,
-    /// When IDaaS last listed all members. Older changes do not count.
+    /// The time of the last complete list of members. Older changes do not count.
     pub listed_at: Option<Time>,
 }
 
 impl Members {
-    /// Applies what an event with this action says of members. Returns `None` if it says nothing, and otherwise whether
-    /// anything changed. `newest` is the time of the entity's newest event, this one included.
+    /// Applies the membership changes of an event. Returns true if anything changed. `newest` is the time of the
+    /// entity's newest event, including this one.
     pub(crate) fn apply(members: &mut Option<Self>, action: &str, fields: &Fields, time: Time, newest: Time) -> bool {
         let list = |list: &Option<Json>| list.as_ref().and_then(Json::list);
         match action {
@@ -54,7 +54,7 @@ impl Members {
         }
     }
 
-    /// Forgets removals that are older than seven days.
+    /// Drops the marks of removals that are older than seven days.
     pub(crate) fn forget(&mut self, newest: Time) {
         self.removed.retain(|_, at| is_remembered(*at, newest));
     }
@@ -98,8 +98,8 @@ impl Members {
         changed
     }
 
-    /// A full list: members who are not in it and did not change later are gone. Their removal needs no mark, because
-    /// `listed_at` outweighs every older change.
+    /// Applies a complete list: removes the members that are not in it and did not change later. Their removal needs no
+    /// mark, because changes older than `listed_at` do not count.
     fn replace(&mut self, list: &[Value], time: Time) -> bool {
         if self.listed_at.is_some_and(|at| at > time) {
             return false;
@@ -116,12 +116,12 @@ impl Members {
     }
 }
 
-/// Whether something that happened `at` is still remembered when the entity's newest event is of `newest`.
+/// Returns true if a change at `at` is still remembered when the entity's newest event is of `newest`.
 pub(crate) fn is_remembered(at: Time, newest: Time) -> bool {
     newest.since(at) < MEMORY
 }
 
-/// Id and name of a list's element; `None` if it has no id.
+/// Returns id and name of an element of a list. Returns `None` if it has no id.
 fn member(value: &Value) -> Option<(&str, Option<&Value>)> {
     let id = value.get("id")?.as_str().filter(|id| !id.is_empty())?;
     Some((id, value.get("name")))

@@ -10,12 +10,12 @@ use crate::path::Path;
 use crate::state::{Deletion, Entry, Field, Last, State};
 use crate::time::Time;
 
-/// What an event changes.
+/// The result of merging an event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     /// The new state, if there is one.
     pub outcome: Outcome,
-    /// Whether the event is older than what is known of the entity.
+    /// True if the event is older than the newest event of the entity.
     pub late: bool,
 }
 
@@ -30,7 +30,7 @@ pub enum Outcome {
     Deleted(Deletion),
 }
 
-/// Merges an event into what is known of its entity.
+/// Merges an event into the state of its entity.
 #[must_use]
 pub fn apply(known: Option<Entry>, event: &Event) -> Change {
     match known {
@@ -44,7 +44,7 @@ pub fn apply(known: Option<Entry>, event: &Event) -> Change {
     }
 }
 
-/// The first event of an entity, or the first after a deletion.
+/// Merges the first event of an entity, or the first after a deletion.
 fn begin(event: &Event, deleted_at: Option<Time>) -> Change {
     if is_deletion(event) {
         return Change { outcome: deletion(event), late: false };
@@ -61,7 +61,7 @@ fn begin(event: &Event, deleted_at: Option<Time>) -> Change {
     Change { outcome: Outcome::Updated(state), late: false }
 }
 
-/// A further event of an entity that exists.
+/// Merges a further event of an entity that exists.
 fn advance(mut state: Box<State>, event: &Event) -> Change {
     let late = event.time < state.last.time;
     let before_creation = state.deleted_at.is_some_and(|at| event.time <= at);
@@ -73,7 +73,7 @@ fn advance(mut state: Box<State>, event: &Event) -> Change {
         return Change { outcome: deletion(event), late };
     }
     let newer = event.time > state.last.time;
-    // What is forgotten depends on the newest time, so that has to change first.
+    // The newest time decides which marks expire, so it changes first.
     if !late {
         state.last = Last::of(event, state.last.snapshot_time);
     }
@@ -91,11 +91,11 @@ fn deletion(event: &Event) -> Outcome {
     Outcome::Deleted(Deletion { at: event.time, recorded: event.recorded })
 }
 
-/// Sets what the event carries. Returns whether a value or a time changed.
+/// Sets the fields that the event carries. Returns true if a value or a time changed.
 fn merge(state: &mut State, event: &Event) -> bool {
     let mut changed = false;
     if state.fields.is_empty() {
-        // Much faster than one after the other.
+        // Building the map at once is much faster than inserting one field after the other.
         let field = |(path, value): &(Path, Json)| (path.clone(), Field { value: value.clone(), time: event.time });
         state.fields = event.fields.leaves.iter().map(field).collect();
         changed |= !state.fields.is_empty();
@@ -116,7 +116,7 @@ fn merge(state: &mut State, event: &Event) -> bool {
     if event.entity.has_members() {
         changed |= Members::apply(&mut state.members, &event.action, &event.fields, event.time, newest);
     }
-    // What is forgotten depends only on the newest time, so this changes nothing unless the newest time did.
+    // Only the newest time decides which marks expire, so nothing changes here unless the newest time changed.
     state.deleted_at = state.deleted_at.filter(|at| is_remembered(*at, newest));
     if let Some(members) = &mut state.members {
         members.forget(newest);
@@ -124,7 +124,7 @@ fn merge(state: &mut State, event: &Event) -> bool {
     changed
 }
 
-/// Sets a leaf, unless a newer one is in its place: a list or scalar where the path has an object, or the reverse.
+/// Sets a leaf, unless a newer leaf conflicts with it: a list or scalar where the path has an object, or the reverse.
 fn set_leaf(fields: &mut BTreeMap<Path, Field>, path: &Path, value: &Json, time: Time) -> bool {
     if let Some(field) = fields.get_mut(path) {
         return replace(field, value, time);

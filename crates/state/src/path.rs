@@ -1,10 +1,10 @@
-//! The places of fields.
+//! Paths of fields.
 
 use std::borrow::Cow;
 
 use crate::json::SharedStr;
 
-/// The place of a leaf field in an object: `["phone", "number"]`.
+/// The path of a leaf field in an object: `["phone", "number"]`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Path {
     first: SharedStr,
@@ -12,22 +12,22 @@ pub struct Path {
 }
 
 impl Path {
-    /// The names from the outermost to the innermost.
+    /// Returns the names from the outermost to the innermost.
     pub fn names(&self) -> impl Iterator<Item = &SharedStr> {
         std::iter::once(&self.first).chain(&self.rest)
     }
 
-    /// The outermost name.
+    /// Returns the outermost name.
     pub(crate) fn first(&self) -> &str {
         &self.first
     }
 
-    /// The innermost name, and the names of the objects that it is in.
+    /// Returns the innermost name, and the names of the objects around it.
     pub(crate) fn split(&self) -> (&SharedStr, impl Iterator<Item = &SharedStr>) {
         (self.rest.last().unwrap_or(&self.first), self.names().take(self.rest.len()))
     }
 
-    /// The names with dots between them.
+    /// Returns the names, separated by dots.
     pub(crate) fn dotted(&self) -> Cow<'_, str> {
         if self.rest.is_empty() {
             return Cow::Borrowed(&self.first);
@@ -42,14 +42,14 @@ impl Path {
         Self { first: self.first.clone(), rest }
     }
 
-    /// The paths of the objects above, the nearest first.
+    /// Returns the paths of the objects around it, the innermost first.
     pub(crate) fn parents(&self) -> impl Iterator<Item = Self> {
         let parent =
             |length| Self { first: self.first.clone(), rest: self.rest.iter().take(length).cloned().collect() };
         (0..self.rest.len()).rev().map(parent)
     }
 
-    /// Whether this is `other`, or below it.
+    /// Returns true if this path is `other` or below it.
     pub(crate) fn starts_with(&self, other: &Self) -> bool {
         self.first == other.first && self.rest.starts_with(&other.rest)
     }

@@ -17,7 +17,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// The record that publishes what `event` changed; `None` if it changed nothing.
+    /// Creates the record that publishes the outcome of `event`. Returns `None` if nothing changed.
     #[must_use]
     pub fn of(event: &Event, outcome: &Outcome) -> Option<Self> {
         let (value, headers) = match outcome {
@@ -44,7 +44,7 @@ fn headers(event: &Event, last: &Last) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// `ce_type` of the state records of an entity.
+/// Returns `ce_type` of the state records of an entity.
 fn state_type(entity: Entity) -> String {
     format!("com.alibabacloud.idaas.{}.state.v1", entity.name())
 }

@@ -11,7 +11,7 @@ use crate::members::Members;
 use crate::path::Path;
 use crate::time::Time;
 
-/// What is known of an entity.
+/// An entity that exists, or a remembered deletion.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Entry {
     /// It exists.
@@ -23,14 +23,14 @@ pub enum Entry {
 /// A remembered deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deletion {
-    /// When the entity was deleted. Events up to this time do not bring it back.
+    /// The time of the deletion. Events up to this time do not recreate the entity.
     pub at: Time,
     /// The timestamp of the deletion's record. The deletion is remembered for seven days from then on.
     pub recorded: Time,
 }
 
 impl Deletion {
-    /// Whether the deletion no longer counts for an event whose record has the timestamp `now`.
+    /// Returns true if the deletion no longer counts for an event whose record has the timestamp `now`.
     #[must_use]
     pub fn is_forgotten(&self, now: Time) -> bool {
         now.since(self.recorded) >= MEMORY
@@ -83,7 +83,7 @@ pub struct Last {
 }
 
 impl Last {
-    /// The event as the newest of its entity, with the last snapshot of the event before.
+    /// Describes an event as the newest of its entity. `snapshot_time` is that of the newest event before it.
     pub(crate) fn of(event: &Event, snapshot_time: Option<Time>) -> Self {
         Self {
             event_id: event.event_id.clone(),
@@ -96,14 +96,14 @@ impl Last {
         }
     }
 
-    /// `ce_source` of the event.
+    /// Returns `ce_source` of the event.
     #[must_use]
     pub fn source(&self) -> String {
         format!("/idaas/{}/{}", self.instance_id, self.application_id)
     }
 }
 
-/// Why a value of a state topic cannot be read.
+/// A value of a state topic cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StateError;
 

@@ -1,4 +1,4 @@
-//! The JSON of a state in a state topic. Fields that no event changes are passed on as they are.
+//! The JSON of a state in a state topic. Unchanged fields keep their text.
 
 use std::fmt::Display;
 
@@ -11,7 +11,7 @@ use crate::path::Path;
 use crate::state::{Field, Last, State, StateError};
 use crate::time::Time;
 
-/// The version of the value's form.
+/// The version of the value's schema.
 const SCHEMA_VERSION: &str = "1.0";
 
 impl State {
@@ -54,7 +54,7 @@ impl State {
         Ok(Self { entity, fields, additional, members, deleted_at: time("lastDeletionTime"), last })
     }
 
-    /// The value of the state record: JSON in UTF-8.
+    /// Returns the value of the state record: JSON in UTF-8.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         let mut value = Writer::with_capacity(2048);
@@ -77,7 +77,7 @@ impl State {
         value.bytes
     }
 
-    /// The fields in their order, with the objects around them, and the members.
+    /// Writes the fields in their order, with the objects around them, and the members.
     fn write_entity(&self, value: &mut Writer) {
         value.open();
         let mut members = self.members.as_ref();
@@ -120,7 +120,7 @@ impl State {
         value.close();
     }
 
-    /// The member `state` of the value.
+    /// Writes the member `state` of the value.
     fn write_about(&self, value: &mut Writer) {
         let last = &self.last;
         value.open();
@@ -151,7 +151,7 @@ impl State {
         value.close();
     }
 
-    /// The times of the fields that are not of the newest event.
+    /// Writes the times of the fields that the newest event did not set.
     fn write_field_times(&self, value: &mut Writer) {
         let older = |field: &Field| field.time != self.last.time;
         if !self.fields.values().chain(self.additional.values()).any(older) {
@@ -202,7 +202,7 @@ fn read_members(members: &str, about: &Object<'_>, listed_at: Option<Time>) -> O
 /// Writes JSON from front to back.
 struct Writer {
     bytes: Vec<u8>,
-    /// Whether something of the innermost object or list is written.
+    /// True if the innermost object or list is still empty.
     is_first: bool,
 }
 
@@ -231,7 +231,7 @@ impl Writer {
         self.is_first = false;
     }
 
-    /// Begins an element of a list, or a member of an object.
+    /// Begins an element of a list or a member of an object.
     fn element(&mut self) {
         if !self.is_first {
             self.bytes.push(b',');
@@ -245,7 +245,7 @@ impl Writer {
         self.bytes.push(b':');
     }
 
-    /// A value that is JSON.
+    /// Writes a value that is JSON already.
     fn json(&mut self, text: &str) {
         self.bytes.extend_from_slice(text.as_bytes());
     }

@@ -12,34 +12,34 @@ const RANGE: std::ops::RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_7
 pub struct Time(i64);
 
 impl Time {
-    /// A time in milliseconds since 1970.
+    /// Creates a time from milliseconds since 1970.
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 
-    /// Milliseconds since 1970.
+    /// Returns the milliseconds since 1970.
     #[must_use]
     pub const fn as_millis(self) -> i64 {
         self.0
     }
 
-    /// Parses RFC 3339. Digits beyond milliseconds are dropped.
+    /// Parses RFC 3339, and drops digits beyond milliseconds.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
         i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).ok().map(Self)
     }
 
-    /// How much later this is than `earlier`; negative if it is not later.
+    /// Returns the time from `earlier` to this; negative if this is earlier.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Self {
         Self(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// RFC 3339 in UTC with three fractional digits, so that text order is time order. A time outside of the years 0 to 9999
-/// is written as the nearest one inside.
+/// Writes RFC 3339 in UTC with three fractional digits, so that the text order is the time order. A time outside the
+/// years 0 to 9999 is written as the nearest time inside.
 impl std::fmt::Display for Time {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let format =

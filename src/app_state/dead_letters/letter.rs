@@ -13,7 +13,7 @@ pub(super) struct Found {
     name: String,
     /// The configured names by application id.
     names: BTreeMap<String, String>,
-    pub(super) newest: BTreeMap<String, Letter>,
+    pub(super) newest: BTreeMap<String, DeadLetter>,
 }
 
 impl Found {
@@ -29,7 +29,7 @@ impl Found {
         if self.name != id && !is_qualified {
             return;
         }
-        let Some(letter) = Letter::read(&id, data, &record) else { return };
+        let Some(letter) = DeadLetter::read(&id, data, &record) else { return };
         let qualified = self.names.get(&letter.application_id).map(|name| format!("{name}/{id}"));
         if self.name != id && qualified.as_deref() != Some(self.name.as_str()) {
             return;
@@ -48,7 +48,7 @@ impl Found {
 }
 
 /// A decoded dead letter. Has no `Debug`, because it holds personal data.
-pub(super) struct Letter {
+pub(super) struct DeadLetter {
     pub(super) event_id: String,
     pub(super) instance_id: String,
     pub(super) application_id: String,
@@ -58,7 +58,7 @@ pub(super) struct Letter {
     pub(super) received_at: i64,
     timestamp: Option<i64>,
     /// `topic/partition@offset`.
-    pub(super) place: String,
+    pub(super) position: String,
     pub(super) original: Original,
 }
 
@@ -90,7 +90,7 @@ struct Origin {
     received_at: Option<String>,
 }
 
-impl Letter {
+impl DeadLetter {
     /// Decodes a record. Returns `None` if it is not a dead letter of this service.
     fn read(event_id: &str, data: &[u8], record: &TopicRecord) -> Option<Self> {
         let Data { reason, original, origin } = serde_json::from_slice(data).ok()?;
@@ -99,7 +99,7 @@ impl Letter {
             Some(text) if text.starts_with('"') => Original::Sealed(serde_json::from_str(text).ok()?),
             Some(text) => Original::Clear(text.to_owned()),
         };
-        let received_at = origin.received_at.as_deref().and_then(timestamp::parsed).or(record.timestamp);
+        let received_at = origin.received_at.as_deref().and_then(timestamp::parse_rfc3339).or(record.timestamp);
         Some(Self {
             event_id: event_id.to_owned(),
             instance_id: origin.instance_id,
@@ -109,7 +109,7 @@ impl Letter {
             reason,
             received_at: received_at.unwrap_or_default(),
             timestamp: record.timestamp,
-            place: format!("{}/{}@{}", record.topic, record.partition, record.offset),
+            position: format!("{}/{}@{}", record.topic, record.partition, record.offset),
             original,
         })
     }

@@ -47,11 +47,11 @@ pub(super) fn examine(config: &Config, path: &Path, emit: &mut dyn FnMut(Finding
     };
     let brokers = match reach(&administrator) {
         Ok(brokers) => brokers,
-        Err(away) if administrator.has_answered() => {
-            emit(silent_brokers(config, &away));
+        Err(unreachable) if administrator.has_answered() => {
+            emit(silent_brokers(config, &unreachable));
             return emit(topics_unknown());
         }
-        Err(away) => return unanswered(config, &away, emit),
+        Err(unreachable) => return unanswered(config, &unreachable, emit),
     };
     let count = brokers.list.len();
     let servers = config.kafka.bootstrap_servers.join(", ");
@@ -67,7 +67,7 @@ pub(super) fn examine(config: &Config, path: &Path, emit: &mut dyn FnMut(Finding
     let reached = advertised(&cluster, &brokers, states.as_deref().unwrap_or_default(), emit);
     let states = match states {
         Ok(states) => states,
-        Err(away) if reached.len() == count => return unanswered(config, &away, emit),
+        Err(unreachable) if reached.len() == count => return unanswered(config, &unreachable, emit),
         // The cause is the brokers that do not respond at their advertised addresses.
         Err(_) => return emit(topics_unknown()),
     };
@@ -87,16 +87,16 @@ pub(super) fn examine(config: &Config, path: &Path, emit: &mut dyn FnMut(Finding
 
 /// Requests the list of brokers. Tries once more if a bootstrap server has responded or no error is known.
 fn reach(administrator: &Administrator) -> Result<Brokers, Unreachable> {
-    administrator.reach(REQUEST_TIMEOUT).or_else(|away| {
-        let again = administrator.has_answered() || away.errors.is_empty();
-        if again { administrator.reach(REQUEST_TIMEOUT) } else { Err(away) }
+    administrator.reach(REQUEST_TIMEOUT).or_else(|unreachable| {
+        let again = administrator.has_answered() || unreachable.errors.is_empty();
+        if again { administrator.reach(REQUEST_TIMEOUT) } else { Err(unreachable) }
     })
 }
 
 /// The finding if a bootstrap server responds, but no broker responds at its advertised address.
-fn silent_brokers(config: &Config, away: &Unreachable) -> Finding {
+fn silent_brokers(config: &Config, unreachable: &Unreachable) -> Finding {
     let servers = config.kafka.bootstrap_servers.join(", ");
-    let text = away.errors.iter().map(|error| format!("; {}", error.text)).collect::<Vec<_>>().concat();
+    let text = unreachable.errors.iter().map(|error| format!("; {}", error.text)).collect::<Vec<_>>().concat();
     let problem = format!("{servers} answers, and no broker answers at the address that it advertises{text}");
     let remedy = "correct advertised.listeners of the brokers so that it names addresses that lead from here to them, or open \
                   the way there (DNS, routes, firewalls)";
@@ -104,8 +104,8 @@ fn silent_brokers(config: &Config, away: &Unreachable) -> Finding {
 }
 
 /// Reports that the cluster does not respond, so that nothing is known about the topics.
-fn unanswered(config: &Config, away: &Unreachable, emit: &mut dyn FnMut(Finding)) {
-    unreachable(config, away, emit);
+fn unanswered(config: &Config, unreachable: &Unreachable, emit: &mut dyn FnMut(Finding)) {
+    report_unreachable(config, unreachable, emit);
     emit(topics_unknown());
 }
 
@@ -114,14 +114,14 @@ fn topics_unknown() -> Finding {
     Finding::undecided(Code::Topic, "topics", "whether they exist, and whether this user may write to them", remedy)
 }
 
-fn unreachable(config: &Config, away: &Unreachable, emit: &mut dyn FnMut(Finding)) {
-    if away.errors.is_empty() {
+fn report_unreachable(config: &Config, unreachable: &Unreachable, emit: &mut dyn FnMut(Finding)) {
+    if unreachable.errors.is_empty() {
         let problem =
             format!("{} does not answer, and librdkafka does not say why", config.kafka.bootstrap_servers.join(", "));
         let remedy = "correct address and port, and let the connection through firewalls";
         emit(Finding::fault(Code::KafkaUnreachable, SERVERS, &problem, remedy));
     }
-    for error in &away.errors {
+    for error in &unreachable.errors {
         let problem = format!("Kafka does not answer ({}): {}", error.cause.code(), error.text);
         emit(Finding::fault(Code::KafkaUnreachable, SERVERS, &problem, error.cause.remedy()));
     }

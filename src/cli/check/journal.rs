@@ -48,7 +48,7 @@ fn directory(directory: &Path, max_size: u64) -> Vec<Finding> {
     }
     let text = if existing == directory { "can be written to" } else { "is not there yet, and can be made" };
     let mut findings = vec![Finding::ok(Code::JournalDirectory, key, &format!("{shown} {text}"))];
-    findings.push(room(&existing, max_size));
+    findings.push(disk_space(&existing, max_size));
     findings
 }
 
@@ -87,23 +87,23 @@ fn contents(journal: &Journal, admin: SocketAddr) -> Option<Finding> {
     })
 }
 
-fn room(directory: &Path, max_size: u64) -> Finding {
+fn disk_space(directory: &Path, max_size: u64) -> Finding {
     let (code, key) = (Code::JournalRoom, "journal.max_size");
     let Ok(disk) = statvfs(directory) else {
         let remedy = "compare it with journal.max_size by hand: df";
         return Finding::not_tested(code, key, "whether the disk has room: its free room cannot be read", remedy);
     };
     // What the file takes already need not be free.
-    let taken = std::fs::metadata(directory.join(Store::FILE)).map_or(0, |file| file.blocks() * 512);
-    let room = disk.f_bavail.saturating_mul(disk.f_frsize).saturating_add(taken);
+    let in_use = std::fs::metadata(directory.join(Store::FILE)).map_or(0, |file| file.blocks() * 512);
+    let available = disk.f_bavail.saturating_mul(disk.f_frsize).saturating_add(in_use);
     let needed = Store::disk_need(max_size);
-    let (room_shown, wanted) = (mebibytes(room), mebibytes(needed));
+    let (available_shown, wanted) = (mebibytes(available), mebibytes(needed));
     let grows = format!("the journal's file can become {wanted}, because journal.max_size is {}", mebibytes(max_size));
-    if room < needed {
-        let problem = format!("{grows}, and the disk of {} has {room_shown} for it", directory.display());
+    if available < needed {
+        let problem = format!("{grows}, and the disk of {} has {available_shown} for it", directory.display());
         Finding::warning(code, key, &problem, "make room, or lower journal.max_size")
     } else {
-        Finding::ok(code, key, &format!("{grows}; the disk has {room_shown} for it"))
+        Finding::ok(code, key, &format!("{grows}; the disk has {available_shown} for it"))
     }
 }
 
@@ -186,7 +186,7 @@ mod tests {
                 next += count;
                 let committed = store.commit(&Batch { puts: &puts, ..Batch::default() });
                 held.extend(&committed.written);
-                if !committed.refused.is_empty() {
+                if !committed.rejected.is_empty() {
                     break;
                 }
             }

@@ -105,7 +105,7 @@ impl<W: Write> Report<W> {
         } else if self.faults > 0 || self.undecided {
             Exit::Failed
         } else {
-            Exit::Fine
+            Exit::Success
         }
     }
 
@@ -123,8 +123,8 @@ impl<W: Write> Report<W> {
             }
             Exit::Failed if self.faults > 0 => (BAD, "fetch would not work, and it was not tested whether serve works"),
             Exit::Failed => (WARNING, "nothing wrong was found, but it was not tested whether serve works"),
-            Exit::Fine if self.not_tested == 0 => (GOOD, "serve will start and work"),
-            Exit::Fine => (GOOD, "everything that was tested is fine"),
+            Exit::Success if self.not_tested == 0 => (GOOD, "serve will start and work"),
+            Exit::Success => (GOOD, "everything that was tested is fine"),
         };
         let untested = if self.not_tested > 0 { format!(", {} not tested", self.not_tested) } else { String::new() };
         let counts = format!("{}, {}{untested}", plural(self.faults, "fault"), plural(self.warnings, "warning"));
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn the_exit_code_is_that_of_the_worst_finding() {
-        assert_eq!(report(vec![ok(), warning()]).0, Exit::Fine);
+        assert_eq!(report(vec![ok(), warning()]).0, Exit::Success);
         assert_eq!(report(vec![fault(), warning()]).0, Exit::Failed);
         let config = crate::diagnosis::misconfigured("is wrong", "correct it").at("server.listen");
         let (exit, shown) = report(vec![fault(), Finding::prevents_start(Code::Configuration, config)]);
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn what_decides_and_was_not_tested_exits_with_1() {
         let (exit, shown) = report(vec![ok(), Finding::not_tested(Code::Topic, "topic a", "no answer", "test it")]);
-        assert_eq!(exit, Exit::Fine);
+        assert_eq!(exit, Exit::Success);
         assert!(
             shown.ends_with("everything that was tested is fine (0 faults, 0 warnings, 1 not tested)\n"),
             "{shown}"

@@ -9,7 +9,7 @@ use super::report::plural;
 use crate::config::Config;
 use crate::diagnosis::{Diagnosis, Remedy};
 use crate::kafka::admin::administrator::{Administrator, Creation};
-use crate::kafka::admin::permissions::{self, Reading, Writing, WritingQuestion};
+use crate::kafka::admin::permissions::{self, Reading, WriteTest, Writing};
 use crate::kafka::admin::remedy::Right;
 use crate::kafka::admin::topic_drift::compare::{differences, grouped};
 use crate::kafka::admin::topic_drift::{Difference, Severity};
@@ -56,7 +56,7 @@ impl<'a> Examination<'a> {
         }
         let fine = self.plan.topics.iter().zip(self.states).filter_map(|(wanted, state)| match state {
             State::Present(present) if differences(wanted, state).is_empty() => {
-                Some((wanted.name.as_str(), described(present)))
+                Some((wanted.name.as_str(), describe(present)))
             }
             State::Present(_) | State::Missing | State::Hidden | State::Unreadable(_) => None,
         });
@@ -89,8 +89,8 @@ impl<'a> Examination<'a> {
         let code = Code::TopicCreate;
         let creations = match self.administrator.try_create(&missing, REQUEST_TIMEOUT) {
             Ok(creations) => creations,
-            Err(away) => {
-                let why = format!("whether the user may create them: {away}");
+            Err(unreachable) => {
+                let why = format!("whether the user may create them: {unreachable}");
                 let remedy = "run check again once Kafka answers";
                 return emit(Finding::undecided(code, &self.key(&names), &why, remedy));
             }
@@ -133,12 +133,12 @@ impl<'a> Examination<'a> {
 
     fn writing(&self, existing: &[Existing<'_>], emit: &mut dyn FnMut(Finding)) {
         let code = Code::TopicWrite;
-        let questions: Vec<_> = existing.iter().filter_map(question).collect();
-        let answers = match permissions::writing(self.cluster, &questions, REQUEST_TIMEOUT) {
+        let tests: Vec<_> = existing.iter().filter_map(write_test).collect();
+        let answers = match permissions::writing(self.cluster, &tests, REQUEST_TIMEOUT) {
             Ok(answers) => answers,
-            Err(problem) => questions.iter().map(|_| Writing::Unknown(problem.clone())).collect(),
+            Err(problem) => tests.iter().map(|_| Writing::Unknown(problem.clone())).collect(),
         };
-        for (writing, topics) in by_value(questions.iter().map(|question| question.topic).zip(answers)) {
+        for (writing, topics) in by_value(tests.iter().map(|test| test.topic).zip(answers)) {
             let key = self.key(&topics);
             emit(match writing {
                 Writing::Allowed => Finding::ok(code, &key, "the user may write"),
@@ -216,12 +216,12 @@ impl<'a> Examination<'a> {
 
 /// Returns the test of the permission to write, if it is safe. Only a cluster that returns the settings of topics, or
 /// denies access to them, is known to be Apache Kafka. Another one could publish the record of the invalid request.
-fn question<'a>(topic: &Existing<'a>) -> Option<WritingQuestion<'a>> {
+fn write_test<'a>(topic: &Existing<'a>) -> Option<WriteTest<'a>> {
     if why_untestable(topic).is_some() {
         return None;
     }
     let limit = topic.present.settings.as_ref().ok().and_then(|settings| settings.max_message_bytes);
-    Some(WritingQuestion { topic: topic.name, partition: topic.partition?, limit })
+    Some(WriteTest { topic: topic.name, partition: topic.partition?, limit })
 }
 
 /// Returns why the permission to write cannot be tested. `None` if it can be.
@@ -237,7 +237,7 @@ fn why_untestable(topic: &Existing<'_>) -> Option<String> {
     }
 }
 
-fn described(present: &ExistingTopic) -> String {
+fn describe(present: &ExistingTopic) -> String {
     let known = present.settings.clone().unwrap_or_default();
     let count = |count: i32, what: &str| plural(usize::try_from(count).unwrap_or_default(), what);
     let mut text =

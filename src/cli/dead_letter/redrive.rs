@@ -6,8 +6,8 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::app_state::DeadLetterOutcome;
-use crate::cli::journal::source::{Source, Unanswered};
-use crate::cli::output::{Call, end, fail, fix_line, shell_word};
+use crate::cli::journal::source::{RequestFault, Source};
+use crate::cli::output::{Call, end, fix_line, print_error_with_fix, shell_word};
 use crate::cli::{Exit, runtime};
 use crate::config::Config;
 use crate::terminal::{BAD, GOOD, WARNING, stdout, styled};
@@ -15,13 +15,13 @@ use crate::terminal::{BAD, GOOD, WARNING, stdout, styled};
 /// Redrives each id in turn. Stops only if the service cannot be asked, or the output cannot be written.
 pub(super) fn redrive(config: &Config, path: &Path, ids: &[String], json: bool) -> Exit {
     let Some(runtime) = runtime() else { return Exit::Failed };
-    let (call, mut exit) = (Call::new(path), Exit::Fine);
+    let (call, mut exit) = (Call::new(path), Exit::Success);
     for id in ids {
         let outcome = match runtime.block_on(Source::redrive_dead_letter(config, id)) {
             Ok(outcome) => outcome,
             Err(why) => {
                 let problem = format!("{id} was not published again: {}", why.problem(config));
-                return fail(problem, remedy(&why, &call));
+                return print_error_with_fix(problem, remedy(&why, &call));
             }
         };
         if !outcome.is_safe() {
@@ -39,14 +39,14 @@ pub(super) fn redrive(config: &Config, path: &Path, ids: &[String], json: bool) 
     exit
 }
 
-fn remedy(why: &Unanswered, call: &Call<'_>) -> String {
+fn remedy(why: &RequestFault, call: &Call<'_>) -> String {
     match why {
-        Unanswered::NoService => format!(
+        RequestFault::NoService => format!(
             "start the service ({}), or run this command where it runs (in its pod or container), then repeat it; a dead \
              letter stays on its topic until topics.retention is over",
             call.of("serve")
         ),
-        Unanswered::Refused(_) => format!("repair what {} names, then repeat this", call.of("check")),
+        RequestFault::Refused(_) => format!("repair what {} names, then repeat this", call.of("check")),
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use super::{FindArguments, Places, names};
+use super::{FindArguments, Locations, contains_id};
 use crate::cli::journal::source::Source;
 use crate::cli::journal::{content, reason};
 use crate::cli::output::note;
@@ -15,30 +15,30 @@ use crate::terminal::{QUIET, WARNING, stdout, styled};
 use idaas_callback::jose::jwe::Sealed;
 use idaas_callback::timestamp::rfc3339;
 
-/// Prints the matches and records them in `places`.
+/// Prints the matches and records them in `locations`.
 pub(super) async fn search(
     source: &Source,
     config: &Config,
     arguments: &FindArguments,
-    places: &mut Places,
+    locations: &mut Locations,
 ) -> Result<(), String> {
     for waiting in source.about(&arguments.id).await? {
         let id = content::printable(&waiting.event_id);
         let shown = if arguments.json {
             json!({"place": "journal", "found": waiting}).to_string()
         } else {
-            let time = rfc3339(waiting.accepted_at).unwrap_or_else(|| "-".to_owned());
-            let (time, place) = (styled(QUIET, time), styled(WARNING, "in the journal"));
+            let time = rfc3339(waiting.received_at).unwrap_or_else(|| "-".to_owned());
+            let (time, location) = (styled(QUIET, time), styled(WARNING, "in the journal"));
             let why = waiting.waiting.as_ref().map_or_else(String::new, |state| format!("  {}", reason(state)));
-            format!("{time}  {place}  {}  {id}  {}{why}", waiting.application, waiting.topic)
+            format!("{time}  {location}  {}  {id}  {}{why}", waiting.application, waiting.topic)
         };
-        if places.fix.is_none() {
-            places.fix = waiting.waiting.map(|state| state.next_step);
+        if locations.fix.is_none() {
+            locations.fix = waiting.waiting.map(|state| state.next_step);
         }
-        places.journal = Some(format!("{}/{id}", waiting.application));
+        locations.journal = Some(format!("{}/{id}", waiting.application));
         write(&shown)?;
     }
-    quarantine(config, source, arguments, places).await
+    quarantine(config, source, arguments, locations).await
 }
 
 /// Goes through the quarantine. Prints how many callbacks no configured key opens, because they cannot be searched.
@@ -46,7 +46,7 @@ async fn quarantine(
     config: &Config,
     source: &Source,
     arguments: &FindArguments,
-    places: &mut Places,
+    locations: &mut Locations,
 ) -> Result<(), String> {
     let mut from = Some(QuarantineId::FIRST);
     let mut closed = 0;
@@ -56,9 +56,9 @@ async fn quarantine(
             let Ok(mut line) = serde_json::from_str::<Value>(line) else { continue };
             let text = |name: &str| line.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
             let (id, application, received) = (text("id"), text("application"), text("receivedAt"));
-            let opened = opened(config, &application, &text("content"));
+            let opened = open_sealed(config, &application, &text("content"));
             closed += u64::from(opened.is_none());
-            if id != arguments.id && !opened.is_some_and(|text| names(&text, &arguments.id)) {
+            if id != arguments.id && !opened.is_some_and(|text| contains_id(&text, &arguments.id)) {
                 continue;
             }
             if let Some(members) = line.as_object_mut() {
@@ -67,15 +67,15 @@ async fn quarantine(
             let shown = if arguments.json {
                 json!({"place": "quarantine", "found": line}).to_string()
             } else {
-                let (time, place) = (styled(QUIET, received), styled(WARNING, "in the quarantine"));
-                format!("{time}  {place}  {application}  {id}")
+                let (time, location) = (styled(QUIET, received), styled(WARNING, "in the quarantine"));
+                format!("{time}  {location}  {application}  {id}")
             };
-            places.quarantine = Some(id);
+            locations.quarantine = Some(id);
             write(&shown)?;
         }
         from = next;
     }
-    if closed > 0 && places.quarantine.is_none() {
+    if closed > 0 && locations.quarantine.is_none() {
         let them = if closed == 1 { "it" } else { "them" };
         let closed = counted(closed, "callback");
         note(format_args!("{closed} in quarantine cannot be searched, because no configured key opens {them}"));
@@ -84,7 +84,7 @@ async fn quarantine(
 }
 
 /// Returns the content of a quarantined callback. `None` if no configured key opens it.
-fn opened(config: &Config, application: &str, sealed: &str) -> Option<String> {
+fn open_sealed(config: &Config, application: &str, sealed: &str) -> Option<String> {
     let content = content::unsealed(sealed, &config.journal.keys)?;
     if Sealed::parse(content.clone()).is_none() {
         return Some(content);

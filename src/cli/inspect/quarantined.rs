@@ -11,21 +11,24 @@ use super::{InspectArguments, choose};
 use crate::cli::Exit;
 use crate::cli::journal::NO_LONGER_QUARANTINED;
 use crate::cli::journal::source::Source;
-use crate::cli::output::{Call, end, fail, next, print_error, report};
+use crate::cli::output::{Call, end, next, print_error, print_error_with_fix, report};
 use crate::config::Config;
 use crate::journal::QuarantineId;
 use crate::service::wiring;
 use crate::terminal::stdout;
 use idaas_callback::Refusal;
 use idaas_callback::jose::jwe::Sealed;
-use idaas_callback::timestamp::parsed;
+use idaas_callback::timestamp::parse_rfc3339;
 use idaas_callback::{QuarantinedCallback, QuarantinedContent};
 
 /// Shows the callback with this id.
 pub(super) async fn show(config: &Config, id: &str, arguments: &InspectArguments) -> Exit {
     let list = format!("list the callbacks in quarantine: {}", Call::new(&arguments.config).of("journal"));
     if QuarantineId::parse(id).is_none() {
-        fail(format_args!("{id} is not the id of a callback in quarantine: those have 32 hex digits"), list);
+        print_error_with_fix(
+            format_args!("{id} is not the id of a callback in quarantine: those have 32 hex digits"),
+            list,
+        );
         return Exit::Misconfigured;
     }
     let source = match Source::find(config).await {
@@ -35,21 +38,23 @@ pub(super) async fn show(config: &Config, id: &str, arguments: &InspectArguments
     let line = match source.line(id).await {
         Ok(Ok(line)) if line.get("content").is_some() => line,
         Ok(Ok(_) | Err(_)) => {
-            let failed = fail(format_args!("{id} is not in quarantine"), list);
+            let failed = print_error_with_fix(format_args!("{id} is not in quarantine"), list);
             next(NO_LONGER_QUARANTINED);
             return failed;
         }
         Err(why) => return print_error(why),
     };
     let text = |name: &str| line.get(name).and_then(Value::as_str).unwrap_or_default();
-    let Some(content) = opened(text("content"), config) else {
+    let Some(content) = open_sealed(text("content"), config) else {
         let problem = format_args!("{id} is sealed with a key that is not in journal.keys");
-        return fail(problem, "name the key of that time in journal.keys, behind those that are there");
+        return print_error_with_fix(problem, "name the key of that time in journal.keys, behind those that are there");
     };
     let name = arguments.application.as_deref().unwrap_or(text("application"));
     let application = match choose(config, Some(name), None) {
         Ok(application) => application,
-        Err(problem) => return fail(problem, "configure it again, or judge by another one: --application NAME"),
+        Err(problem) => {
+            return print_error_with_fix(problem, "configure it again, or judge by another one: --application NAME");
+        }
     };
     let (reason, instance_id) = (text("reason"), text("instanceId").to_owned());
     // A callback that was decrypted on arrival is stored in decrypted form.
@@ -57,7 +62,7 @@ pub(super) async fn show(config: &Config, id: &str, arguments: &InspectArguments
     let header = if is_encrypted { encryption(&content) } else { None };
     let content =
         if is_encrypted { QuarantinedContent::Encrypted(content) } else { QuarantinedContent::Plain(content) };
-    let at = parsed(text("receivedAt")).unwrap_or_default();
+    let at = parse_rfc3339(text("receivedAt")).unwrap_or_default();
     let policy = wiring::policy(config, application);
     let mut out = stdout();
     let mut screen = Screen { out: &mut out, application, policy: &policy, at, quarantined: Some(id) };
@@ -70,7 +75,7 @@ pub(super) async fn show(config: &Config, id: &str, arguments: &InspectArguments
     end(shown)
 }
 
-fn opened(sealed: &str, config: &Config) -> Option<String> {
+fn open_sealed(sealed: &str, config: &Config) -> Option<String> {
     let keys = &config.journal.keys;
     keys.iter().find_map(|key| String::from_utf8(key.open(Sealed::parse(sealed)?).ok()?).ok())
 }

@@ -82,7 +82,7 @@ impl Screen<'_> {
             Ok(items) => {
                 self.value("payload", &shown.unwrap_or_default())?;
                 self.items(&items)?;
-                Ok(Exit::Fine)
+                Ok(Exit::Success)
             }
             Err(refusal) => {
                 self.step(

@@ -84,7 +84,7 @@ pub(super) fn show(line: &Value, keys: &[Arc<ContentKey>], reveal: bool, out: &m
 }
 
 /// Returns the line with its contents opened. A content that cannot be opened stays sealed.
-pub(super) fn opened(mut line: Value, keys: &[Arc<ContentKey>]) -> Value {
+pub(super) fn open_sealed(mut line: Value, keys: &[Arc<ContentKey>]) -> Value {
     for name in SEALED {
         if let Some(sealed) = line.get_mut(name)
             && let Some(text) = sealed.as_str().and_then(|text| unsealed(text, keys))
@@ -182,10 +182,10 @@ mod tests {
 
     #[test]
     fn passwords_are_never_shown() {
-        for shown in [shown(false), shown(true), opened(line(), &[key()]).to_string()] {
+        for shown in [shown(false), shown(true), open_sealed(line(), &[key()]).to_string()] {
             assert!(!shown.contains("hunter2"), "{shown}");
         }
-        assert!(opened(line(), &[key()])["value"]["user"]["username"] == "zhangsan");
+        assert!(open_sealed(line(), &[key()])["value"]["user"]["username"] == "zhangsan");
     }
 
     #[test]

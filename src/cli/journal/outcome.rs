@@ -12,7 +12,7 @@ pub(in crate::cli) const NO_LONGER_QUARANTINED: &str = "if it was in the quarant
     discarded; the log has `quarantine_opened` or `quarantine_discarded` with this id";
 
 /// What an id means, and what was or would be removed.
-pub(super) fn described(kind: &EntryKind, id: &str, done: bool, now: i64, call: &Call<'_>) -> String {
+pub(super) fn describe(kind: &EntryKind, id: &str, done: bool, now: i64, call: &Call<'_>) -> String {
     let (line, what) = match kind {
         EntryKind::Entry(waiting) => (entry(waiting, now), "event"),
         EntryKind::Callback(held) => (callback(held, now), "callback"),
@@ -104,7 +104,7 @@ pub(super) fn redriven(outcome: &EntryKind, id: &str, now: i64, call: &Call<'_>)
         | EntryKind::Callback(_)
         | EntryKind::Ambiguous { .. }
         | EntryKind::NotFound => {
-            return described(outcome, id, false, now, call);
+            return describe(outcome, id, false, now, call);
         }
     };
     format!("{text}\n{}", fix_line(label, step))
@@ -126,7 +126,7 @@ mod tests {
             entity: "user".to_owned(),
             topic: "idaas.user.v1".to_owned(),
             reason: Some("malformed_data".to_owned()),
-            accepted_at: 9_280_000,
+            received_at: 9_280_000,
             waiting: None,
         }
     }
@@ -135,12 +135,12 @@ mod tests {
     fn a_removal_without_consent_says_that_nothing_was_done() {
         let waiting = waiting_entry();
         assert!(
-            described(&EntryKind::Entry(waiting.clone()), "evnt_7", false, 10_000_000, &CALL)
+            describe(&EntryKind::Entry(waiting.clone()), "evnt_7", false, 10_000_000, &CALL)
                 .contains("Nothing was done")
         );
-        assert!(described(&EntryKind::Entry(waiting), "evnt_7", true, 10_000_000, &CALL).contains("is not published"));
+        assert!(describe(&EntryKind::Entry(waiting), "evnt_7", true, 10_000_000, &CALL).contains("is not published"));
         assert!(
-            described(&EntryKind::Ambiguous { ids: vec!["a/x".to_owned(), "b/x".to_owned()] }, "x", true, 0, &CALL)
+            describe(&EntryKind::Ambiguous { ids: vec!["a/x".to_owned(), "b/x".to_owned()] }, "x", true, 0, &CALL)
                 .contains("a/x, b/x")
         );
     }
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn a_quarantine_id_that_is_gone_points_to_the_log() {
         for id in ["ab".repeat(16), "evnt_7".to_owned()] {
-            let shown = described(&EntryKind::NotFound, &id, false, 0, &CALL);
+            let shown = describe(&EntryKind::NotFound, &id, false, 0, &CALL);
             assert_eq!(shown.contains("quarantine_opened"), id.starts_with("ab"), "{shown}");
             assert_eq!(shown.contains("neither in the journal"), !id.starts_with("ab"), "{shown}");
         }

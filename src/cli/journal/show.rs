@@ -18,7 +18,7 @@ pub(super) fn summary(
 ) -> io::Result<()> {
     let share = |bytes: u64, limit: u64| if limit == 0 { 0.0 } else { bytes as f64 / limit as f64 * 100.0 };
     let style = if summary.events == 0 { GOOD } else { WARNING };
-    let oldest = summary.oldest_accepted_at.map_or_else(String::new, |at| format!(", the oldest {} old", age(at, now)));
+    let oldest = summary.oldest_received_at.map_or_else(String::new, |at| format!(", the oldest {} old", age(at, now)));
     writeln!(
         out,
         "{}  {}{oldest}; {} of {} ({:.1} %)",
@@ -81,8 +81,8 @@ fn groups(summary: &Summary, now: i64, out: &mut dyn Write) -> io::Result<()> {
     }
     let mut table = Table::new(["application", "topic", ">events", ">size", ">oldest"]);
     for group in &summary.groups {
-        let Group { application, topic, events, bytes, oldest_accepted_at, .. } = group;
-        let (events, bytes, oldest) = (grouped(*events), size(*bytes), age(*oldest_accepted_at, now));
+        let Group { application, topic, events, bytes, oldest_received_at, .. } = group;
+        let (events, bytes, oldest) = (grouped(*events), size(*bytes), age(*oldest_received_at, now));
         table.row([application.clone(), topic.clone(), events, bytes, oldest]);
     }
     write!(out, "\n{table}")?;
@@ -142,8 +142,8 @@ pub(in crate::cli) fn reason(state: &WaitState) -> String {
 
 pub(super) fn entry(waiting: &EntrySummary, now: i64) -> String {
     let reason = waiting.reason.as_deref().map_or_else(String::new, |reason| format!("  {}", styled(BAD, reason)));
-    let EntrySummary { application, event_id, topic, accepted_at, .. } = waiting;
-    format!("{:>6}  {application}/{event_id}  {}{reason}", age(*accepted_at, now), styled(QUIET, topic))
+    let EntrySummary { application, event_id, topic, received_at, .. } = waiting;
+    format!("{:>6}  {application}/{event_id}  {}{reason}", age(*received_at, now), styled(QUIET, topic))
 }
 
 pub(super) fn callback(held: &QuarantinedSummary, now: i64) -> String {
@@ -170,14 +170,14 @@ mod tests {
             events: 1204,
             bytes: 5 << 20,
             limit_bytes: 1 << 30,
-            oldest_accepted_at: Some(9_280_000),
+            oldest_received_at: Some(9_280_000),
             groups: vec![Group {
                 application: "workforce".to_owned(),
                 entity: "user".to_owned(),
                 topic: "idaas.user.v1".to_owned(),
                 events: 1204,
                 bytes: 5 << 20,
-                oldest_accepted_at: 9_280_000,
+                oldest_received_at: 9_280_000,
             }],
             oldest: vec![EntrySummary {
                 seq: 7,
@@ -186,7 +186,7 @@ mod tests {
                 entity: "user".to_owned(),
                 topic: "idaas.user.v1".to_owned(),
                 reason: Some("malformed_data".to_owned()),
-                accepted_at: 9_280_000,
+                received_at: 9_280_000,
                 waiting: None,
             }],
             quarantine: vec![QuarantinedSummary {

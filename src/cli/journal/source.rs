@@ -10,7 +10,7 @@ use reqwest::{Client, Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-pub(in crate::cli) use self::address::Unanswered;
+pub(in crate::cli) use self::address::RequestFault;
 use self::address::{paths, reachable, segment};
 use crate::app_state::DeadLetterOutcome;
 use crate::config::Config;
@@ -23,14 +23,14 @@ use crate::journal::{JournalRejection, OpenFault, QuarantineId};
 
 /// Timeouts for connecting to the service and for its response: a summary of a million entries takes a while.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-const ANSWER: Duration = Duration::from_secs(60);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Page sizes of an export from a directory: entries and callbacks.
 const PAGE: usize = 500;
-const CALLBACKS: usize = 20;
+const CALLBACK_PAGE: usize = 20;
 
 /// Name of the operator in the log if no service is running.
-const BY: &str = "command line";
+const OPERATOR: &str = "command line";
 
 /// The source of the data.
 pub(in crate::cli) enum Source {
@@ -66,7 +66,7 @@ impl Source {
     /// Returns the service, and true if it responds.
     async fn service(config: &Config) -> Result<(Self, bool), Diagnosis> {
         let address = reachable(config.server.admin_listen);
-        let client = Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT).timeout(ANSWER);
+        let client = Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT).timeout(RESPONSE_TIMEOUT);
         let client = client.default_headers(authorization(config)).build();
         let client = client.map_err(|_| misconfigured("no HTTP client", "see that OpenSSL is intact"))?;
         let alive = client.get(format!("http://{address}/livez")).send().await;
@@ -88,7 +88,7 @@ impl Source {
             }
             Diagnosis::from(&fault)
         })?;
-        let journal_admin = JournalAdmin::alone(opened.store)
+        let journal_admin = JournalAdmin::offline(opened.store)
             .map_err(|error| misconfigured(error.to_string(), "raise the limits of threads and open files"))?;
         Ok(Self::Directory { journal_admin: Box::new(journal_admin), path })
     }
@@ -107,7 +107,7 @@ impl Source {
         match self {
             Self::Service { .. } => {
                 let answer = self.ask(Method::GET, &format!("/journal?entries={shown}")).await?;
-                parsed(answer).await
+                parse_json(answer).await
             }
             Self::Directory { journal_admin, .. } => journal_admin.summary(shown).await.map_err(why),
             Self::Empty { limit, .. } => Ok(Summary { limit_bytes: *limit, ..Summary::default() }),
@@ -131,7 +131,7 @@ impl Source {
         match self {
             Self::Service { .. } => self.page(&format!("quarantine={from}"), QuarantineId::parse).await,
             Self::Directory { journal_admin, .. } => {
-                journal_admin.export_quarantine(from, CALLBACKS).await.map_err(why)
+                journal_admin.export_quarantine(from, CALLBACK_PAGE).await.map_err(why)
             }
             Self::Empty { .. } => Ok((String::new(), None)),
         }
@@ -151,7 +151,7 @@ impl Source {
                     serde_json::from_value(line).map(EntryKind::Entry).map_err(|_| unexpected())
                 }
                 Ok(line) => serde_json::from_value(line).map(EntryKind::Callback).map_err(|_| unexpected()),
-                Err(meant) => Ok(meant),
+                Err(found) => Ok(found),
             },
             Self::Directory { journal_admin, .. } => journal_admin.find(id).await.map(EntryKind::from).map_err(why),
             Self::Empty { .. } => Ok(EntryKind::NotFound),
@@ -166,9 +166,9 @@ impl Source {
                 for path in paths(id) {
                     let answer = self.ask(Method::GET, &path).await?;
                     if answer.status().is_success() {
-                        return Ok(Ok(parsed(answer).await?));
+                        return Ok(Ok(parse_json(answer).await?));
                     }
-                    found = Err(parsed(answer).await?);
+                    found = Err(parse_json(answer).await?);
                 }
                 Ok(found)
             }
@@ -189,9 +189,9 @@ impl Source {
     pub(in crate::cli) async fn about(&self, id: &str) -> Result<Vec<EntrySummary>, String> {
         match self {
             Self::Service { .. } => {
-                parsed(self.ask(Method::GET, &format!("/journal/entries?about={}", segment(id))).await?).await
+                parse_json(self.ask(Method::GET, &format!("/journal/entries?about={}", segment(id))).await?).await
             }
-            Self::Directory { journal_admin, .. } => journal_admin.about(id, PAGE).await.map_err(why),
+            Self::Directory { journal_admin, .. } => journal_admin.entries_about(id, PAGE).await.map_err(why),
             Self::Empty { .. } => Ok(Vec::new()),
         }
     }
@@ -201,7 +201,7 @@ impl Source {
         match self {
             Self::Service { .. } => self.act(Method::DELETE, id, "").await,
             Self::Directory { journal_admin, .. } => {
-                journal_admin.discard(id, BY).await.map(EntryKind::from).map_err(why)
+                journal_admin.discard(id, OPERATOR).await.map(EntryKind::from).map_err(why)
             }
             Self::Empty { .. } => Ok(EntryKind::NotFound),
         }
@@ -221,24 +221,24 @@ impl Source {
     pub(in crate::cli) async fn redrive_dead_letter(
         config: &Config,
         id: &str,
-    ) -> Result<DeadLetterOutcome, Unanswered> {
-        let (service, alive) = Self::service(config).await.map_err(|fault| Unanswered::Refused(fault.problem))?;
+    ) -> Result<DeadLetterOutcome, RequestFault> {
+        let (service, alive) = Self::service(config).await.map_err(|fault| RequestFault::Refused(fault.problem))?;
         if !alive {
-            return Err(Unanswered::NoService);
+            return Err(RequestFault::NoService);
         }
         let asked = service.ask(Method::POST, &format!("/dead-letters/{}/redrive", segment(id))).await;
-        parsed(asked.map_err(Unanswered::Refused)?).await.map_err(Unanswered::Refused)
+        parse_json(asked.map_err(RequestFault::Refused)?).await.map_err(RequestFault::Refused)
     }
 
     async fn act(&self, method: Method, id: &str, action: &str) -> Result<EntryKind, String> {
-        let mut meant = EntryKind::NotFound;
+        let mut found = EntryKind::NotFound;
         for path in paths(id) {
-            meant = parsed(self.ask(method.clone(), &format!("{path}{action}")).await?).await?;
-            if meant != EntryKind::NotFound {
+            found = parse_json(self.ask(method.clone(), &format!("{path}{action}")).await?).await?;
+            if found != EntryKind::NotFound {
                 break;
             }
         }
-        Ok(meant)
+        Ok(found)
     }
 
     async fn ask(&self, method: Method, path: &str) -> Result<Response, String> {
@@ -260,7 +260,7 @@ impl Source {
     }
 }
 
-async fn parsed<T: DeserializeOwned>(answer: Response) -> Result<T, String> {
+async fn parse_json<T: DeserializeOwned>(answer: Response) -> Result<T, String> {
     let body = answer.bytes().await.map_err(|_| unexpected())?;
     serde_json::from_slice(&body).map_err(|_| unexpected())
 }
@@ -277,8 +277,8 @@ fn authorization(config: &Config) -> HeaderMap {
     headers
 }
 
-fn why(refusal: JournalRejection) -> String {
-    refusal.message().to_owned()
+fn why(rejection: JournalRejection) -> String {
+    rejection.message().to_owned()
 }
 
 fn unexpected() -> String {

@@ -84,11 +84,11 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 pub(super) fn send(arguments: &SendArguments, out: &mut dyn Write, err: &mut dyn Write) -> Result<bool, String> {
-    let material = key_files::load(&arguments.keys, arguments.application.as_deref()).map_err(|f| f.to_string())?;
+    let tenant_keys = key_files::load(&arguments.keys, arguments.application.as_deref()).map_err(|f| f.to_string())?;
     let authorities = arguments.ca_file.as_ref().map(|path| read(path)).transpose()?;
     // Printing needs no address.
     let to = arguments.to.as_deref().unwrap_or("http://localhost");
-    let sender = Sender::trusting(Arc::new(material), to, authorities.as_deref());
+    let sender = Sender::trusting(Arc::new(tenant_keys), to, authorities.as_deref());
     let sender = sender.map_err(|fault| fault.to_string())?;
     let sender = if arguments.documented_form { sender.form(Form::Documented) } else { sender };
     let sender = Arc::new(if arguments.plain { sender.plain() } else { sender });

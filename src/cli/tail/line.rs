@@ -16,9 +16,9 @@ pub(in crate::cli) fn line(seen: &TopicRecord, width: Option<usize>) -> String {
     if let Some(width) = width {
         return cut(&compact(seen, &time), width);
     }
-    let place = format!("{}/{}@{}", seen.topic, seen.partition, seen.offset);
+    let position = format!("{}/{}@{}", seen.topic, seen.partition, seen.offset);
     let Some(event) = Event::read(seen) else {
-        return format!("{}  {}  {place}", styled(QUIET, time), styled(BAD, "not a record of this bridge"));
+        return format!("{}  {}  {position}", styled(QUIET, time), styled(BAD, "not a record of this bridge"));
     };
     let kind = format!("{:<26}", event.kind);
     format!(
@@ -27,7 +27,7 @@ pub(in crate::cli) fn line(seen: &TopicRecord, width: Option<usize>) -> String {
         styled(colour(&event.kind), kind),
         event.subject.as_deref().unwrap_or("-"),
         event.id,
-        styled(QUIET, place),
+        styled(QUIET, position),
         summary(&event.data)
     )
     .trim_end()
@@ -38,16 +38,16 @@ pub(in crate::cli) fn line(seen: &TopicRecord, width: Option<usize>) -> String {
 /// follows from the entity.
 fn compact(seen: &TopicRecord, time: &str) -> Vec<(Style, String)> {
     let time = time.split(['T', 'Z']).nth(1).unwrap_or(time).to_owned();
-    let place = format!("{}@{}", seen.partition, seen.offset);
+    let position = format!("{}@{}", seen.partition, seen.offset);
     let Some(event) = Event::read(seen) else {
-        let place = format!("{}/{place}", seen.topic);
-        return vec![(QUIET, time), (BAD, "not a record of this bridge".to_owned()), (PLAIN, place)];
+        let position = format!("{}/{position}", seen.topic);
+        return vec![(QUIET, time), (BAD, "not a record of this bridge".to_owned()), (PLAIN, position)];
     };
     vec![
         (QUIET, time),
         (colour(&event.kind), format!("{:<20}", event.kind)),
         (PLAIN, format!("{:<31}", event.subject.as_deref().unwrap_or("-"))),
-        (QUIET, format!("{place:<8}")),
+        (QUIET, format!("{position:<8}")),
         (PLAIN, event.id),
         (PLAIN, summary(&event.data)),
     ]

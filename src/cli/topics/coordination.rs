@@ -32,7 +32,7 @@ pub(super) fn show(
                     writeln!(out, "{}: {}; {needed}", styled(WARNING, "not created"), diagnosis.problem)?;
                     writeln!(out, "{}", fix_line("fix", diagnosis.remedy.unwrap_or_default()))?;
                 }
-                Err(away) => writeln!(out, "{}: {away}", styled(WARNING, "not created"))?,
+                Err(unreachable) => writeln!(out, "{}: {unreachable}", styled(WARNING, "not created"))?,
             }
         }
         Some(State::Missing) => writeln!(out, "{}; {needed}; --create creates it", styled(QUIET, "missing"))?,

@@ -20,7 +20,7 @@ pub enum RunFault {
     Api(ApiFault),
     /// Kafka did not answer at the start.
     #[error("{0}")]
-    Away(Unreachable),
+    Unreachable(Unreachable),
     /// A Kafka client cannot be created. The text contains no value.
     #[error("{0}")]
     Kafka(String),
@@ -49,7 +49,7 @@ impl From<&RunFault> for Diagnosis {
         let remedy = match fault {
             RunFault::Http(_) => "see that the proxy's address is a URL and that OpenSSL is intact".to_owned(),
             RunFault::Api(fault) => return fault.into(),
-            RunFault::Away(_) => "see that kafka.bootstrap_servers and [kafka.properties] are right; \
+            RunFault::Unreachable(_) => "see that kafka.bootstrap_servers and [kafka.properties] are right; \
                               `idaas-bridge check` tells more"
                 .to_owned(),
             RunFault::Kafka(_) => "correct [kafka.properties]".to_owned(),

@@ -31,7 +31,7 @@ fn missing(settings: &RunSettings, names: impl Iterator<Item = (Entity, String)>
     };
     let plan = TopicSettings { topics: names.filter_map(|(entity, name)| like(entity, name)).collect() };
     let administrator = Administrator::new(&settings.cluster).map_err(|fault| RunFault::Kafka(fault.to_string()))?;
-    let states = administrator.presence(&plan, KAFKA_TIMEOUT).map_err(RunFault::Away)?;
+    let states = administrator.presence(&plan, KAFKA_TIMEOUT).map_err(RunFault::Unreachable)?;
     let missing = plan.topics.into_iter().zip(&states).filter(|(_, state)| **state == State::Missing);
     Ok(missing.map(|(wanted, _)| wanted.name).collect())
 }

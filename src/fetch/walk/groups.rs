@@ -43,7 +43,7 @@ impl Groups {
     }
 
     /// Adds a page of the list of groups. Returns the next call.
-    pub(super) fn listed(&mut self, rows: Vec<Object>, token: Option<String>) -> Option<Call> {
+    pub(super) fn add_listed(&mut self, rows: Vec<Object>, token: Option<String>) -> Option<Call> {
         self.waiting.extend(rows.into_iter().filter(|group| self.scope.contains(&group.id)));
         if token.is_some() {
             return Some(Call::Groups { token });

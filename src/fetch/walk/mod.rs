@@ -157,12 +157,12 @@ impl Walk {
             Call::Units { parent, page } => {
                 let rows = self.rows(Entity::OrganizationalUnit, body, page)?;
                 let found = rows.objects.into_iter().filter_map(|unit| self.found_unit(unit)).collect();
-                self.turn(rows.next, parent, |parent, page| Call::Units { parent, page });
+                self.queue_next_page(rows.next, parent, |parent, page| Call::Units { parent, page });
                 Ok(found)
             }
             Call::Users { unit, page } => {
                 let rows = self.rows(Entity::User, body, page)?;
-                self.turn(rows.next, unit, |unit, page| Call::Users { unit, page });
+                self.queue_next_page(rows.next, unit, |unit, page| Call::Users { unit, page });
                 Ok(self.found_users(rows.objects))
             }
             Call::User(_) => {
@@ -173,7 +173,7 @@ impl Walk {
             }
             Call::Groups { .. } => {
                 let (rows, token) = after_token(Entity::Group, body)?;
-                let next = self.groups.listed(rows, token);
+                let next = self.groups.add_listed(rows, token);
                 self.queue.extend(next);
                 Ok(Vec::new())
             }
@@ -248,7 +248,7 @@ impl Walk {
     }
 
     /// Queues the next page.
-    fn turn(&mut self, next: Next, of: String, call: impl Fn(String, usize) -> Call) {
+    fn queue_next_page(&mut self, next: Next, of: String, call: impl Fn(String, usize) -> Call) {
         match next {
             Next::Page(page) => self.queue.push_front(call(of, page)),
             Next::Nothing => {}

@@ -61,7 +61,7 @@ impl From<Retried> for EntryKind {
         match retried {
             Retried::Now(waiting) => Self::Retried(waiting),
             Retried::Automatic(waiting) => Self::TriedByItself(waiting),
-            Retried::Not(found) => found.into(),
+            Retried::NoSingleMatch(found) => found.into(),
         }
     }
 }

@@ -60,7 +60,7 @@ impl JournalAdmin {
     pub async fn discard_entry(&self, name: &str, by: &str) -> Result<Lookup, JournalRejection> {
         let (found, event) = self.entry_named(name).await?;
         let (Lookup::Event(waiting), Some((seq, key))) = (&found, event) else { return Ok(found) };
-        if !self.discards.discard(seq, key) {
+        if !self.outbox.discard(seq, key) {
             return Ok(Lookup::InFlight(waiting.clone()));
         }
         tracing::warn!(
@@ -99,8 +99,8 @@ impl JournalAdmin {
     /// As for [`JournalAdmin::summary`].
     pub async fn redrive(&self, name: &str, by: &str) -> Result<Retried, JournalRejection> {
         let (found, event) = self.entry_named(name).await?;
-        let (Lookup::Event(entry), Some((_, key))) = (&found, event) else { return Ok(Retried::Not(found)) };
-        let outcome = self.discards.redrive(key);
+        let (Lookup::Event(entry), Some((_, key))) = (&found, event) else { return Ok(Retried::NoSingleMatch(found)) };
+        let outcome = self.outbox.redrive(key);
         let (event_id, application) = (&entry.event_id, &entry.application);
         tracing::info!(
             code = LogCode::JournalRedriven.as_str(),
@@ -116,12 +116,12 @@ impl JournalAdmin {
             RedriveOutcome::NotWaiting => Retried::Automatic(summary(None)),
             RedriveOutcome::Blocked(head) => {
                 let reason = head.reason.code();
-                let next_step = next_step(reason, &entry.topic, &self.discards.unreachable_brokers());
+                let next_step = next_step(reason, &entry.topic, &self.outbox.unreachable_brokers());
                 let state = WaitState { reason: reason.to_owned(), attempts: head.attempts.into(), next_step };
                 Retried::Automatic(summary(Some(state)))
             }
             // It has been published since it was looked up.
-            RedriveOutcome::Unknown => Retried::Not(Lookup::Nothing),
+            RedriveOutcome::Unknown => Retried::NoSingleMatch(Lookup::Nothing),
         })
     }
 
@@ -130,7 +130,7 @@ impl JournalAdmin {
     ///
     /// # Errors
     /// As for [`JournalAdmin::summary`].
-    pub async fn about(&self, id: &str, limit: usize) -> Result<Vec<EntrySummary>, JournalRejection> {
+    pub async fn entries_about(&self, id: &str, limit: usize) -> Result<Vec<EntrySummary>, JournalRejection> {
         let mut from = Seq(0);
         let mut found = Vec::new();
         while found.len() < limit {
@@ -152,8 +152,8 @@ impl JournalAdmin {
             return;
         }
         let heads: HashMap<u64, _> =
-            self.discards.waiting(MAX_HEADS).into_iter().map(|head| (head.seq.0, head)).collect();
-        let unreachable = self.discards.unreachable_brokers();
+            self.outbox.waiting(MAX_HEADS).into_iter().map(|head| (head.seq.0, head)).collect();
+        let unreachable = self.outbox.unreachable_brokers();
         for entry in entries {
             entry.waiting = heads.get(&entry.seq).map(|head| WaitState::of(head, &entry.topic, &unreachable));
         }

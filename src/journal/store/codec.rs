@@ -24,9 +24,9 @@ pub(super) enum Table {
 impl Table {
     /// Returns the associated data of a row: table and key. Must never change, otherwise existing data cannot be
     /// opened.
-    fn place(self, key: u128) -> [u8; 17] {
-        let mut place = [0; 17];
-        let (table, rest) = place.split_at_mut(1);
+    fn associated_data(self, key: u128) -> [u8; 17] {
+        let mut data = [0; 17];
+        let (table, rest) = data.split_at_mut(1);
         table.fill(match self {
             Self::Index => b'i',
             Self::Bodies => b'b',
@@ -34,7 +34,7 @@ impl Table {
             Self::QuarantineBodies => b'B',
         });
         rest.copy_from_slice(&key.to_be_bytes());
-        place
+        data
     }
 }
 
@@ -78,13 +78,13 @@ impl SealedCodec {
 
     /// Opens a value with any of the keys, and seals it again with the first. Returns `None` if it cannot be opened.
     pub(super) fn reseal(&mut self, table: Table, key: u128, sealed: &[u8]) -> Option<Vec<u8>> {
-        let clear = self.opener.open(&table.place(key), sealed).ok()?;
+        let clear = self.opener.open(&table.associated_data(key), sealed).ok()?;
         let mut output = Vec::new();
-        self.sealer.seal(&table.place(key), &clear, &mut output);
+        self.sealer.seal(&table.associated_data(key), &clear, &mut output);
         Some(output)
     }
 
-    pub(super) fn entry(&mut self, entry: &Entry) -> Put<u64> {
+    pub(super) fn seal_entry(&mut self, entry: &Entry) -> Put<u64> {
         let seq = entry.seq.0;
         let body = self.seal(Table::Bodies, seq.into(), |clear| entry.encode(clear));
         let bytes = body.len() as u64;
@@ -92,7 +92,7 @@ impl SealedCodec {
         Put { key: seq, index, body }
     }
 
-    pub(super) fn quarantined(&mut self, callback: &Quarantined) -> Put<u128> {
+    pub(super) fn seal_quarantined(&mut self, callback: &Quarantined) -> Put<u128> {
         let id = callback.id().0;
         let body = self.seal(Table::QuarantineBodies, id, |clear| callback.encode(clear));
         let index = self.seal(Table::QuarantineIndex, id, |clear| callback.encode_row(clear));
@@ -103,29 +103,29 @@ impl SealedCodec {
         self.clear.clear();
         write(&mut self.clear);
         let mut sealed = Vec::new();
-        self.sealer.seal(&table.place(key), &self.clear, &mut sealed);
+        self.sealer.seal(&table.associated_data(key), &self.clear, &mut sealed);
         sealed
     }
 
     /// Opens and decodes an index row. Fails if its key is missing or the row is damaged.
-    pub(super) fn listed(&mut self, seq: Seq, row: &[u8]) -> Result<EntryRef, SealFault> {
-        let clear = self.opener.open(&Table::Index.place(seq.0.into()), row)?;
+    pub(super) fn open_ref(&mut self, seq: Seq, row: &[u8]) -> Result<EntryRef, SealFault> {
+        let clear = self.opener.open(&Table::Index.associated_data(seq.0.into()), row)?;
         EntryRef::decode(seq, &clear).map_err(SealFault::from)
     }
 
-    /// Like [`SealedCodec::listed`], for the quarantine.
+    /// Like [`SealedCodec::open_ref`], for the quarantine.
     pub(super) fn quarantine_row(&mut self, id: QuarantineId, row: &[u8]) -> Result<QuarantineRow, SealFault> {
-        let clear = self.opener.open(&Table::QuarantineIndex.place(id.0), row)?;
+        let clear = self.opener.open(&Table::QuarantineIndex.associated_data(id.0), row)?;
         QuarantineRow::decode(id, &clear).map_err(SealFault::from)
     }
 
     pub(super) fn open_row(&mut self, seq: Seq, row: &[u8]) -> Option<EntryRow> {
-        let clear = self.opener.open(&Table::Index.place(seq.0.into()), row).ok()?;
+        let clear = self.opener.open(&Table::Index.associated_data(seq.0.into()), row).ok()?;
         EntryRow::decode(seq, &clear).ok()
     }
 
     pub(super) fn open_entry(&mut self, seq: Seq, body: &[u8]) -> Option<Entry> {
-        let clear = self.opener.open(&Table::Bodies.place(seq.0.into()), body).ok()?;
+        let clear = self.opener.open(&Table::Bodies.associated_data(seq.0.into()), body).ok()?;
         Entry::decode(seq, &clear).ok()
     }
 
@@ -134,7 +134,7 @@ impl SealedCodec {
     }
 
     pub(super) fn open_quarantined(&mut self, id: QuarantineId, body: &[u8]) -> Option<Quarantined> {
-        let clear = self.opener.open(&Table::QuarantineBodies.place(id.0), body).ok()?;
+        let clear = self.opener.open(&Table::QuarantineBodies.associated_data(id.0), body).ok()?;
         Quarantined::decode(&clear).ok()
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use redb::{Builder, Database, Durability, ReadableDatabase};
 
-use super::preallocation::{Backend, DiskSpace, full};
+use super::preallocation::{Backend, DiskSpace, is_disk_full};
 use super::tables::{
     BODIES, Changes, INDEX, IndexedTable, KeyCounts, META, QUARANTINE_BODIES, QUARANTINE_INDEX, STATE, State,
     TableCounts,
@@ -47,7 +47,7 @@ impl StoreError {
     /// Maps an error of the operating system.
     pub(super) fn of(error: &io::Error) -> Self {
         let kind = error.kind();
-        if full(error) {
+        if is_disk_full(error) {
             Self::DiskFull
         } else if matches!(kind, io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) {
             Self::NoPermission
@@ -79,23 +79,23 @@ impl fmt::Display for StoreError {
 /// The open database file.
 pub(super) struct JournalFile {
     pub(super) database: Database,
-    room: Arc<DiskSpace>,
+    disk_space: Arc<DiskSpace>,
 }
 
 impl JournalFile {
     /// Opens the tables of a file. Verifies every page if the file is not larger than [`MAX_FULLY_VERIFIED_SIZE`].
     pub(super) fn open(file: File) -> Result<(Self, State), StoreError> {
         let backend = Backend::new(file).map_err(|error| StoreError::of(&error))?;
-        let room = backend.disk_space();
-        let verified = room.top() <= MAX_FULLY_VERIFIED_SIZE;
+        let disk_space = backend.disk_space();
+        let verified = disk_space.written_end() <= MAX_FULLY_VERIFIED_SIZE;
         let database = catch_panic(|| {
             let mut builder = Builder::new();
             builder.set_cache_size(CACHE).set_check_integrity_on_open(verified);
             Ok(builder.create_with_backend(backend)?)
         })?;
-        let base = Self { database, room };
-        let state = base.state()?;
-        Ok((base, state))
+        let opened = Self { database, disk_space };
+        let state = opened.state()?;
+        Ok((opened, state))
     }
 
     /// Creates the tables in an empty file.
@@ -110,7 +110,7 @@ impl JournalFile {
             transaction.open_table(BODIES)?;
             transaction.open_table(QUARANTINE_INDEX)?;
             transaction.open_table(QUARANTINE_BODIES)?;
-            transaction.open_table(META)?.insert(STATE, encoded(State::default()).as_slice())?;
+            transaction.open_table(META)?.insert(STATE, encode(State::default()).as_slice())?;
             transaction.commit()?;
             database.close()?;
             Ok(())
@@ -137,8 +137,8 @@ impl JournalFile {
     }
 
     /// Returns the disk space of the file.
-    pub(super) fn room(&self) -> &DiskSpace {
-        &self.room
+    pub(super) fn disk_space(&self) -> &DiskSpace {
+        &self.disk_space
     }
 
     /// Makes all changes durable, or none. Returns the new state, and the change in the number of rows per key.
@@ -147,36 +147,36 @@ impl JournalFile {
             let mut transaction = self.database.begin_write()?;
             transaction.set_durability(Durability::Immediate)?;
             transaction.set_two_phase_commit(true);
-            transaction.set_quick_repair(self.room.top() > MAX_FULLY_VERIFIED_SIZE);
+            transaction.set_quick_repair(self.disk_space.written_end() > MAX_FULLY_VERIFIED_SIZE);
             let mut after = State { commits: before.commits + 1, ..before };
-            let mut tally = TableCounts { count: before.entries, bytes: before.bytes, keys: KeyCounts::default() };
+            let mut counts = TableCounts { count: before.entries, bytes: before.bytes, keys: KeyCounts::default() };
             {
                 let mut table =
                     IndexedTable { index: transaction.open_table(INDEX)?, bodies: transaction.open_table(BODIES)? };
                 for seq in &changes.removes {
-                    table.remove(*seq, &mut tally)?;
+                    table.remove(*seq, &mut counts)?;
                 }
-                table.put_all(&changes.puts, &mut tally)?;
+                table.put_all(&changes.puts, &mut counts)?;
                 let next = changes.puts.iter().map(|put| put.key + 1).max();
                 after.next = after.next.max(next.unwrap_or_default());
-                (after.entries, after.bytes) = (tally.count, tally.bytes);
+                (after.entries, after.bytes) = (counts.count, counts.bytes);
             }
-            if !changes.keeps.is_empty() || !changes.releases.is_empty() {
+            if !changes.quarantines.is_empty() || !changes.releases.is_empty() {
                 let index = transaction.open_table(QUARANTINE_INDEX)?;
                 let mut table = IndexedTable { index, bodies: transaction.open_table(QUARANTINE_BODIES)? };
-                (tally.count, tally.bytes) = (before.kept, before.kept_bytes);
+                (counts.count, counts.bytes) = (before.quarantined, before.quarantine_bytes);
                 for id in &changes.releases {
-                    table.remove(*id, &mut tally)?;
+                    table.remove(*id, &mut counts)?;
                 }
-                for put in &changes.keeps {
-                    table.put(put, &mut tally)?;
+                for put in &changes.quarantines {
+                    table.put(put, &mut counts)?;
                 }
-                after.bytes = (after.bytes + tally.bytes).saturating_sub(before.kept_bytes);
-                (after.kept, after.kept_bytes) = (tally.count, tally.bytes);
+                after.bytes = (after.bytes + counts.bytes).saturating_sub(before.quarantine_bytes);
+                (after.quarantined, after.quarantine_bytes) = (counts.count, counts.bytes);
             }
-            transaction.open_table(META)?.insert(STATE, encoded(after).as_slice())?;
+            transaction.open_table(META)?.insert(STATE, encode(after).as_slice())?;
             transaction.commit()?;
-            Ok((after, tally.keys))
+            Ok((after, counts.keys))
         })
     }
 
@@ -194,7 +194,7 @@ impl JournalFile {
     }
 }
 
-fn encoded(state: State) -> Vec<u8> {
+fn encode(state: State) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(64);
     append(FORMAT, &state, &mut bytes);
     bytes
@@ -203,7 +203,7 @@ fn encoded(state: State) -> Vec<u8> {
 /// Runs a redb operation, and returns a panic as an error.
 pub(super) fn catch_panic<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, StoreError> {
     match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(result) => result.map_err(broken),
+        Ok(result) => result.map_err(store_error),
         Err(panic) => {
             // The text comes from redb and describes pages, not data.
             let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -213,7 +213,7 @@ pub(super) fn catch_panic<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> R
     }
 }
 
-fn broken(error: redb::Error) -> StoreError {
+fn store_error(error: redb::Error) -> StoreError {
     if let redb::Error::Io(error) = &error {
         return StoreError::of(error);
     }

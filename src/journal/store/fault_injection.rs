@@ -13,7 +13,7 @@ pub(in crate::journal) struct FaultInjection(Arc<Switches>);
 
 #[derive(Debug, Default)]
 struct Switches {
-    no_room: AtomicBool,
+    reserve_fails: AtomicBool,
     write_full: AtomicBool,
     sync_fails: AtomicBool,
     /// A sync waits until this lock is free.
@@ -34,8 +34,8 @@ impl FaultInjection {
     }
 
     /// Sets whether reserving disk space fails.
-    pub(in crate::journal) fn set_no_room(&self, on: bool) {
-        self.0.no_room.store(on, Ordering::SeqCst);
+    pub(in crate::journal) fn set_reserve_fails(&self, on: bool) {
+        self.0.reserve_fails.store(on, Ordering::SeqCst);
     }
 
     /// Sets whether a write fails because the disk is full.
@@ -48,8 +48,8 @@ impl FaultInjection {
         self.0.sync_fails.store(on, Ordering::SeqCst);
     }
 
-    pub(super) fn room(&self) -> io::Result<()> {
-        fails(&self.0.no_room, io::ErrorKind::StorageFull)
+    pub(super) fn reserve(&self) -> io::Result<()> {
+        fails(&self.0.reserve_fails, io::ErrorKind::StorageFull)
     }
 
     pub(super) fn write(&self) -> io::Result<()> {

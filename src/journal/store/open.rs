@@ -14,7 +14,7 @@ use outbox::Seq;
 use super::codec::SealedCodec;
 use super::database::{JournalFile, StoreError};
 use super::recovery::Recovery;
-use super::rekeying::Place;
+use super::rekeying::RekeyPosition;
 use super::tables::State;
 use super::{Opened, Store};
 use crate::journal::fault::OpenFault;
@@ -63,12 +63,12 @@ impl Store {
         let (file, state) = open(&path)?;
         let mut codec =
             SealedCodec::new(keys).ok_or_else(|| OpenFault::UnknownKey("none".to_owned(), state.entries))?;
-        let inventory = verified(&file, state, &mut codec, &path)?;
+        let inventory = verify_index(&file, state, &mut codec, &path)?;
         let keys = file.key_counts().map_err(|error| error.at(&path))?;
-        let (reseal, file, recovery) = (Some(Place::Entries(0)), Some(file), Recovery::default());
+        let (reseal, file, recovery) = (Some(RekeyPosition::Entries(0)), Some(file), Recovery::default());
         let mut store = Self { path, max_size, codec, state, keys, reseal, file, recovery, _lock: lock };
         store.compact();
-        Ok(Opened { store, inventory, next: Seq(state.next), quarantined: state.kept })
+        Ok(Opened { store, inventory, next: Seq(state.next), quarantined: state.quarantined })
     }
 }
 
@@ -116,7 +116,7 @@ pub(super) fn open(path: &Path) -> Result<(JournalFile, State), OpenFault> {
 }
 
 /// Verifies the index: every row must open, and the numbers of rows must match the last commit. Returns the entries.
-fn verified(
+fn verify_index(
     file: &JournalFile,
     state: State,
     codec: &mut SealedCodec,
@@ -124,14 +124,14 @@ fn verified(
 ) -> Result<Vec<EntryRef>, OpenFault> {
     let damaged = |how: String| OpenFault::Damaged(path.to_owned(), how);
     let counts = file.counts().map_err(|error| error.at(path))?;
-    let expected = [state.entries, state.entries, state.kept, state.kept];
+    let expected = [state.entries, state.entries, state.quarantined, state.quarantined];
     if counts != expected {
         return Err(damaged(format!("its tables have {counts:?} rows instead of {expected:?}")));
     }
     let mut inventory = Vec::with_capacity(usize::try_from(state.entries).unwrap_or_default());
     let mut unreadable = UnreadableRows::default();
     file.rows(0, |seq, row| {
-        match codec.listed(Seq(seq), row) {
+        match codec.open_ref(Seq(seq), row) {
             Ok(listed) => inventory.push(listed),
             Err(fault) => unreadable.add(fault),
         }

@@ -24,7 +24,7 @@ const STEP: u64 = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Backend {
     inner: FileBackend,
-    room: Arc<DiskSpace>,
+    disk_space: Arc<DiskSpace>,
 }
 
 /// The file's space on the disk.
@@ -32,7 +32,7 @@ pub(super) struct Backend {
 pub(super) struct DiskSpace {
     file: File,
     /// Offset of the end of the written data. The file can be longer, but there is no data behind it.
-    top: AtomicU64,
+    written_end: AtomicU64,
     /// Offset up to which disk space is reserved.
     allocated: AtomicU64,
     /// True if the file system cannot reserve space.
@@ -46,21 +46,21 @@ impl Backend {
     pub(super) fn new(file: File) -> io::Result<Self> {
         let metadata = file.metadata()?;
         // Considers the blocks too, because redb makes the file up to twice as long as its contents.
-        let top = metadata.len().min(metadata.blocks() * 512);
-        let room = DiskSpace {
+        let written_end = metadata.len().min(metadata.blocks() * 512);
+        let disk_space = DiskSpace {
             file: file.try_clone()?,
-            top: AtomicU64::new(top),
+            written_end: AtomicU64::new(written_end),
             allocated: AtomicU64::new(0),
             unsupported: AtomicBool::new(false),
             #[cfg(test)]
             faults: super::fault_injection::FaultInjection::of_this_thread(),
         };
         let inner = FileBackend::new(file).map_err(|_| io::Error::from(io::ErrorKind::Unsupported))?;
-        Ok(Self { inner, room: Arc::new(room) })
+        Ok(Self { inner, disk_space: Arc::new(disk_space) })
     }
 
     pub(super) fn disk_space(&self) -> Arc<DiskSpace> {
-        Arc::clone(&self.room)
+        Arc::clone(&self.disk_space)
     }
 }
 
@@ -71,23 +71,23 @@ impl DiskSpace {
     }
 
     /// Returns the offset of the end of the written data, in bytes: the largest size needed so far.
-    pub(super) fn top(&self) -> u64 {
-        self.top.load(Ordering::Relaxed)
+    pub(super) fn written_end(&self) -> u64 {
+        self.written_end.load(Ordering::Relaxed)
     }
 
     /// Reserves space on the disk for `bytes` more.
-    pub(super) fn take(&self, bytes: u64) -> io::Result<()> {
+    pub(super) fn reserve(&self, bytes: u64) -> io::Result<()> {
         #[cfg(test)]
-        self.faults.room()?;
+        self.faults.reserve()?;
         let allocated = self.allocated.load(Ordering::Relaxed);
-        let wanted = self.top() + bytes + HEADROOM;
+        let wanted = self.written_end() + bytes + HEADROOM;
         if wanted <= allocated || self.unsupported.load(Ordering::Relaxed) {
             return Ok(());
         }
         let wanted = wanted.next_multiple_of(STEP);
         match allocate(&self.file, allocated, wanted - allocated) {
             Ok(()) => self.allocated.store(wanted, Ordering::Relaxed),
-            Err(error) if full(&error) => return Err(error),
+            Err(error) if is_disk_full(&error) => return Err(error),
             // A file system that cannot reserve space fails here. A full disk is then detected only while writing.
             Err(_) => self.unsupported.store(true, Ordering::Relaxed),
         }
@@ -106,7 +106,7 @@ impl DiskSpace {
 }
 
 /// Returns true if the error means that there is no space left.
-pub(super) fn full(error: &io::Error) -> bool {
+pub(super) fn is_disk_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
 }
 
@@ -134,23 +134,23 @@ impl StorageBackend for Backend {
         self.inner.set_len(len)?;
         if len < before {
             // Truncation also releases the reserved space behind the new end.
-            self.room.top.fetch_min(len, Ordering::Relaxed);
-            self.room.allocated.fetch_min(len, Ordering::Relaxed);
+            self.disk_space.written_end.fetch_min(len, Ordering::Relaxed);
+            self.disk_space.allocated.fetch_min(len, Ordering::Relaxed);
         }
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
         #[cfg(test)]
-        self.room.faults.sync()?;
+        self.disk_space.faults.sync()?;
         self.inner.sync_data()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         #[cfg(test)]
-        self.room.faults.write()?;
+        self.disk_space.faults.write()?;
         self.inner.write(offset, data)?;
-        self.room.top.fetch_max(offset + data.len() as u64, Ordering::Relaxed);
+        self.disk_space.written_end.fetch_max(offset + data.len() as u64, Ordering::Relaxed);
         Ok(())
     }
 

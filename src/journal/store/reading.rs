@@ -18,7 +18,8 @@ impl Store {
     pub fn read(&mut self, seqs: &[Seq]) -> Result<Vec<(Seq, Option<Entry>)>, JournalRejection> {
         let wanted: Vec<u64> = seqs.iter().map(|seq| seq.0).collect();
         let bodies = self.reading(|file| file.bodies(&wanted))?;
-        let opened = seqs.iter().zip(bodies).map(|(seq, body)| (*seq, body.and_then(|body| self.opened(*seq, &body))));
+        let opened =
+            seqs.iter().zip(bodies).map(|(seq, body)| (*seq, body.and_then(|body| self.open_entry(*seq, &body))));
         Ok(opened.collect::<Vec<_>>())
     }
 
@@ -28,11 +29,11 @@ impl Store {
     /// As for [`Store::read`].
     pub fn read_from(&mut self, from: Seq, limit: usize) -> Result<Vec<(Seq, Option<Entry>)>, JournalRejection> {
         let bodies = self.reading(|file| file.bodies_from(from.0, limit))?;
-        let opened = bodies.into_iter().map(|(seq, body)| (Seq(seq), self.opened(Seq(seq), &body)));
+        let opened = bodies.into_iter().map(|(seq, body)| (Seq(seq), self.open_entry(Seq(seq), &body)));
         Ok(opened.collect::<Vec<_>>())
     }
 
-    fn opened(&mut self, seq: Seq, body: &[u8]) -> Option<Entry> {
+    fn open_entry(&mut self, seq: Seq, body: &[u8]) -> Option<Entry> {
         let entry = self.codec.open_entry(seq, body);
         if entry.is_none() {
             tracing::error!(
@@ -62,7 +63,7 @@ impl Store {
     /// Returns when the oldest entry was received, in milliseconds since 1970. `None` if there is no entry, or it
     /// cannot be read now.
     pub fn oldest(&mut self) -> Option<i64> {
-        self.list(Seq(0), 1).ok()?.first().map(|row| row.accepted_at)
+        self.list(Seq(0), 1).ok()?.first().map(|row| row.received_at)
     }
 
     /// Returns up to `limit` quarantined callbacks without their content, ordered by id, starting at `from`. Omits rows
@@ -87,7 +88,7 @@ impl Store {
     /// As for [`Store::read`].
     pub fn has_quarantined(&mut self, ids: &[QuarantineId]) -> Result<Vec<bool>, JournalRejection> {
         let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
-        self.reading(|file| file.has_kept(&ids))
+        self.reading(|file| file.has_quarantined(&ids))
     }
 
     /// Returns the index row of a quarantined callback. `None` if it does not exist or cannot be read.

@@ -38,7 +38,7 @@ impl Store {
             return Ok(());
         }
         let early = self.recovery.next_attempt.is_some_and(|at| Instant::now() < at);
-        if !early && self.reopened() {
+        if !early && self.reopen() {
             return Ok(());
         }
         Err(if self.recovery.full { JournalRejection::DiskFull } else { JournalRejection::Failed })
@@ -75,7 +75,7 @@ impl Store {
     }
 
     /// Opens the file again, as it is on the disk. Returns true if it can be used.
-    fn reopened(&mut self) -> bool {
+    fn reopen(&mut self) -> bool {
         match self.verify_again() {
             Ok(()) => {
                 let (events, commits) = (self.state.entries, self.state.commits);

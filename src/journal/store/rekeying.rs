@@ -14,11 +14,11 @@ use crate::journal::fault::JournalRejection;
 /// Limits of one step: rows sealed again, their size in bytes, and rows inspected.
 const STEP_ROWS: usize = 256;
 const STEP_BYTES: u64 = 4 << 20;
-const STEP_LOOKS: usize = 20_000;
+const STEP_INSPECTED: usize = 20_000;
 
 /// Where the next step starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum RekeyPosition {
     /// This entry.
     Entries(u64),
     /// This quarantined callback. All entries have been checked.
@@ -46,7 +46,7 @@ impl Store {
             return KeyChange::StillNeeded(id.to_string(), count);
         }
         self.codec = codec;
-        self.reseal = Some(Place::Entries(0));
+        self.reseal = Some(RekeyPosition::Entries(0));
         KeyChange::Applied
     }
 
@@ -73,14 +73,14 @@ impl Store {
     /// # Errors
     /// Returns a [`JournalRejection`] if the store cannot be read or written now. Nothing has changed then.
     pub fn reseal(&mut self) -> Result<(), JournalRejection> {
-        let Some(place) = self.reseal else { return Ok(()) };
+        let Some(position) = self.reseal else { return Ok(()) };
         let current = self.codec.current();
-        let (changes, next) = match place {
-            Place::Entries(from) => self.old_entries(from, current)?,
-            Place::Quarantine(from) => self.old_quarantine(from, current)?,
+        let (changes, next) = match position {
+            RekeyPosition::Entries(from) => self.old_entries(from, current)?,
+            RekeyPosition::Quarantine(from) => self.old_quarantine(from, current)?,
         };
         if !changes.is_empty() {
-            let bytes = changes.puts.iter().map(Put::cost).chain(changes.keeps.iter().map(Put::cost)).sum();
+            let bytes = changes.puts.iter().map(Put::cost).chain(changes.quarantines.iter().map(Put::cost)).sum();
             self.space_for(bytes)?;
             // Nothing is possibly written here: the entries must stay, whether the commit has succeeded or not.
             self.apply(&changes, std::iter::empty())?;
@@ -89,15 +89,15 @@ impl Store {
         Ok(())
     }
 
-    fn old_entries(&mut self, from: u64, current: KeyId) -> Result<(Changes, Option<Place>), JournalRejection> {
-        let (mut rows, mut looks, mut next) = (Vec::new(), 0, Some(Place::Quarantine(0)));
+    fn old_entries(&mut self, from: u64, current: KeyId) -> Result<(Changes, Option<RekeyPosition>), JournalRejection> {
+        let (mut rows, mut inspected, mut next) = (Vec::new(), 0, Some(RekeyPosition::Quarantine(0)));
         self.reading(|file| {
             file.rows(from, |seq, row| {
-                if looks >= STEP_LOOKS || rows.len() >= STEP_ROWS {
-                    next = Some(Place::Entries(seq));
+                if inspected >= STEP_INSPECTED || rows.len() >= STEP_ROWS {
+                    next = Some(RekeyPosition::Entries(seq));
                     return false;
                 }
-                looks += 1;
+                inspected += 1;
                 if is_old(row, current) {
                     rows.push((seq, row.to_vec()));
                 }
@@ -107,7 +107,7 @@ impl Store {
         let (mut changes, mut bytes) = (Changes::default(), 0);
         for (seq, row) in rows {
             if bytes >= STEP_BYTES {
-                next = Some(Place::Entries(seq));
+                next = Some(RekeyPosition::Entries(seq));
                 break;
             }
             let Some(body) = self.reading(|file| file.bodies(&[seq]))?.pop().flatten() else { continue };
@@ -122,15 +122,19 @@ impl Store {
         Ok((changes, next))
     }
 
-    fn old_quarantine(&mut self, from: u128, current: KeyId) -> Result<(Changes, Option<Place>), JournalRejection> {
-        let (mut ids, mut looks, mut next) = (Vec::new(), 0, None);
+    fn old_quarantine(
+        &mut self,
+        from: u128,
+        current: KeyId,
+    ) -> Result<(Changes, Option<RekeyPosition>), JournalRejection> {
+        let (mut ids, mut inspected, mut next) = (Vec::new(), 0, None);
         self.reading(|file| {
             file.quarantine_rows(from, |id, row| {
-                if looks >= STEP_LOOKS || ids.len() >= STEP_ROWS {
-                    next = Some(Place::Quarantine(id));
+                if inspected >= STEP_INSPECTED || ids.len() >= STEP_ROWS {
+                    next = Some(RekeyPosition::Quarantine(id));
                     return false;
                 }
-                looks += 1;
+                inspected += 1;
                 if is_old(row, current) {
                     ids.push(id);
                 }
@@ -140,16 +144,16 @@ impl Store {
         let (mut changes, mut bytes) = (Changes::default(), 0);
         for id in ids {
             if bytes >= STEP_BYTES {
-                next = Some(Place::Quarantine(id));
+                next = Some(RekeyPosition::Quarantine(id));
                 break;
             }
-            let Some((row, body)) = self.reading(|file| file.kept(id))? else { continue };
+            let Some((row, body)) = self.reading(|file| file.quarantined(id))? else { continue };
             let index = self.codec.reseal(Table::QuarantineIndex, id, &row);
             let body = self.codec.reseal(Table::QuarantineBodies, id, &body);
             if let (Some(index), Some(body)) = (index, body) {
                 let put = Put { key: id, index, body };
                 bytes += put.cost();
-                changes.keeps.push(put);
+                changes.quarantines.push(put);
             }
         }
         Ok((changes, next))

@@ -42,7 +42,7 @@ impl JournalFile {
     }
 
     /// Returns for each id whether it is in quarantine.
-    pub(super) fn has_kept(&self, ids: &[u128]) -> Result<Vec<bool>, StoreError> {
+    pub(super) fn has_quarantined(&self, ids: &[u128]) -> Result<Vec<bool>, StoreError> {
         catch_panic(|| {
             let table = self.database.begin_read()?.open_table(QUARANTINE_INDEX)?;
             let mut known = Vec::with_capacity(ids.len());
@@ -54,7 +54,7 @@ impl JournalFile {
     }
 
     /// Returns a sealed index row of the quarantine and its body.
-    pub(super) fn kept(&self, id: u128) -> Result<Option<SealedRow>, StoreError> {
+    pub(super) fn quarantined(&self, id: u128) -> Result<Option<SealedRow>, StoreError> {
         catch_panic(|| {
             let transaction = self.database.begin_read()?;
             let index = transaction.open_table(QUARANTINE_INDEX)?.get(id)?.map(|row| row.value().to_vec());

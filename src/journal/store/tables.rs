@@ -30,9 +30,9 @@ pub(super) struct State {
     pub(super) entries: u64,
     /// Size of entries and quarantine in the file, in bytes.
     pub(super) bytes: u64,
-    pub(super) kept: u64,
+    pub(super) quarantined: u64,
     /// Size of the quarantine, in bytes. Included in `bytes`.
-    pub(super) kept_bytes: u64,
+    pub(super) quarantine_bytes: u64,
 }
 
 /// A sealed index row and its sealed body.
@@ -62,14 +62,14 @@ impl<K> Put<K> {
 pub(super) struct Changes {
     pub(super) puts: Vec<Put<u64>>,
     pub(super) removes: Vec<u64>,
-    pub(super) keeps: Vec<Put<u128>>,
+    pub(super) quarantines: Vec<Put<u128>>,
     pub(super) releases: Vec<u128>,
 }
 
 impl Changes {
     /// Returns true if there are no changes.
     pub(super) fn is_empty(&self) -> bool {
-        self.puts.is_empty() && self.removes.is_empty() && self.keeps.is_empty() && self.releases.is_empty()
+        self.puts.is_empty() && self.removes.is_empty() && self.quarantines.is_empty() && self.releases.is_empty()
     }
 }
 
@@ -120,31 +120,31 @@ pub(super) struct IndexedTable<'t, K: redb::Key + 'static> {
 
 impl<K: redb::Key + Copy + for<'k> redb::Value<SelfType<'k> = K> + 'static> IndexedTable<'_, K> {
     /// Inserts or replaces a row and its body, and updates the counts.
-    pub(super) fn put(&mut self, put: &Put<K>, tally: &mut TableCounts) -> Result<(), redb::Error> {
+    pub(super) fn put(&mut self, put: &Put<K>, counts: &mut TableCounts) -> Result<(), redb::Error> {
         let mut replaced = 0;
         match self.index.insert(put.key, put.index.as_slice())? {
             Some(old) => {
-                tally.keys.add(old.value(), -1);
+                counts.keys.add(old.value(), -1);
                 replaced += cost(old.value().len());
             }
-            None => tally.count += 1,
+            None => counts.count += 1,
         }
         replaced += self.bodies.insert(put.key, put.body.as_slice())?.map_or(0, |old| cost(old.value().len()));
-        tally.keys.add(&put.index, 1);
-        tally.bytes = (tally.bytes + put.cost()).saturating_sub(replaced);
+        counts.keys.add(&put.index, 1);
+        counts.bytes = (counts.bytes + put.cost()).saturating_sub(replaced);
         Ok(())
     }
 
     /// Removes a row and its body, and counts the change.
-    pub(super) fn remove(&mut self, key: K, tally: &mut TableCounts) -> Result<(), redb::Error> {
+    pub(super) fn remove(&mut self, key: K, counts: &mut TableCounts) -> Result<(), redb::Error> {
         let mut removed = 0;
         if let Some(old) = self.index.remove(key)? {
-            tally.keys.add(old.value(), -1);
-            tally.count = tally.count.saturating_sub(1);
+            counts.keys.add(old.value(), -1);
+            counts.count = counts.count.saturating_sub(1);
             removed += cost(old.value().len());
         }
         removed += self.bodies.remove(key)?.map_or(0, |old| cost(old.value().len()));
-        tally.bytes = tally.bytes.saturating_sub(removed);
+        counts.bytes = counts.bytes.saturating_sub(removed);
         Ok(())
     }
 }
@@ -162,11 +162,11 @@ fn cost(value: usize) -> u64 {
 impl IndexedTable<'_, u64> {
     /// Inserts rows. New rows in ascending order behind all existing ones are appended with a cursor, which saves a
     /// search from the root for each.
-    pub(super) fn put_all(&mut self, puts: &[Put<u64>], tally: &mut TableCounts) -> Result<(), redb::Error> {
+    pub(super) fn put_all(&mut self, puts: &[Put<u64>], counts: &mut TableCounts) -> Result<(), redb::Error> {
         let last = self.index.last()?.map(|(key, _)| key.value());
         let new = puts.first().is_some_and(|first| last.is_none_or(|last| last < first.key));
         if !new || !puts.is_sorted_by(|one, next| one.key < next.key) {
-            return puts.iter().try_for_each(|put| self.put(put, tally));
+            return puts.iter().try_for_each(|put| self.put(put, counts));
         }
         for (table, sealed) in [(&mut self.index, Put::index as fn(&Put<u64>) -> &[u8]), (&mut self.bodies, Put::body)]
         {
@@ -176,10 +176,10 @@ impl IndexedTable<'_, u64> {
             }
             end.close()?;
         }
-        tally.count += puts.len() as u64;
+        counts.count += puts.len() as u64;
         for put in puts {
-            tally.bytes += put.cost();
-            tally.keys.add(&put.index, 1);
+            counts.bytes += put.cost();
+            counts.keys.add(&put.index, 1);
         }
         Ok(())
     }

@@ -50,18 +50,18 @@ fn a_flipped_bit_is_found_or_harms_nothing() {
     let mut random = fastrand::Rng::with_seed(2);
     let mut found = 0;
     // Change every byte of the header, and random bytes elsewhere.
-    let places = (0..320).chain((0..300).map(|_| random.usize(..whole.len())));
-    for place in places.collect::<Vec<_>>() {
+    let offsets = (0..320).chain((0..300).map(|_| random.usize(..whole.len())));
+    for offset in offsets.collect::<Vec<_>>() {
         let mut changed = whole.clone();
-        changed[place] ^= 1 << random.u8(..8);
+        changed[offset] ^= 1 << random.u8(..8);
         fs::write(&path, &changed).unwrap();
         match opened(directory.path(), &[key('a')], ROOM) {
             Err(_) => found += 1,
             Ok(Opened { mut store, inventory, .. }) => {
                 let seqs: Vec<_> = inventory.iter().map(|listed| listed.seq.0).collect();
-                assert_eq!(seqs, expected(), "byte {place}");
+                assert_eq!(seqs, expected(), "byte {offset}");
                 let all: Vec<_> = inventory.iter().map(|listed| listed.seq).collect();
-                assert!(store.read(&all).unwrap().iter().all(|(_, entry)| entry.is_some()), "byte {place}");
+                assert!(store.read(&all).unwrap().iter().all(|(_, entry)| entry.is_some()), "byte {offset}");
             }
         }
     }

@@ -14,12 +14,12 @@ use crate::journal::entry::DecodeFault;
 
 const NOW: i64 = 1_790_000_000;
 
-fn policy(material: &TenantKeys, mode: EventMode) -> Policy {
+fn policy(tenant_keys: &TenantKeys, mode: EventMode) -> Policy {
     Policy {
-        application_id: material.identity.application_id.clone(),
+        application_id: tenant_keys.identity.application_id.clone(),
         instance_id: None,
         clock_skew: 60,
-        decryption_keys: vec![Arc::new(ContentKey::from_hex(&material.encryption_key()).unwrap())],
+        decryption_keys: vec![Arc::new(ContentKey::from_hex(&tenant_keys.encryption_key()).unwrap())],
         require_encryption: true,
         passwords: Passwords::Seal(key('c')),
         skip: Default::default(),
@@ -31,17 +31,17 @@ fn policy(material: &TenantKeys, mode: EventMode) -> Policy {
 }
 
 /// One event of each type, and some that fit no record.
-fn items(material: &TenantKeys, policy: &Policy) -> Vec<PreparedEvent> {
+fn items(tenant_keys: &TenantKeys, policy: &Policy) -> Vec<PreparedEvent> {
     let mut events = Generator::new(3).one_of_each(NOW * 1000);
     events.push(Event::given(json!({"eventType": "urn:x", "bizData": {"password": "pass-word-1", "a": "\u{e9}"}})));
     events.push(Event::given(json!({"eventId": 17, "eventType": "urn:alibaba:idaas:app:event:ud:user:create"})));
     events.push(Event::given(json!({"eventId": "x".repeat(3000), "eventType": "urn:x", "password": "pass-word-1"})));
     events.push(Event::given(json!("no object")));
-    let keys = KeySet::parse(material.jwks().to_string().as_bytes()).unwrap();
-    let body = Callback::new(material, NOW).events(&events).body().unwrap();
+    let keys = KeySet::parse(tenant_keys.jwks().to_string().as_bytes()).unwrap();
+    let body = Callback::new(tenant_keys, NOW).events(&events).body().unwrap();
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    let moment = RequestContext { received_at: NOW * 1000, traceparent: Some(trace) };
-    prepare_without_observer(body.as_bytes(), &keys, policy, moment)
+    let request = RequestContext { received_at: NOW * 1000, traceparent: Some(trace) };
+    prepare_without_observer(body.as_bytes(), &keys, policy, request)
         .unwrap_or_else(|refusal| panic!("{}", refusal.code()))
         .events
 }
@@ -59,7 +59,7 @@ fn entry_of_item(seq: u64, item: PreparedEvent) -> Entry {
         event_id: item.id.text().to_owned(),
         id_provided: matches!(item.id, EventId::Provided(_)),
         application: "workforce".to_owned(),
-        accepted_at: NOW * 1000,
+        received_at: NOW * 1000,
         event_time: item.event_time,
         verdict,
         record,
@@ -69,11 +69,13 @@ fn entry_of_item(seq: u64, item: PreparedEvent) -> Entry {
 }
 
 fn all() -> (Policy, Vec<Entry>) {
-    let material = TenantKeys::generate().unwrap();
+    let tenant_keys = TenantKeys::generate().unwrap();
     let mut all = Vec::new();
-    let policies = [EventMode::Binary, EventMode::Structured].map(|mode| policy(&material, mode));
+    let policies = [EventMode::Binary, EventMode::Structured].map(|mode| policy(&tenant_keys, mode));
     for policy in &policies {
-        all.extend(items(&material, policy).into_iter().enumerate().map(|(seq, item)| entry_of_item(seq as u64, item)));
+        all.extend(
+            items(&tenant_keys, policy).into_iter().enumerate().map(|(seq, item)| entry_of_item(seq as u64, item)),
+        );
     }
     let [policy, _] = policies;
     (policy, all)
@@ -102,7 +104,7 @@ fn an_entry_of_every_kind_of_event_comes_back_as_it_was() {
         let fields = |e: &Entry| {
             let credential = e.credential.as_ref().map(shown);
             let ids = (e.seq, e.key, e.lane, e.event_id.clone(), e.id_provided, e.application.clone());
-            (ids, e.accepted_at, e.event_time, e.verdict, shown(&e.record), credential)
+            (ids, e.received_at, e.event_time, e.verdict, shown(&e.record), credential)
         };
         assert_eq!(fields(&back), fields(&entry));
         assert_eq!(back.record.value, entry.record.value);
@@ -134,7 +136,7 @@ fn a_dead_letter_needs_no_rules_of_its_application() {
     // The policy of another application, with the prefix of applications that set none.
     let other = Policy { application_id: "app_other".to_owned(), topics: Topics::with_prefix("other"), ..policy };
     for entry in all.into_iter().filter(|entry| entry.record.entity != Entity::DeadLetter) {
-        let rules = other.dead_letters().dead_letters_without_policy(&entry.record);
+        let rules = other.dead_letters().for_record(&entry.record);
         let letter = entry.dead_letter_source.dead_letter(Reason::RefusedByBroker, &rules, false).unwrap();
         assert_eq!(&*letter.topic, "idaas.dead-letter.v1");
         let (_, source) = letter.headers.iter().find(|(name, _)| *name == "ce_source").unwrap();

@@ -11,9 +11,9 @@ fn with_trouble(directory: &Path) -> (Store, FaultInjection) {
     (open(directory).store, faults)
 }
 
-fn refused(committed: &Committed, refusal: JournalRejection, seqs: &[u64]) {
+fn refused(committed: &Committed, rejection: JournalRejection, seqs: &[u64]) {
     assert!(committed.written.is_empty());
-    assert_eq!(committed.refused, seqs.iter().map(|seq| (Seq(*seq), refusal)).collect::<Vec<_>>());
+    assert_eq!(committed.rejected, seqs.iter().map(|seq| (Seq(*seq), rejection)).collect::<Vec<_>>());
 }
 
 #[test]
@@ -21,10 +21,10 @@ fn a_full_disk_rejects_writes_but_allows_removals() {
     let directory = tempfile::tempdir().unwrap();
     let (mut store, faults) = with_trouble(directory.path());
     put(&mut store, &entries(0..10));
-    faults.set_no_room(true);
+    faults.set_reserve_fails(true);
     refused(&put(&mut store, &entries(10..12)), JournalRejection::DiskFull, &[10, 11]);
     assert!(remove(&mut store, 0..5).removed);
-    faults.set_no_room(false);
+    faults.set_reserve_fails(false);
     assert_eq!(seqs(&put(&mut store, &entries(12..14)).written), [12, 13]);
     drop(store);
     assert_eq!(held(directory.path()), [5, 6, 7, 8, 9, 12, 13]);
@@ -114,8 +114,8 @@ fn a_full_disk_loses_nothing_and_is_used_again_later() {
         let batch: Vec<_> = (from..from + 100).map(|seq| entry_of(seq, 1500)).collect();
         let committed = put(&mut store, &batch);
         written.extend(seqs(&committed.written));
-        if let Some((_, refusal)) = committed.refused.first() {
-            assert_eq!(*refusal, JournalRejection::DiskFull);
+        if let Some((_, rejection)) = committed.rejected.first() {
+            assert_eq!(*rejection, JournalRejection::DiskFull);
             refused_at = Some(from);
             break;
         }
@@ -130,7 +130,7 @@ fn a_full_disk_loses_nothing_and_is_used_again_later() {
     assert!(remove(&mut store, written.drain(..gone)).removed, "there is room for removing");
     let batch: Vec<_> = (from..from + 100).map(|seq| entry_of(seq, 1500)).collect();
     let committed = put(&mut store, &batch);
-    assert_eq!(committed.refused, [], "what was removed made room in the file");
+    assert_eq!(committed.rejected, [], "what was removed made room in the file");
     written.extend(seqs(&committed.written));
     drop(rest);
     std::fs::remove_file(other).unwrap();

@@ -17,11 +17,11 @@ async fn a_summary_groups_entries_and_shows_the_oldest() {
         entry.application = "partners".to_owned();
     }
     put(&mut store, &all);
-    let journal_admin = crate::journal::JournalAdmin::alone(store).unwrap();
+    let journal_admin = crate::journal::JournalAdmin::offline(store).unwrap();
     let summary = journal_admin.summary(2).await.unwrap();
     let groups: Vec<_> = summary.groups.iter().map(|group| (group.application.as_str(), group.events)).collect();
     assert_eq!(groups, [("partners", 10), ("workforce", 5990)]);
-    assert_eq!((summary.events, summary.limit_bytes, summary.oldest_accepted_at), (6000, ROOM, Some(1_000_000)));
+    assert_eq!((summary.events, summary.limit_bytes, summary.oldest_received_at), (6000, ROOM, Some(1_000_000)));
     assert_eq!(summary.oldest.iter().map(|entry| entry.event_id.as_str()).collect::<Vec<_>>(), ["evnt_0", "evnt_1"]);
 }
 
@@ -30,8 +30,8 @@ async fn an_export_has_each_entry_once_and_only_sealed_data() {
     let directory = tempfile::tempdir().unwrap();
     let journal_admin = admin_with_entries(directory.path());
     let (mut lines, mut from) = (String::new(), Some(0));
-    while let Some(place) = from {
-        let (page, next) = journal_admin.export(place, 2).await.unwrap();
+    while let Some(position) = from {
+        let (page, next) = journal_admin.export(position, 2).await.unwrap();
         lines.push_str(&page);
         from = next;
     }
@@ -53,14 +53,15 @@ async fn entries_are_found_by_event_and_by_entity() {
     let mut all = entries(0..8);
     all.push(Entry { seq: Seq(8), application: "partners".to_owned(), ..entry(0) });
     put(&mut store, &all);
-    let journal_admin = crate::journal::JournalAdmin::alone(store).unwrap();
+    let journal_admin = crate::journal::JournalAdmin::offline(store).unwrap();
     for (id, seqs) in
         [("user_0", &[0, 7, 8][..]), ("user_1", &[1]), ("evnt_0", &[0, 8]), ("partners/evnt_0", &[8]), ("user_9", &[])]
     {
-        let found: Vec<_> = journal_admin.about(id, 10).await.unwrap().iter().map(|waiting| waiting.seq).collect();
+        let found: Vec<_> =
+            journal_admin.entries_about(id, 10).await.unwrap().iter().map(|waiting| waiting.seq).collect();
         assert_eq!(found, seqs, "{id}");
     }
-    assert_eq!(journal_admin.about("user_0", 2).await.unwrap().len(), 2);
+    assert_eq!(journal_admin.entries_about("user_0", 2).await.unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -71,7 +72,7 @@ async fn an_entry_is_removed_by_a_unique_id_only() {
     // An event of another application with the same `eventId`.
     all.push(Entry { seq: Seq(3), application: "partners".to_owned(), ..entry(0) });
     put(&mut store, &all);
-    let journal_admin = crate::journal::JournalAdmin::alone(store).unwrap();
+    let journal_admin = crate::journal::JournalAdmin::offline(store).unwrap();
     assert!(matches!(journal_admin.find("evnt_1").await.unwrap(), Lookup::Event(found) if found.seq == 1));
     assert!(matches!(journal_admin.discard("evnt_1", "test").await.unwrap(), Lookup::Event(_)));
     let several = Lookup::Several(vec!["workforce/evnt_0".to_owned(), "partners/evnt_0".to_owned()]);
@@ -152,7 +153,7 @@ async fn an_entry_is_tried_again_or_said_to_be_tried_by_itself() {
     let state = found.waiting.unwrap();
     assert_eq!((state.reason.as_str(), state.attempts), ("other_replica", 3));
     assert!(state.next_step.starts_with("Another replica publishes"), "{}", state.next_step);
-    assert_eq!(journal_admin.redrive("evnt_9", "test").await.unwrap(), Retried::Not(Lookup::Nothing));
+    assert_eq!(journal_admin.redrive("evnt_9", "test").await.unwrap(), Retried::NoSingleMatch(Lookup::Nothing));
     assert_eq!(lanes.0.load(std::sync::atomic::Ordering::SeqCst), 3);
     assert!(matches!(journal_admin.discard("evnt_1", "test").await.unwrap(), Lookup::InFlight(_)));
 }

@@ -33,10 +33,10 @@ fn key(digit: char) -> Arc<ContentKey> {
 
 /// Opens the journal. Retries while it is locked: a child process that another test has just started can inherit the
 /// lock.
-fn opened(directory: &Path, keys: &[Arc<ContentKey>], room: u64) -> Result<Opened, OpenFault> {
+fn opened(directory: &Path, keys: &[Arc<ContentKey>], disk_space: u64) -> Result<Opened, OpenFault> {
     let own = OpenFault::Locked(directory.to_owned(), Some(std::process::id()));
     loop {
-        match Store::open(directory, keys, room) {
+        match Store::open(directory, keys, disk_space) {
             Err(fault) if fault == own => std::thread::yield_now(),
             opened => return opened,
         }
@@ -60,7 +60,7 @@ fn noise(seed: u64, size: usize) -> Vec<u8> {
 /// Creates an entry of event `seq` about one of seven users, with a value of `size` bytes.
 pub(crate) fn entry_of(seq: u64, size: usize) -> Entry {
     let (id, user) = (format!("evnt_{seq}"), format!("user_{}", seq % 7));
-    let kept = StoredOriginal {
+    let original = StoredOriginal {
         instance_id: "idaas_x".to_owned(),
         application_id: "app_x".to_owned(),
         ali_uid: None,
@@ -76,7 +76,7 @@ pub(crate) fn entry_of(seq: u64, size: usize) -> Entry {
         event_id: id,
         id_provided: true,
         application: "workforce".to_owned(),
-        accepted_at: 1_000_000 + i64::try_from(seq).unwrap(),
+        received_at: 1_000_000 + i64::try_from(seq).unwrap(),
         event_time: None,
         verdict: Verdict::Confirmed,
         record: Record {
@@ -88,7 +88,7 @@ pub(crate) fn entry_of(seq: u64, size: usize) -> Entry {
             timestamp: 1_000_000,
         },
         credential: None,
-        dead_letter_source: DeadLetterSource::from_stored(kept),
+        dead_letter_source: DeadLetterSource::from_stored(original),
     }
 }
 
@@ -122,5 +122,5 @@ fn seqs(written: &[Seq]) -> Vec<u64> {
 pub(crate) fn admin_with_entries(directory: &Path) -> super::JournalAdmin {
     let mut store = open(directory).store;
     put(&mut store, &entries(0..3));
-    super::JournalAdmin::alone(store).unwrap()
+    super::JournalAdmin::offline(store).unwrap()
 }

@@ -23,9 +23,9 @@ impl JournalEvents for IgnoredEvents {
     fn unread(&self, _: Vec<Seq>, _: JournalRejection) {}
 }
 
-fn policy(material: &TenantKeys, decryption_keys: Vec<Arc<ContentKey>>) -> Policy {
+fn policy(tenant_keys: &TenantKeys, decryption_keys: Vec<Arc<ContentKey>>) -> Policy {
     Policy {
-        application_id: material.identity.application_id.clone(),
+        application_id: tenant_keys.identity.application_id.clone(),
         instance_id: None,
         clock_skew: 60,
         decryption_keys,
@@ -39,11 +39,11 @@ fn policy(material: &TenantKeys, decryption_keys: Vec<Arc<ContentKey>>) -> Polic
     }
 }
 
-fn right_key(material: &TenantKeys) -> Arc<ContentKey> {
-    Arc::new(ContentKey::from_hex(&material.encryption_key()).unwrap())
+fn right_key(tenant_keys: &TenantKeys) -> Arc<ContentKey> {
+    Arc::new(ContentKey::from_hex(&tenant_keys.encryption_key()).unwrap())
 }
 
-fn moment() -> RequestContext<'static> {
+fn request() -> RequestContext<'static> {
     RequestContext {
         received_at: NOW * 1000,
         traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
@@ -51,11 +51,11 @@ fn moment() -> RequestContext<'static> {
 }
 
 /// Creates the quarantined form of a callback that is rejected under `policy`.
-fn refused(material: &TenantKeys, body: &str, policy: &Policy) -> Quarantined {
-    let keys = KeySet::parse(material.jwks().to_string().as_bytes()).unwrap();
-    let reason = prepare_without_observer(body.as_bytes(), &keys, policy, moment()).err().expect("a refusal");
-    let callback = to_quarantine(body.as_bytes(), &keys, policy, moment()).expect("it is authentic");
-    let RequestContext { received_at, traceparent } = moment();
+fn refused(tenant_keys: &TenantKeys, body: &str, policy: &Policy) -> Quarantined {
+    let keys = KeySet::parse(tenant_keys.jwks().to_string().as_bytes()).unwrap();
+    let reason = prepare_without_observer(body.as_bytes(), &keys, policy, request()).err().expect("a refusal");
+    let callback = to_quarantine(body.as_bytes(), &keys, policy, request()).expect("it is authentic");
+    let RequestContext { received_at, traceparent } = request();
     Quarantined {
         application: "workforce".to_owned(),
         reason,
@@ -65,15 +65,15 @@ fn refused(material: &TenantKeys, body: &str, policy: &Policy) -> Quarantined {
     }
 }
 
-fn undecryptable(material: &TenantKeys, seed: u64) -> Quarantined {
+fn undecryptable(tenant_keys: &TenantKeys, seed: u64) -> Quarantined {
     let events = Generator::new(seed).one_of_each(NOW * 1000);
-    refused(material, &body(material, &events, NOW).unwrap(), &policy(material, vec![key('d')]))
+    refused(tenant_keys, &body(tenant_keys, &events, NOW).unwrap(), &policy(tenant_keys, vec![key('d')]))
 }
 
 #[tokio::test]
 async fn a_quarantined_callback_is_read_with_the_right_key() {
-    let (directory, material) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
-    let callback = undecryptable(&material, 1);
+    let (directory, tenant_keys) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
+    let callback = undecryptable(&tenant_keys, 1);
     assert_eq!(callback.reason, Refusal::Undecryptable);
     let journal = Arc::new(Journal::start(open(directory.path()).store, Arc::new(IgnoredEvents)).unwrap());
     let id = journal.quarantine(callback.clone()).await.unwrap().unwrap();
@@ -83,18 +83,18 @@ async fn a_quarantined_callback_is_read_with_the_right_key() {
     drop(journal);
 
     let journal = Arc::new(Journal::start(open(directory.path()).store, Arc::new(IgnoredEvents)).unwrap());
-    let late = Arc::new(policy(&material, vec![key('d')]));
+    let late = Arc::new(policy(&tenant_keys, vec![key('d')]));
     let mut reopening = QuarantineReplay::begin(Arc::clone(&journal), |_| true).await.unwrap();
     assert!(reopening.next(|_| Some(Arc::clone(&late))).await.is_none(), "still no key fits");
     assert_eq!(reopening.tried(), 1);
     drop(reopening);
-    let fitting = Arc::new(policy(&material, vec![key('d'), right_key(&material)]));
+    let fitting = Arc::new(policy(&tenant_keys, vec![key('d'), right_key(&tenant_keys)]));
     let mut reopening = QuarantineReplay::begin(Arc::clone(&journal), |_| true).await.unwrap();
     let reopened = reopening.next(|name| (name == "workforce").then(|| Arc::clone(&fitting))).await.unwrap();
-    let keys = KeySet::parse(material.jwks().to_string().as_bytes()).unwrap();
+    let keys = KeySet::parse(tenant_keys.jwks().to_string().as_bytes()).unwrap();
     let events = Generator::new(1).one_of_each(NOW * 1000);
-    let body = body(&material, &events, NOW).unwrap();
-    let fresh = prepare_without_observer(body.as_bytes(), &keys, &fitting, moment()).ok().unwrap();
+    let body = body(&tenant_keys, &events, NOW).unwrap();
+    let fresh = prepare_without_observer(body.as_bytes(), &keys, &fitting, request()).ok().unwrap();
     let ids = |items: &[idaas_callback::PreparedEvent]| {
         items.iter().map(|item| item.id.text().to_owned()).collect::<Vec<_>>()
     };
@@ -108,15 +108,15 @@ async fn a_quarantined_callback_is_read_with_the_right_key() {
 
 #[tokio::test]
 async fn an_unreadable_callback_is_kept_decrypted() {
-    let material = TenantKeys::generate().unwrap();
-    let body = Callback::new(&material, NOW).raw_payload("no list of events: zhangsan").body().unwrap();
-    let callback = refused(&material, &body, &policy(&material, vec![right_key(&material)]));
+    let tenant_keys = TenantKeys::generate().unwrap();
+    let body = Callback::new(&tenant_keys, NOW).raw_payload("no list of events: zhangsan").body().unwrap();
+    let callback = refused(&tenant_keys, &body, &policy(&tenant_keys, vec![right_key(&tenant_keys)]));
     assert_eq!(callback.reason, Refusal::Unreadable);
     assert_eq!(callback.content(), "no list of events: zhangsan");
     let directory = tempfile::tempdir().unwrap();
     let mut store = open(directory.path()).store;
-    let keeps = [callback.clone()];
-    assert_eq!(store.commit(&Batch { keeps: &keeps, ..Batch::default() }).kept, [Ok(())]);
+    let quarantines = [callback.clone()];
+    assert_eq!(store.commit(&Batch { quarantines: &quarantines, ..Batch::default() }).quarantined, [Ok(())]);
     let row = &store.quarantined(QuarantineId::FIRST, 9).unwrap()[0];
     assert_eq!((row.reason, row.application.as_str()), (Refusal::Unreadable, "workforce"));
     assert!(store.quarantined_callback(row.id).unwrap() == Some(callback));
@@ -127,8 +127,8 @@ async fn an_unreadable_callback_is_kept_decrypted() {
 }
 
 /// Creates `number` callbacks with distinct ids, in the order of receipt.
-fn many(material: &TenantKeys, number: usize) -> Vec<Quarantined> {
-    let one = undecryptable(material, 1);
+fn many(tenant_keys: &TenantKeys, number: usize) -> Vec<Quarantined> {
+    let one = undecryptable(tenant_keys, 1);
     // The application is part of the id, so the ids are distinct.
     (0..number)
         .map(|number| Quarantined {
@@ -141,49 +141,49 @@ fn many(material: &TenantKeys, number: usize) -> Vec<Quarantined> {
 
 #[test]
 fn the_quarantine_is_bounded_by_size_and_not_by_number() {
-    let (directory, material) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
+    let (directory, tenant_keys) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
     let mut store = open(directory.path()).store;
-    let kept = store.commit(&Batch { keeps: &many(&material, 1500), ..Batch::default() }).kept;
-    assert!(kept.iter().all(Result::is_ok));
+    let quarantined = store.commit(&Batch { quarantines: &many(&tenant_keys, 1500), ..Batch::default() }).quarantined;
+    assert!(quarantined.iter().all(Result::is_ok));
     assert_eq!(store.contents().quarantine, 1500);
 }
 
 #[test]
 fn a_full_quarantine_accepts_again_after_a_removal() {
-    let (directory, material) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
+    let (directory, tenant_keys) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
     let mut store = opened(directory.path(), &[key('a')], 4 << 20).ok().unwrap().store;
-    let many = many(&material, 200);
-    let kept = store.commit(&Batch { keeps: &many, ..Batch::default() }).kept;
-    let count = kept.iter().filter(|kept| kept.is_ok()).count();
+    let many = many(&tenant_keys, 200);
+    let quarantined = store.commit(&Batch { quarantines: &many, ..Batch::default() }).quarantined;
+    let count = quarantined.iter().filter(|quarantined| quarantined.is_ok()).count();
     assert!(count > 10 && count < 200, "{count}");
-    assert!(kept[count..].iter().all(|kept| *kept == Err(JournalRejection::QuarantineFull)));
+    assert!(quarantined[count..].iter().all(|quarantined| *quarantined == Err(JournalRejection::QuarantineFull)));
     let bytes = store.contents().quarantine_bytes;
     assert!(bytes <= 1 << 20 && bytes > 900_000, "{bytes}");
     assert_eq!(seqs(&put(&mut store, &entries([0])).written), [0], "entries have room of their own");
     let releases = [many[0].id()];
     assert!(store.commit(&Batch { releases: &releases, ..Batch::default() }).removed);
-    assert_eq!(store.commit(&Batch { keeps: &many[199..], ..Batch::default() }).kept, [Ok(())]);
+    assert_eq!(store.commit(&Batch { quarantines: &many[199..], ..Batch::default() }).quarantined, [Ok(())]);
 }
 
 #[tokio::test]
 async fn refusals_of_the_quarantine_are_counted_by_their_reason() {
-    let (directory, material) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
+    let (directory, tenant_keys) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
     let store = opened(directory.path(), &[key('a')], 400_000).ok().unwrap().store;
     let journal = Journal::start(store, Arc::new(IgnoredEvents)).unwrap();
-    let (mut kept, mut refused) = (0, 0);
-    for callback in many(&material, 20) {
+    let (mut quarantined, mut refused) = (0, 0);
+    for callback in many(&tenant_keys, 20) {
         match journal.quarantine(callback).await.unwrap() {
-            Ok(_) => kept += 1,
-            Err(refusal) => {
-                assert_eq!(refusal, JournalRejection::QuarantineFull);
+            Ok(_) => quarantined += 1,
+            Err(rejection) => {
+                assert_eq!(rejection, JournalRejection::QuarantineFull);
                 refused += 1;
             }
         }
     }
-    assert!(kept > 0 && refused > 0, "{kept} {refused}");
+    assert!(quarantined > 0 && refused > 0, "{quarantined} {refused}");
     let usage = journal.usage();
-    assert_eq!((usage.quarantine, usage.quarantine_limit), (kept, 100_000));
-    let counts: Vec<_> = JournalRejection::ALL.into_iter().zip(usage.quarantine_refused).collect();
+    assert_eq!((usage.quarantine, usage.quarantine_limit), (quarantined, 100_000));
+    let counts: Vec<_> = JournalRejection::ALL.into_iter().zip(usage.quarantine_rejected).collect();
     assert!(counts.contains(&(JournalRejection::QuarantineFull, refused)), "{counts:?}");
     let metrics = crate::telemetry::metrics::Metrics::new().unwrap();
     (0..2).for_each(|_| metrics.journal.show(&usage, 0));
@@ -199,26 +199,26 @@ async fn refusals_of_the_quarantine_are_counted_by_their_reason() {
 
 #[tokio::test]
 async fn a_callback_is_kept_although_nobody_waits_for_it_any_longer() {
-    let (directory, material) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
+    let (directory, tenant_keys) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
     let faults = FaultInjection::default();
     faults.on_this_thread();
     let journal = Journal::start(open(directory.path()).store, Arc::new(IgnoredEvents)).unwrap();
     let stalled = faults.hold_sync();
     // The caller stops waiting while the disk hangs, as a request does at its deadline.
-    drop(journal.quarantine(undecryptable(&material, 1)));
+    drop(journal.quarantine(undecryptable(&tenant_keys, 1)));
     drop(stalled);
-    let second = journal.quarantine(undecryptable(&material, 2)).await.unwrap();
+    let second = journal.quarantine(undecryptable(&tenant_keys, 2)).await.unwrap();
     assert!(second.is_ok());
     assert_eq!(journal.usage().quarantine, 2);
 }
 
 #[tokio::test]
 async fn a_hanging_disk_bounds_what_waits_in_memory() {
-    let (directory, material) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
+    let (directory, tenant_keys) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
     let faults = FaultInjection::default();
     faults.on_this_thread();
     let journal = Journal::start(open(directory.path()).store, Arc::new(IgnoredEvents)).unwrap();
-    let mut large = undecryptable(&material, 1);
+    let mut large = undecryptable(&tenant_keys, 1);
     large.callback.content = idaas_callback::QuarantinedContent::Encrypted("x".repeat(8 << 20));
     let stalled = faults.hold_sync();
     let answers: Vec<_> = (0..10)
@@ -229,8 +229,8 @@ async fn a_hanging_disk_bounds_what_waits_in_memory() {
     for answer in answers {
         match answer.await.unwrap() {
             Ok(_) => {}
-            Err(refusal) => {
-                assert_eq!(refusal, JournalRejection::Busy);
+            Err(rejection) => {
+                assert_eq!(rejection, JournalRejection::Busy);
                 busy += 1;
             }
         }
@@ -240,12 +240,12 @@ async fn a_hanging_disk_bounds_what_waits_in_memory() {
 
 #[tokio::test]
 async fn callbacks_are_opened_in_the_order_of_their_acceptance() {
-    let (directory, material) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
+    let (directory, tenant_keys) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
     let mut store = open(directory.path()).store;
-    let many = many(&material, 300);
-    store.commit(&Batch { keeps: &many, ..Batch::default() });
+    let many = many(&tenant_keys, 300);
+    store.commit(&Batch { quarantines: &many, ..Batch::default() });
     let journal = Arc::new(Journal::start(store, Arc::new(IgnoredEvents)).unwrap());
-    let fitting = Arc::new(policy(&material, vec![right_key(&material)]));
+    let fitting = Arc::new(policy(&tenant_keys, vec![right_key(&tenant_keys)]));
     let mut reopening = QuarantineReplay::begin(Arc::clone(&journal), |name| name != "app7").await.unwrap();
     let mut opened = Vec::new();
     while let Some(reopened) = reopening.next(|_| Some(Arc::clone(&fitting))).await {
@@ -257,8 +257,8 @@ async fn callbacks_are_opened_in_the_order_of_their_acceptance() {
 
 #[test]
 fn an_id_reads_as_it_is_displayed() {
-    let material = TenantKeys::generate().unwrap();
-    let id = undecryptable(&material, 1).id();
+    let tenant_keys = TenantKeys::generate().unwrap();
+    let id = undecryptable(&tenant_keys, 1).id();
     assert_eq!(QuarantineId::parse(&id.to_string()), Some(id));
     for none in ["", "evnt_1", &"ab".repeat(15), &"+".repeat(32)] {
         assert_eq!(QuarantineId::parse(none), None, "{none}");

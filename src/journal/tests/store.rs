@@ -18,7 +18,7 @@ fn entries_keep_their_order_over_a_restart() {
     assert_eq!((next, quarantined), (Seq(50), 0));
     let original = entry(7);
     let listed = inventory.iter().find(|listed| listed.seq == Seq(7)).unwrap();
-    assert_eq!((listed.key, listed.lane, listed.accepted_at), (original.key, original.lane, original.accepted_at));
+    assert_eq!((listed.key, listed.lane, listed.received_at), (original.key, original.lane, original.received_at));
     let read = store.read(&[Seq(7), Seq(3)]).unwrap();
     assert_eq!(read[0].1.as_ref().unwrap().record.value, original.record.value);
     assert!(read[1].1.is_none(), "it was removed");
@@ -60,9 +60,9 @@ fn a_full_journal_keeps_the_order_within_a_lane() {
     batch.extend([entry_of(7, 200_000), entry(8), entry(14)]);
     let committed = put(&mut store, &batch);
     assert_eq!(seqs(&committed.written), [0, 1, 2, 3, 4, 5, 6, 8]);
-    assert_eq!(committed.refused, [(Seq(7), JournalRejection::Full), (Seq(14), JournalRejection::Full)]);
+    assert_eq!(committed.rejected, [(Seq(7), JournalRejection::Full), (Seq(14), JournalRejection::Full)]);
     let rest = put(&mut store, &entries(100..1000));
-    assert!(!rest.written.is_empty() && !rest.refused.is_empty());
+    assert!(!rest.written.is_empty() && !rest.rejected.is_empty());
     assert!(store.contents().bytes <= 100_000);
     assert!(put(&mut store, &entries([2000])).written.is_empty(), "it is full");
     assert!(remove(&mut store, 0..7).removed, "removing works all the same");

@@ -29,16 +29,16 @@ impl JournalEvents for NotificationSender {
         self.hear(Notification::Written(seqs(&written)));
     }
 
-    fn rejected(&self, refused: Vec<Seq>, refusal: JournalRejection) {
-        self.hear(Notification::Refused(seqs(&refused), refusal));
+    fn rejected(&self, refused: Vec<Seq>, rejection: JournalRejection) {
+        self.hear(Notification::Refused(seqs(&refused), rejection));
     }
 
     fn read(&self, entries: Vec<(Seq, Option<Entry>)>) {
         self.hear(Notification::Read(entries.into_iter().map(|(seq, entry)| (seq.0, entry.is_some())).collect()));
     }
 
-    fn unread(&self, unread: Vec<Seq>, refusal: JournalRejection) {
-        self.hear(Notification::Unread(seqs(&unread), refusal));
+    fn unread(&self, unread: Vec<Seq>, rejection: JournalRejection) {
+        self.hear(Notification::Unread(seqs(&unread), rejection));
     }
 }
 
@@ -78,11 +78,11 @@ fn written_entries_exist_and_removed_ones_do_not() {
     }
     assert_eq!(written(&notifications, 100), (0..100).collect::<Vec<_>>());
     let usage = journal.usage();
-    assert_eq!((usage.events, usage.limit, usage.oldest_accepted_at), (100, ROOM, Some(1_000_000)));
+    assert_eq!((usage.events, usage.limit, usage.oldest_received_at), (100, ROOM, Some(1_000_000)));
     journal.delete((0..40).map(Seq).collect());
     // No write follows that the deletion could join.
     wait_until(|| journal.usage().events == 60);
-    assert_eq!(journal.usage().oldest_accepted_at, Some(1_000_040));
+    assert_eq!(journal.usage().oldest_received_at, Some(1_000_040));
     journal.read(vec![Seq(39), Seq(40)]);
     assert_eq!(next(&notifications), Notification::Read(vec![(39, false), (40, true)]));
     journal.close();

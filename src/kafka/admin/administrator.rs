@@ -150,12 +150,12 @@ impl Administrator {
                 State::Missing | State::Hidden | State::Unreadable(_) => None,
             })
             .collect();
-        let asked: Vec<_> = present.iter().map(|(wanted, _)| ResourceSpecifier::Topic(&wanted.name)).collect();
-        if asked.is_empty() {
+        let requested: Vec<_> = present.iter().map(|(wanted, _)| ResourceSpecifier::Topic(&wanted.name)).collect();
+        if requested.is_empty() {
             return;
         }
         let options = AdminOptions::new().request_timeout(Some(SETTINGS_TIMEOUT));
-        let answers = self.runtime.block_on(self.admin.describe_configs(&asked, &options));
+        let answers = self.runtime.block_on(self.admin.describe_configs(&requested, &options));
         match answers {
             Ok(answers) => {
                 for ((_, present), answer) in present.into_iter().zip(answers) {

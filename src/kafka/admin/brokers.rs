@@ -171,10 +171,10 @@ fn connection_error(cluster: &Cluster, broker: &Broker, limit: Duration) -> Opti
         Ok(observer) => observer,
         Err(error) => return Some(unknown(&crate::kafka::client::error::describe(&error))),
     };
-    let away = observer.answer(limit).err()?;
+    let unreachable = observer.answer(limit).err()?;
     let silence = || ConnectionError { cause: Cause::Timeout, text: format!("no answer within {} s", limit.as_secs()) };
     // The last error belongs to the latest attempt.
-    Some(away.errors.into_iter().next_back().unwrap_or_else(silence))
+    Some(unreachable.errors.into_iter().next_back().unwrap_or_else(silence))
 }
 
 fn unknown(text: &str) -> ConnectionError {

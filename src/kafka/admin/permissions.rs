@@ -13,7 +13,7 @@ use rdkafka::producer::BaseProducer;
 
 pub use self::idempotence::{Idempotence, idempotence};
 pub use self::reading::{Reading, reading};
-pub use self::writing::{Writing, WritingQuestion, writing};
+pub use self::writing::{WriteTest, Writing, writing};
 use crate::kafka::client::error::describe;
 use crate::kafka::client::settings::Cluster;
 

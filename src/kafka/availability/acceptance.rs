@@ -1,9 +1,9 @@
 //! Decides whether Kafka accepts records. The only owner of that decision.
 //!
-//! Two threads pass on what they see. The watch sees whether the cluster answers and names leaders: `Acceptance::probed`
-//! returns whether Kafka counts as available. The producer's monitor sees what becomes of the records:
-//! `Acceptance::observed` returns whether they cannot be delivered although brokers answer. Confirmed records are the
-//! only proof, so they are counted here, and both decisions respect them.
+//! Two threads report here. The watch probes whether the cluster answers and names leaders:
+//! `Acceptance::record_probe` returns whether Kafka counts as available. The producer's monitor observes the delivery
+//! of records: `Acceptance::record_observation` returns whether they cannot be delivered although brokers answer.
+//! Confirmed records are the only proof, so they are counted here, and both decisions respect them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::breaker::{Breaker, Probe};
 use crate::kafka::producer::delivery::Undeliverable;
 
 /// While the last confirmation is younger than this, records can be delivered.
-const QUIET: Duration = Duration::from_secs(2);
+const SUCCESS_GRACE_PERIOD: Duration = Duration::from_secs(2);
 
 /// How the leaders of partitions have answered.
 #[derive(Debug, Clone, Default)]
@@ -63,7 +63,7 @@ impl Acceptance {
     }
 
     /// Handles a probe by the watch with that number. Returns whether Kafka counts as available, if that has changed.
-    pub(super) fn probed(&self, watch: u64, probe: Probe) -> Option<bool> {
+    pub(super) fn record_probe(&self, watch: u64, probe: Probe) -> Option<bool> {
         let (number, breaker) = &mut *self.watched.lock();
         if *number == watch { breaker.record(probe, self.confirmed.load(Ordering::Relaxed)) } else { None }
     }
@@ -74,7 +74,7 @@ impl Acceptance {
     }
 
     /// Handles what the producer's monitor sees. Returns true if [`Acceptance::problem`] has changed.
-    pub(in crate::kafka) fn observed(&self, observation: &Observation<'_>) -> bool {
+    pub(in crate::kafka) fn record_observation(&self, observation: &Observation<'_>) -> bool {
         let mut problem = self.problem.lock();
         let now = undeliverable(observation, problem.as_ref());
         let is_change = *problem != now;
@@ -99,7 +99,7 @@ fn undeliverable(observation: &Observation<'_>, before: Option<&Undeliverable>) 
     if observation.is_denied {
         return Some(Undeliverable::NotAuthorized);
     }
-    if observation.last_success.is_some_and(|success| success < QUIET) {
+    if observation.last_success.is_some_and(|success| success < SUCCESS_GRACE_PERIOD) {
         return None;
     }
     match (observation.leaders, before) {
@@ -127,7 +127,7 @@ mod tests {
         let unreachable = Some(Undeliverable::Unreachable(vec!["kafka-1:9092".to_owned()]));
         let acceptance = Acceptance::default();
         let observed = |leaders: Option<&LeaderAnswers>, is_total| {
-            let is_change = acceptance.observed(&Observation { leaders, is_total, ..Observation::default() });
+            let is_change = acceptance.record_observation(&Observation { leaders, is_total, ..Observation::default() });
             (is_change, acceptance.problem())
         };
         assert_eq!(observed(None, true), (false, None));
@@ -143,12 +143,12 @@ mod tests {
         let (acceptance, leaders) = (Acceptance::default(), leaders(0));
         let mut observation = Observation { leaders: Some(&leaders), is_total: true, ..Observation::default() };
         observation.last_success = Some(SECOND);
-        assert!(!acceptance.observed(&observation));
+        assert!(!acceptance.record_observation(&observation));
         observation.is_denied = true;
-        assert!(acceptance.observed(&observation));
+        assert!(acceptance.record_observation(&observation));
         assert_eq!(acceptance.problem(), Some(Undeliverable::NotAuthorized));
         (observation.is_denied, observation.last_success) = (false, Some(2 * SECOND));
-        assert!(acceptance.observed(&observation) && acceptance.is_unreachable());
+        assert!(acceptance.record_observation(&observation) && acceptance.is_unreachable());
     }
 
     #[test]
@@ -157,8 +157,8 @@ mod tests {
         let watch = acceptance.watch_started();
         let mut seconds = 0..;
         let mut probed = |is_accepting| {
-            let asked = seconds.next().unwrap() * SECOND;
-            acceptance.probed(watch, Probe { asked, ended: asked, is_accepting, all_down: !is_accepting })
+            let started = seconds.next().unwrap() * SECOND;
+            acceptance.record_probe(watch, Probe { started, ended: started, is_accepting, all_down: !is_accepting })
         };
         let mut again = || [probed(false), probed(true)];
         assert_eq!(again(), [Some(false), Some(true)]);
@@ -171,15 +171,15 @@ mod tests {
     #[test]
     fn another_watch_is_told_the_state_again() {
         let acceptance = Acceptance::default();
-        let probe = Probe { asked: SECOND, ended: SECOND, is_accepting: true, all_down: false };
+        let probe = Probe { started: SECOND, ended: SECOND, is_accepting: true, all_down: false };
         let old = acceptance.watch_started();
-        assert_eq!([acceptance.probed(old, probe), acceptance.probed(old, probe)], [Some(true), None]);
+        assert_eq!([acceptance.record_probe(old, probe), acceptance.record_probe(old, probe)], [Some(true), None]);
         let new = acceptance.watch_started();
         assert_eq!(
-            acceptance.probed(old, Probe { is_accepting: false, all_down: true, ..probe }),
+            acceptance.record_probe(old, Probe { is_accepting: false, all_down: true, ..probe }),
             None,
             "it is replaced"
         );
-        assert_eq!(acceptance.probed(new, probe), Some(true));
+        assert_eq!(acceptance.record_probe(new, probe), Some(true));
     }
 }

@@ -32,7 +32,7 @@ const INTERVAL_UNAVAILABLE: Duration = Duration::from_millis(250);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Probe {
     /// When the probe started, on a monotonic clock.
-    pub(super) asked: Duration,
+    pub(super) started: Duration,
     /// When it ended, on the same clock.
     pub(super) ended: Duration,
     /// True if the cluster accepts records.
@@ -53,7 +53,7 @@ pub(super) struct Breaker {
     /// The number of confirmed records at the previous probe.
     confirmed: u64,
     /// Number of times that it has closed since the last proof that Kafka accepts records.
-    unproved: u32,
+    reopenings_unproved: u32,
 }
 
 #[derive(Debug)]
@@ -69,14 +69,14 @@ impl Breaker {
         self.note_proof(&probe, confirmed);
         let available = if probe.is_accepting {
             self.failing = None;
-            let good_since = *self.good_since.get_or_insert(probe.asked);
-            if self.available == Some(false) && probe.ended.saturating_sub(good_since) < self.hold() {
+            let good_since = *self.good_since.get_or_insert(probe.started);
+            if self.available == Some(false) && probe.ended.saturating_sub(good_since) < self.min_hold() {
                 return None;
             }
             true
         } else {
             self.good_since = None;
-            let failing = self.failing.get_or_insert(Failing { since: probe.asked, probes: 0 });
+            let failing = self.failing.get_or_insert(Failing { since: probe.started, probes: 0 });
             failing.probes = failing.probes.saturating_add(1);
             let long = probe.ended.saturating_sub(failing.since) >= MIN_SILENCE;
             let sure = probe.all_down || (long && failing.probes >= FAILURES);
@@ -88,7 +88,7 @@ impl Breaker {
         let is_change = self.available.replace(available) != Some(available);
         if is_change && available {
             self.closed = Some(probe.ended);
-            self.unproved = self.unproved.saturating_add(1);
+            self.reopenings_unproved = self.reopenings_unproved.saturating_add(1);
         }
         is_change.then_some(available)
     }
@@ -98,15 +98,15 @@ impl Breaker {
         let is_confirmed = std::mem::replace(&mut self.confirmed, confirmed) != confirmed;
         let is_steady = self.available == Some(true)
             && self.failing.is_none()
-            && self.closed.is_some_and(|closed| probe.asked.saturating_sub(closed) >= STEADY);
+            && self.closed.is_some_and(|closed| probe.started.saturating_sub(closed) >= STEADY);
         if is_confirmed || is_steady {
-            self.unproved = 0;
+            self.reopenings_unproved = 0;
         }
     }
 
     /// Returns how long probes must succeed before it closes. Zero after the first opening.
-    fn hold(&self) -> Duration {
-        match self.unproved {
+    fn min_hold(&self) -> Duration {
+        match self.reopenings_unproved {
             0 | 1 => Duration::ZERO,
             more => MIN_HOLD.saturating_mul(2_u32.saturating_pow(more - 2)).min(MAX_HOLD),
         }
@@ -131,12 +131,12 @@ mod tests {
     fn play(silence: std::ops::Range<u64>, until: u64, all_down: bool) -> Vec<(u64, bool)> {
         let (mut breaker, mut changes, mut now) = (Breaker::default(), Vec::new(), 0);
         while now < until {
-            let asked = now;
-            let answered = if silence.contains(&asked) { silence.end } else { asked };
-            let is_accepting = answered < asked + 500;
-            now = answered.min(asked + 500);
-            let [asked, ended] = [asked, now].map(Duration::from_millis);
-            let probe = Probe { asked, ended, is_accepting, all_down: all_down && !is_accepting };
+            let started = now;
+            let answered = if silence.contains(&started) { silence.end } else { started };
+            let is_accepting = answered < started + 500;
+            now = answered.min(started + 500);
+            let [started, ended] = [started, now].map(Duration::from_millis);
+            let probe = Probe { started, ended, is_accepting, all_down: all_down && !is_accepting };
             changes.extend(breaker.record(probe, 0).map(|is| (now, is)));
             now += breaker.interval().as_millis() as u64;
         }
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn the_loss_of_all_connections_alone_opens_nothing() {
         let mut breaker = Breaker::default();
-        let probe = Probe { asked: Duration::ZERO, ended: Duration::ZERO, is_accepting: true, all_down: true };
+        let probe = Probe { started: Duration::ZERO, ended: Duration::ZERO, is_accepting: true, all_down: true };
         assert_eq!(breaker.record(probe, 0), Some(true));
         assert_eq!(breaker.record(probe, 0), None);
     }
@@ -182,7 +182,7 @@ mod tests {
         let mut changes = Vec::new();
         for now in (0..3000).step_by(100) {
             let now = Duration::from_millis(now);
-            let probe = Probe { asked: now, ended: now, is_accepting: now.is_zero(), all_down: false };
+            let probe = Probe { started: now, ended: now, is_accepting: now.is_zero(), all_down: false };
             changes.extend(breaker.record(probe, 0).map(|is| (now.as_millis(), is)));
         }
         assert_eq!(changes, [(0, true), (1600, false)]);
@@ -200,7 +200,7 @@ mod tests {
         for millis in (0..120_000).step_by(200) {
             let (now, second) = (Duration::from_millis(millis), millis / 1000);
             let (is_accepting, confirmed) = (is_good(second), confirmed(second));
-            let probe = Probe { asked: now, ended: now, is_accepting, all_down: false };
+            let probe = Probe { started: now, ended: now, is_accepting, all_down: false };
             changes.extend(breaker.record(probe, confirmed).map(|is| (second, is)));
         }
         changes

@@ -78,15 +78,15 @@ impl Watch {
             let (number, began) = (acceptance.watch_started(), Instant::now());
             let (mut answers, mut identity) = (LastAnswers::default(), Identity::default());
             while !stopped.load(Ordering::Relaxed) {
-                let asked = began.elapsed();
+                let started = began.elapsed();
                 let is_accepting = accepting(&client, &watched.load(), &mut answers);
                 let all_down = client.context().all_down(is_accepting);
-                let probe = Probe { asked, ended: began.elapsed(), is_accepting, all_down };
+                let probe = Probe { started, ended: began.elapsed(), is_accepting, all_down };
                 let ask = || client.client().fetch_cluster_id(Duration::ZERO);
-                if let Some(id) = identity.changed(asked, is_accepting, ask) {
+                if let Some(id) = identity.changed(started, is_accepting, ask) {
                     on_event(WatchEvent::Cluster(id));
                 }
-                if let Some(available) = acceptance.probed(number, probe) {
+                if let Some(available) = acceptance.record_probe(number, probe) {
                     on_event(if available {
                         WatchEvent::Available
                     } else {
@@ -119,7 +119,7 @@ impl Watch {
 #[derive(Default)]
 struct Identity {
     id: Option<String>,
-    asked: Option<Duration>,
+    started: Option<Duration>,
     accepting: bool,
 }
 
@@ -129,11 +129,11 @@ impl Identity {
     fn changed(&mut self, now: Duration, accepting: bool, ask: impl FnOnce() -> Option<String>) -> Option<String> {
         let begins = accepting && !self.accepting;
         self.accepting = accepting;
-        let due = self.asked.is_none_or(|asked| now.saturating_sub(asked) >= IDENTITY_INTERVAL);
+        let due = self.started.is_none_or(|started| now.saturating_sub(started) >= IDENTITY_INTERVAL);
         if self.id.is_some() && !begins && !due {
             return None;
         }
-        self.asked = Some(now);
+        self.started = Some(now);
         let id = ask().filter(|id| self.id.as_ref() != Some(id))?;
         self.id = Some(id.clone());
         Some(id)
@@ -250,13 +250,13 @@ mod tests {
     #[test]
     fn the_id_is_asked_for_when_it_can_have_changed_and_seldom_else() {
         let mut identity = Identity::default();
-        let mut asked = 0;
+        let mut started = 0;
         let mut changed = |at: u32, accepting, id: Option<&str>| {
             let answer = identity.changed(at * SECOND, accepting, || {
-                asked += 1;
+                started += 1;
                 id.map(str::to_owned)
             });
-            (answer, asked)
+            (answer, started)
         };
         assert_eq!(changed(0, false, None), (None, 1));
         assert_eq!(changed(1, true, Some("a")), (Some("a".to_owned()), 2));

@@ -235,7 +235,7 @@ mod tests {
         assert!(!listener.is_decided());
         listener.record(RDKafkaErrorCode::AllBrokersDown, "1/1 brokers are down");
         assert!(listener.is_decided());
-        let away = listener.unreachable();
-        assert_eq!(away.to_string(), "Kafka does not answer: a:1: refused");
+        let unreachable = listener.unreachable();
+        assert_eq!(unreachable.to_string(), "Kafka does not answer: a:1: refused");
     }
 }

@@ -84,7 +84,7 @@ impl Backfill {
         end: Instant,
         mut take: impl FnMut(ReadRecord),
     ) -> Result<bool, ReadFault> {
-        reader.read(&self.places(|slice| slice.from))?;
+        reader.read(&self.offsets(|slice| slice.from))?;
         let (mut looked, mut polls) = (Instant::now(), 0_usize);
         while !self.open.is_empty() {
             let record = reader.next(scope, POLL_TIMEOUT)?;
@@ -166,9 +166,9 @@ impl Backfill {
         self.unfinished += moved.values().map(BTreeMap::len).sum::<usize>();
         // Reading has ended for a partition that librdkafka did not move. Its further records do not belong to the
         // slice.
-        back.retain(|topic, places| {
-            places.retain(|at, _| moved.get(topic).is_none_or(|moved| !moved.contains_key(at)));
-            !places.is_empty()
+        back.retain(|topic, offsets| {
+            offsets.retain(|at, _| moved.get(topic).is_none_or(|moved| !moved.contains_key(at)));
+            !offsets.is_empty()
         });
         self.is_cut |= !back.is_empty();
         self.close(&back);
@@ -184,9 +184,9 @@ impl Backfill {
         self.open.retain(|_, slices| !slices.is_empty());
     }
 
-    fn places(&self, of: impl Fn(&Slice) -> i64) -> Offsets {
-        let places = |slices: &BTreeMap<i32, Slice>| slices.iter().map(|(at, slice)| (*at, of(slice))).collect();
-        self.open.iter().map(|(topic, slices)| (Arc::clone(topic), places(slices))).collect()
+    fn offsets(&self, of: impl Fn(&Slice) -> i64) -> Offsets {
+        let offsets = |slices: &BTreeMap<i32, Slice>| slices.iter().map(|(at, slice)| (*at, of(slice))).collect();
+        self.open.iter().map(|(topic, slices)| (Arc::clone(topic), offsets(slices))).collect()
     }
 }
 
@@ -194,9 +194,9 @@ impl Backfill {
 mod tests {
     use super::*;
 
-    fn backfill(spans: &[(&str, i32, i64, i64)]) -> Backfill {
+    fn backfill(ranges: &[(&str, i32, i64, i64)]) -> Backfill {
         let mut of = OffsetRanges::default();
-        for (topic, partition, begin, end) in spans {
+        for (topic, partition, begin, end) in ranges {
             of.begins.entry((*topic).into()).or_default().insert(*partition, *begin);
             of.ends.entry((*topic).into()).or_default().insert(*partition, *end);
         }

@@ -14,7 +14,7 @@ pub struct Known {
     /// The event.
     pub key: EventKey,
     /// The event's final verdict, or which of its two records is published.
-    pub learned: Published,
+    pub published: Published,
     /// The timestamp of its record, or of the later one if there are two, in milliseconds since 1970.
     pub timestamp: i64,
 }
@@ -22,7 +22,7 @@ pub struct Known {
 /// Events of which one of two records was found. If there are too many, the oldest are removed.
 #[derive(Default)]
 pub(super) struct Correlator {
-    halves: HashMap<EventKey, PartiallySeen>,
+    incomplete: HashMap<EventKey, PartiallySeen>,
     order: VecDeque<EventKey>,
 }
 
@@ -45,24 +45,24 @@ impl Correlator {
         timestamp: i64,
     ) -> Option<Known> {
         if let Part::Whole(verdict) = part {
-            self.halves.remove(&key);
-            return Some(Known { key, learned: Published::Whole(verdict), timestamp });
+            self.incomplete.remove(&key);
+            return Some(Known { key, published: Published::Whole(verdict), timestamp });
         }
-        match self.halves.get_mut(&key) {
+        match self.incomplete.get_mut(&key) {
             Some(half) if half.part == part => {
                 half.timestamp = half.timestamp.max(timestamp);
                 None
             }
             Some(half) => {
                 let timestamp = half.timestamp.max(timestamp);
-                self.halves.remove(&key);
-                Some(Known { key, learned: Published::Whole(Verdict::Confirmed), timestamp })
+                self.incomplete.remove(&key);
+                Some(Known { key, published: Published::Whole(Verdict::Confirmed), timestamp })
             }
             None => {
-                self.halves.insert(key, PartiallySeen { part, timestamp });
+                self.incomplete.insert(key, PartiallySeen { part, timestamp });
                 self.order.push_back(key);
                 self.forget();
-                part.index().map(|index| Known { key, learned: Published::Record(index), timestamp })
+                part.index().map(|index| Known { key, published: Published::Record(index), timestamp })
             }
         }
     }
@@ -70,11 +70,11 @@ impl Correlator {
     fn forget(&mut self) {
         // Events that were completed in the meantime are still in the order.
         if self.order.len() > 2 * MAX_PARTIALLY_SEEN {
-            self.order.retain(|key| self.halves.contains_key(key));
+            self.order.retain(|key| self.incomplete.contains_key(key));
         }
-        while self.halves.len() > MAX_PARTIALLY_SEEN {
+        while self.incomplete.len() > MAX_PARTIALLY_SEEN {
             let Some(oldest) = self.order.pop_front() else { return };
-            self.halves.remove(&oldest);
+            self.incomplete.remove(&oldest);
         }
     }
 }
@@ -92,7 +92,7 @@ mod tests {
     fn saw(correlator: &mut Correlator, id: usize, part: Part, timestamp: i64) -> Option<(Published, i64)> {
         correlator
             .insert(PublishedRecord { key: key(id), application: 0, part }, timestamp)
-            .map(|known| (known.learned, known.timestamp))
+            .map(|known| (known.published, known.timestamp))
     }
 
     #[test]
@@ -113,7 +113,7 @@ mod tests {
         let letter = Verdict::DeadLettered(Reason::RefusedByBroker);
         saw(&mut correlator, 1, Part::Event, 1);
         assert_eq!(saw(&mut correlator, 1, Part::Whole(letter), 2), Some((Published::Whole(letter), 2)));
-        assert!(correlator.halves.is_empty());
+        assert!(correlator.incomplete.is_empty());
     }
 
     #[test]
@@ -122,8 +122,8 @@ mod tests {
         for id in 0..MAX_PARTIALLY_SEEN + 10 {
             saw(&mut correlator, id, Part::Event, 0);
         }
-        assert_eq!(correlator.halves.len(), MAX_PARTIALLY_SEEN);
-        assert!(!correlator.halves.contains_key(&key(9)) && correlator.halves.contains_key(&key(10)));
+        assert_eq!(correlator.incomplete.len(), MAX_PARTIALLY_SEEN);
+        assert!(!correlator.incomplete.contains_key(&key(9)) && correlator.incomplete.contains_key(&key(10)));
         for id in 10..3 * MAX_PARTIALLY_SEEN {
             saw(&mut correlator, id, Part::Event, 0);
             saw(&mut correlator, id, Part::Credential, 0);

@@ -52,7 +52,7 @@ struct Shared {
     observe: Box<Observer>,
     /// A client for queries and for catching up, with its own connections: behind a fetch request that waits for
     /// records, every query would wait too.
-    asking: Mutex<Option<PartitionReader>>,
+    query_reader: Mutex<Option<PartitionReader>>,
 }
 
 impl Follower {
@@ -78,12 +78,12 @@ impl Follower {
             followed: Mutex::new(resume.offsets),
             correlator: Mutex::new(resume.correlator),
             observe: Box::new(observe),
-            asking: Mutex::new(None),
+            query_reader: Mutex::new(None),
         });
         let following = Following {
             shared: Arc::clone(&shared),
             reader,
-            pace: FetchProfile::Easy,
+            profile: FetchProfile::Easy,
             scanned: None,
             next_scan: Instant::now(),
         };
@@ -93,8 +93,8 @@ impl Follower {
     }
 
     /// Changes the fetch profile.
-    pub fn set_fetch_profile(&self, pace: FetchProfile) {
-        self.shared.is_fast.store(pace == FetchProfile::Fast, Ordering::Relaxed);
+    pub fn set_fetch_profile(&self, profile: FetchProfile) {
+        self.shared.is_fast.store(profile == FetchProfile::Fast, Ordering::Relaxed);
     }
 
     /// Reads everything that is in the topics now and has not been passed on yet, and passes it on. Returns true if
@@ -123,7 +123,7 @@ impl Drop for Follower {
 impl Shared {
     /// Runs a query with the query client. Uses a new client if the last query failed.
     fn with_asking<T>(&self, ask: impl FnOnce(&PartitionReader) -> Result<T, ReadFault>) -> Result<T, ReadFault> {
-        let mut client = self.asking.lock();
+        let mut client = self.query_reader.lock();
         let reader = match client.take() {
             Some(reader) => reader,
             None => PartitionReader::of_events(&self.cluster, FetchProfile::Fast)?,
@@ -141,16 +141,16 @@ impl Shared {
         let scope = self.scope.load();
         self.with_asking(|reader| {
             let located = reader.locate(&scope.topic_names(), end)?;
-            let mut spans = reader.offset_ranges(&located.led, ago(Window::default().since), end);
-            let is_answered = unread(&located, &spans).is_empty() && located.denied.is_empty();
+            let mut ranges = reader.offset_ranges(&located.led, ago(Window::default().since), end);
+            let is_answered = unread(&located, &ranges).is_empty() && located.denied.is_empty();
             let followed = self.followed.lock().clone();
-            for (topic, begins) in &mut spans.begins {
+            for (topic, begins) in &mut ranges.begins {
                 for (partition, begin) in begins {
                     let next = followed.get(topic).and_then(|offsets| offsets.get(partition));
                     *begin = next.copied().unwrap_or(*begin);
                 }
             }
-            let mut backfill = Backfill::new(&spans);
+            let mut backfill = Backfill::new(&ranges);
             let mut correlator = self.correlator.lock();
             let mut observer = BatchObserver::new(&mut correlator, &self.observe);
             let is_read = backfill.read(reader, &scope, end, |record| {
@@ -173,7 +173,7 @@ impl Shared {
 struct Following {
     shared: Arc<Shared>,
     reader: PartitionReader,
-    pace: FetchProfile,
+    profile: FetchProfile,
     /// The scope of the last scan for partitions.
     scanned: Option<Arc<Scope>>,
     next_scan: Instant,
@@ -204,22 +204,22 @@ impl Following {
                 }
             }
         }
-        if let Some(asking) = self.shared.asking.lock().take() {
-            asking.end();
+        if let Some(query_reader) = self.shared.query_reader.lock().take() {
+            query_reader.end();
         }
         self.reader.end();
     }
 
     /// Replaces the consumer if the fetch profile has changed.
     fn change_pace(&mut self) -> Result<(), ReadFault> {
-        let pace = if self.shared.is_fast.load(Ordering::Relaxed) { FetchProfile::Fast } else { FetchProfile::Easy };
-        if pace == self.pace {
+        let profile = if self.shared.is_fast.load(Ordering::Relaxed) { FetchProfile::Fast } else { FetchProfile::Easy };
+        if profile == self.profile {
             return Ok(());
         }
-        let reader = PartitionReader::of_events(&self.shared.cluster, pace)?;
+        let reader = PartitionReader::of_events(&self.shared.cluster, profile)?;
         reader.read(&self.shared.followed.lock())?;
         std::mem::replace(&mut self.reader, reader).end();
-        self.pace = pace;
+        self.profile = profile;
         Ok(())
     }
 
@@ -263,7 +263,8 @@ impl Following {
         }
         self.next_scan = now + SHORT_RESCAN;
         self.scanned = Some(Arc::clone(scope));
-        let (begins, is_all) = self.shared.with_asking(|asking| self.ask(asking, scope, now + CHECK_INTERVAL))?;
+        let (begins, is_all) =
+            self.shared.with_asking(|query_reader| self.ask(query_reader, scope, now + CHECK_INTERVAL))?;
         self.reader.read(&begins)?;
         let mut followed = self.shared.followed.lock();
         for (topic, begins) in begins {
@@ -276,12 +277,12 @@ impl Following {
     }
 
     /// Returns the partitions that are not followed yet, with their first offsets, and true if the list is complete.
-    fn ask(&self, asking: &PartitionReader, scope: &Scope, end: Instant) -> Result<(Offsets, bool), ReadFault> {
-        let mut located = asking.locate(&scope.topic_names(), end)?;
+    fn ask(&self, query_reader: &PartitionReader, scope: &Scope, end: Instant) -> Result<(Offsets, bool), ReadFault> {
+        let mut located = query_reader.locate(&scope.topic_names(), end)?;
         let followed = self.shared.followed.lock().clone();
         located.led.retain(|led| followed.get(&led.topic).is_none_or(|offsets| !offsets.contains_key(&led.partition)));
-        let spans = asking.offset_ranges(&located.led, ago(Window::default().since), end);
-        let is_all = located.missing.is_empty() && unread(&located, &spans).is_empty();
-        Ok((spans.begins, is_all))
+        let ranges = query_reader.offset_ranges(&located.led, ago(Window::default().since), end);
+        let is_all = located.missing.is_empty() && unread(&located, &ranges).is_empty();
+        Ok((ranges.begins, is_all))
     }
 }

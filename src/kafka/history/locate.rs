@@ -141,30 +141,30 @@ impl PartitionReader {
     pub(super) fn offset_ranges(&self, led: &[LedPartition], since: i64, end: Instant) -> OffsetRanges {
         let end = end.min(Instant::now() + OFFSETS_TIMEOUT);
         let leaders: BTreeSet<i32> = led.iter().map(|led| led.leader).collect();
-        let spans = Mutex::new(OffsetRanges::default());
+        let ranges = Mutex::new(OffsetRanges::default());
         std::thread::scope(|scope| {
             for leader in leaders {
-                let (partitions, spans) = (list(led.iter().filter(|led| led.leader == leader)), &spans);
-                let ask = move || self.offset_ranges_of(partitions, since, end, spans);
+                let (partitions, ranges) = (list(led.iter().filter(|led| led.leader == leader)), &ranges);
+                let ask = move || self.offset_ranges_of(partitions, since, end, ranges);
                 // Without a thread, its partitions are left out, and requested later.
                 let _ = Builder::new().name("kafka offsets".to_owned()).spawn_scoped(scope, ask);
             }
         });
-        spans.into_inner()
+        ranges.into_inner()
     }
 
     /// Asks one broker.
-    fn offset_ranges_of(&self, partitions: TopicPartitionList, since: i64, end: Instant, spans: &Mutex<OffsetRanges>) {
+    fn offset_ranges_of(&self, partitions: TopicPartitionList, since: i64, end: Instant, ranges: &Mutex<OffsetRanges>) {
         // The ends first: records that are published between the two requests are after them, and are read later.
         let ends = self.offsets(partitions.clone(), Offset::End, end);
         let young = self.offsets(partitions, Offset::Offset(since), end);
-        let mut spans = spans.lock();
+        let mut ranges = ranges.lock();
         for ((topic, partition), next) in ends {
             // No offset means that no record is that recent.
             let Some(begin) = young.get(&(Arc::clone(&topic), partition)) else { continue };
             let Some(next) = next else { continue };
-            spans.begins.entry(Arc::clone(&topic)).or_default().insert(partition, begin.unwrap_or(next).min(next));
-            spans.ends.entry(topic).or_default().insert(partition, next);
+            ranges.begins.entry(Arc::clone(&topic)).or_default().insert(partition, begin.unwrap_or(next).min(next));
+            ranges.ends.entry(topic).or_default().insert(partition, next);
         }
     }
 

@@ -36,7 +36,7 @@ impl Scope {
         };
         let applications = config.applications.iter();
         let applications = applications.map(|application| (application.id.clone(), seals(&application.passwords)));
-        Self { topics: topics.collect(), applications: numbered(applications) }
+        Self { topics: topics.collect(), applications: number_applications(applications) }
     }
 
     /// Creates a scope of these topics and applications. The value for an application is true if it encrypts
@@ -44,7 +44,7 @@ impl Scope {
     #[must_use]
     pub fn new(topics: HashMap<String, Entity>, applications: HashMap<String, bool>) -> Self {
         let topics = topics.into_iter().map(|(name, entity)| (name.into(), entity)).collect();
-        Self { topics, applications: numbered(applications) }
+        Self { topics, applications: number_applications(applications) }
     }
 
     /// Returns the names of the topics.
@@ -81,7 +81,7 @@ impl Scope {
     }
 }
 
-fn numbered(applications: impl IntoIterator<Item = (String, bool)>) -> HashMap<String, OurApplication> {
+fn number_applications(applications: impl IntoIterator<Item = (String, bool)>) -> HashMap<String, OurApplication> {
     let sorted: BTreeMap<String, bool> = applications.into_iter().collect();
     (0..).zip(sorted).map(|(number, (id, seals))| (id, OurApplication { number, seals })).collect()
 }

@@ -121,7 +121,7 @@ impl PartitionReader {
             match answer {
                 Ok(answer) => return Ok(answer),
                 Err(error) if rest.is_zero() || self.errors.is_decided() => return Err(self.unreachable(&error)),
-                Err(error) if refused(&error) => return Err(ReadFault::NotAllowed),
+                Err(error) if is_refused(&error) => return Err(ReadFault::NotAllowed),
                 // Serves the error callback.
                 Err(_) => drop(self.consumer.poll(Duration::ZERO)),
             }
@@ -198,7 +198,7 @@ impl PartitionReader {
         match self.poll(limit) {
             None => Ok(None),
             Some(Ok(message)) => Ok(read_record(scope, &message)),
-            Some(Err(error)) if refused(&error) => Err(ReadFault::NotAllowed),
+            Some(Err(error)) if is_refused(&error) => Err(ReadFault::NotAllowed),
             Some(Err(error)) => {
                 tracing::debug!(target: "kafka", %error, "reading goes on");
                 Ok(None)
@@ -224,7 +224,7 @@ impl PartitionReader {
     }
 }
 
-fn refused(error: &KafkaError) -> bool {
+fn is_refused(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed)
 }
 

@@ -116,9 +116,9 @@ pub fn read_tail(
     }
     let is_read = |topic: &str, partition: i32| resume.offsets.get(topic)?.get(&partition).copied();
     located.led.retain(|led| is_read(&led.topic, led.partition).is_none());
-    let mut spans = reader.offset_ranges(&located.led, ago(window.since), end);
-    let is_whole = trim(&mut spans, window.limit);
-    let mut backfill = Backfill::new(&spans);
+    let mut ranges = reader.offset_ranges(&located.led, ago(window.since), end);
+    let is_whole = trim(&mut ranges, window.limit);
+    let mut backfill = Backfill::new(&ranges);
     let mut observer = BatchObserver::new(&mut resume.correlator, observe);
     let mut newest: HashMap<usize, i64> = HashMap::new();
     let result = backfill.read(&reader, scope, end, |record| {
@@ -134,12 +134,12 @@ pub fn read_tail(
     let events = observer.events;
     reader.end();
     let is_cut = !result? || !is_whole;
-    let mut unread = unread(&located, &spans);
+    let mut unread = unread(&located, &ranges);
     for (topic, partition) in backfill.unanswered() {
-        spans.ends.get_mut(topic).and_then(|ends| ends.remove(&partition));
+        ranges.ends.get_mut(topic).and_then(|ends| ends.remove(&partition));
         unread.insert(Arc::clone(topic));
     }
-    for (topic, ends) in spans.ends {
+    for (topic, ends) in ranges.ends {
         resume.offsets.entry(topic).or_default().extend(ends);
     }
     let applications = scope.applications();
@@ -150,8 +150,8 @@ pub fn read_tail(
 }
 
 /// Returns the topics of which some partition did not answer.
-pub(super) fn unread(located: &Located, spans: &OffsetRanges) -> BTreeSet<Arc<str>> {
-    let is_found = |topic: &str, partition: i32| spans.ends.get(topic).and_then(|ends| ends.get(&partition)).is_some();
+pub(super) fn unread(located: &Located, ranges: &OffsetRanges) -> BTreeSet<Arc<str>> {
+    let is_found = |topic: &str, partition: i32| ranges.ends.get(topic).and_then(|ends| ends.get(&partition)).is_some();
     let silent = located.led.iter().filter(|led| !is_found(&led.topic, led.partition)).map(|led| &led.topic);
     silent.chain(&located.unanswered).cloned().collect()
 }
@@ -178,7 +178,7 @@ impl<'a, T: FnMut(&[Known])> BatchObserver<'a, T> {
     }
 
     pub(super) fn flush(&mut self) {
-        let is_letter = |known: &Known| matches!(known.learned, Published::Whole(Verdict::DeadLettered(_)));
+        let is_letter = |known: &Known| matches!(known.published, Published::Whole(Verdict::DeadLettered(_)));
         self.batch.sort_unstable_by_key(|known| (!is_letter(known), known.timestamp, known.key));
         if !self.batch.is_empty() {
             (self.observe)(&self.batch);
@@ -190,20 +190,20 @@ impl<'a, T: FnMut(&[Known])> BatchObserver<'a, T> {
 
 /// Cuts off the oldest part of the ranges, the same fraction of each partition. Returns true if nothing had to be
 /// cut.
-fn trim(spans: &mut OffsetRanges, limit: usize) -> bool {
-    let lengths = spans.begins.iter().flat_map(|(topic, begins)| {
-        let ends = spans.ends.get(topic);
+fn trim(ranges: &mut OffsetRanges, limit: usize) -> bool {
+    let lengths = ranges.begins.iter().flat_map(|(topic, begins)| {
+        let ends = ranges.ends.get(topic);
         begins.iter().filter_map(move |(partition, begin)| Some(i128::from(*ends?.get(partition)? - begin)))
     });
     let (total, limit) = (lengths.sum::<i128>(), i128::try_from(limit).unwrap_or(i128::MAX));
     if total <= limit {
         return true;
     }
-    for (topic, begins) in &mut spans.begins {
+    for (topic, begins) in &mut ranges.begins {
         for (partition, begin) in begins {
-            let Some(end) = spans.ends.get(topic).and_then(|ends| ends.get(partition)) else { continue };
-            let kept = i128::from(*end - *begin) * limit / total;
-            *begin = *end - i64::try_from(kept).unwrap_or_default();
+            let Some(end) = ranges.ends.get(topic).and_then(|ends| ends.get(partition)) else { continue };
+            let share = i128::from(*end - *begin) * limit / total;
+            *begin = *end - i64::try_from(share).unwrap_or_default();
         }
     }
     false
@@ -221,7 +221,7 @@ mod tests {
         offsets
     }
 
-    fn spans(of: &[(&str, i32, i64, i64)]) -> OffsetRanges {
+    fn ranges(of: &[(&str, i32, i64, i64)]) -> OffsetRanges {
         let part = |which: fn(&(&'static str, i32, i64, i64)) -> i64, of: &[(&'static str, i32, i64, i64)]| {
             offsets(&of.iter().map(|span| (span.0, span.1, which(span))).collect::<Vec<_>>())
         };
@@ -232,9 +232,9 @@ mod tests {
 
     #[test]
     fn of_too_many_records_the_last_of_each_partition_are_read() {
-        let mut spans = spans(&[("a", 0, 0, 1000), ("a", 1, 500, 500), ("b", 0, 2000, 5000)]);
-        assert!(trim(&mut spans, 4000));
-        assert!(!trim(&mut spans, 400));
-        assert_eq!(spans.begins, offsets(&[("a", 0, 900), ("a", 1, 500), ("b", 0, 4700)]));
+        let mut ranges = ranges(&[("a", 0, 0, 1000), ("a", 1, 500, 500), ("b", 0, 2000, 5000)]);
+        assert!(trim(&mut ranges, 4000));
+        assert!(!trim(&mut ranges, 400));
+        assert_eq!(ranges.begins, offsets(&[("a", 0, 900), ("a", 1, 500), ("b", 0, 4700)]));
     }
 }

@@ -66,7 +66,7 @@ pub fn scan(
     let properties = [("auto.offset.reset", "earliest"), ("fetch.wait.max.ms", "25")];
     let reader = PartitionReader::start(cluster, "scan", &properties).map_err(ReadFault::Settings)?;
     let mut scanned = Scanned { complete: true, ..Scanned::default() };
-    let (begins, mut ends) = places(&reader, topics, range, (end, &mut scanned))?;
+    let (begins, mut ends) = offsets(&reader, topics, range, (end, &mut scanned))?;
     if reader.read(&begins).is_err() {
         return Err(ReadFault::Unreachable(reader.errors.unreachable()));
     }
@@ -79,10 +79,10 @@ pub fn scan(
         match reader.poll(POLL_TIMEOUT) {
             Some(Ok(message)) => {
                 let record = topic_record(&message);
-                let place = (record.topic.clone(), record.partition);
-                let Some(last) = ends.get(&place).copied() else { continue };
+                let key = (record.topic.clone(), record.partition);
+                let Some(last) = ends.get(&key).copied() else { continue };
                 if record.offset + 1 >= last {
-                    ends.remove(&place);
+                    ends.remove(&key);
                 }
                 if record.offset < last {
                     scanned.records += 1;
@@ -104,9 +104,9 @@ pub fn scan(
 fn past_the_end(reader: &PartitionReader, ends: &mut Ends) {
     for (topic, positions) in reader.positions() {
         for (partition, next) in positions {
-            let place = ((*topic).to_owned(), partition);
-            if ends.get(&place).is_some_and(|last| next >= *last) {
-                ends.remove(&place);
+            let key = ((*topic).to_owned(), partition);
+            if ends.get(&key).is_some_and(|last| next >= *last) {
+                ends.remove(&key);
             }
         }
     }
@@ -133,7 +133,7 @@ type Ends = BTreeMap<(String, i32), i64>;
 type Watermarks = BTreeMap<(String, i32), (i64, i64)>;
 
 /// A partition, and the address of its leader.
-struct Place {
+struct LedPartition {
     topic: String,
     partition: i32,
     leader: i32,
@@ -145,8 +145,8 @@ fn led_partitions(
     reader: &PartitionReader,
     topics: &[String],
     (end, scanned): (Instant, &mut Scanned),
-) -> Result<Vec<Place>, ReadFault> {
-    let mut places = Vec::new();
+) -> Result<Vec<LedPartition>, ReadFault> {
+    let mut partitions = Vec::new();
     for topic in topics {
         let metadata = metadata(reader, topic, end)?;
         let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
@@ -161,36 +161,38 @@ fn led_partitions(
                 continue;
             };
             let address = format!("{}:{}", broker.host(), broker.port());
-            places.push(Place { topic: topic.clone(), partition: partition.id(), leader, address });
+            partitions.push(LedPartition { topic: topic.clone(), partition: partition.id(), leader, address });
         }
     }
-    Ok(places)
+    Ok(partitions)
 }
 
 /// Returns the first and the next offset of each partition whose leader answers. A leader that does not answer is
 /// asked once.
 fn watermarks(
     reader: &PartitionReader,
-    places: &[Place],
+    partitions: &[LedPartition],
     (end, scanned): (Instant, &mut Scanned),
 ) -> Result<Watermarks, ReadFault> {
     let mut found = Watermarks::new();
     let mut silent = BTreeSet::new();
-    for place in places {
-        let timeout = if silent.is_empty() { LEADER_TIMEOUT } else { SHORT_LEADER_TIMEOUT }.min(rest(end));
-        if silent.contains(&place.leader) {
+    for partition in partitions {
+        let timeout = if silent.is_empty() { LEADER_TIMEOUT } else { SHORT_LEADER_TIMEOUT }.min(remaining(end));
+        if silent.contains(&partition.leader) {
             continue;
         }
-        match reader.consumer.fetch_watermarks(&place.topic, place.partition, timeout) {
+        match reader.consumer.fetch_watermarks(&partition.topic, partition.partition, timeout) {
             Ok(watermarks) => {
-                found.insert((place.topic.clone(), place.partition), watermarks);
+                found.insert((partition.topic.clone(), partition.partition), watermarks);
             }
             Err(error) => {
-                tracing::debug!(target: "kafka", %error, topic = place.topic, partition = place.partition);
+                tracing::debug!(target: "kafka", %error, topic = partition.topic, partition = partition.partition);
                 if is_silence(&error) {
-                    silent.insert(place.leader);
-                    let text =
-                        format!("broker {} advertises {}, and does not answer there", place.leader, place.address);
+                    silent.insert(partition.leader);
+                    let text = format!(
+                        "broker {} advertises {}, and does not answer there",
+                        partition.leader, partition.address
+                    );
                     reader.errors.record(RDKafkaErrorCode::OperationTimedOut, &text);
                 }
             }
@@ -199,7 +201,7 @@ fn watermarks(
     if found.is_empty() && !silent.is_empty() {
         return Err(ReadFault::Unreachable(reader.errors.unreachable()));
     }
-    scanned.complete &= found.len() == places.len();
+    scanned.complete &= found.len() == partitions.len();
     Ok(found)
 }
 
@@ -215,19 +217,19 @@ fn is_silence(error: &KafkaError) -> bool {
     error.rdkafka_error_code().is_some_and(|code| SILENCE.contains(&code))
 }
 
-fn rest(end: Instant) -> Duration {
+fn remaining(end: Instant) -> Duration {
     end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
 }
 
 /// Returns the first offset to read and the next offset of each partition that has records in the range.
-fn places(
+fn offsets(
     reader: &PartitionReader,
     topics: &[String],
     range: Range,
     (end, scanned): (Instant, &mut Scanned),
 ) -> Result<(Offsets, Ends), ReadFault> {
-    let places = led_partitions(reader, topics, (end, &mut *scanned))?;
-    let watermarks = watermarks(reader, &places, (end, scanned))?;
+    let partitions = led_partitions(reader, topics, (end, &mut *scanned))?;
+    let watermarks = watermarks(reader, &partitions, (end, scanned))?;
     let young = match range {
         Range::Newest(_) => None,
         // librdkafka rejects a request for no partitions.
@@ -237,7 +239,7 @@ fn places(
             for (topic, partition) in watermarks.keys() {
                 let _ = times.add_partition_offset(topic, *partition, Offset::Offset(time));
             }
-            let found = reader.consumer.offsets_for_times(times, LEADER_TIMEOUT.min(rest(end)));
+            let found = reader.consumer.offsets_for_times(times, LEADER_TIMEOUT.min(remaining(end)));
             Some(found.map_err(|_| ReadFault::Unreachable(reader.errors.unreachable()))?)
         }
     };

@@ -92,14 +92,14 @@ impl Checker {
                     if self.identity.lock().as_ref() != Some(&id) {
                         self.store_cluster_id(&id);
                     }
-                    state.release(state.gate.verified(&address, connection), None);
+                    state.release(state.gate.record_verified(&address, connection), None);
                 }
                 Some(id) => {
                     self.foreign(state, &id);
                     return false;
                 }
                 None => {
-                    let failed = state.gate.unreachable(&address, connection, Instant::now());
+                    let failed = state.gate.record_unreachable(&address, connection, Instant::now());
                     state.release(failed, Some(FailureCode::TimedOut));
                 }
             }
@@ -114,7 +114,7 @@ impl Checker {
         if self.identity.lock().as_deref() != Some(id) {
             self.store_cluster_id(id);
         }
-        state.release(state.gate.foreign(), Some(FailureCode::ClusterReplaced));
+        state.release(state.gate.record_foreign(), Some(FailureCode::ClusterReplaced));
         let _ = self.events.send(SupervisorEvent::ClusterReplaced(state.health.number()));
     }
 
@@ -129,7 +129,7 @@ impl Checker {
              cluster has confirmed is there only"
         );
         if let Some(state) = (self.current)() {
-            state.in_flight.reports.cluster_replaced();
+            state.in_flight.observer.cluster_replaced();
         }
     }
 

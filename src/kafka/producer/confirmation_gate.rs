@@ -150,7 +150,7 @@ impl<T> ConfirmationGate<T> {
 
     /// Records that an address has the expected cluster id, requested after that connection was made. Returns the
     /// confirmations that now count.
-    pub(super) fn verified(&self, address: &str, connection: u64) -> Vec<T> {
+    pub(super) fn record_verified(&self, address: &str, connection: u64) -> Vec<T> {
         let mut state = self.state.lock();
         if state.unverified.get(address).is_some_and(|broker| broker.connection == connection) {
             state.unverified.remove(address);
@@ -160,7 +160,7 @@ impl<T> ConfirmationGate<T> {
 
     /// Records that an address could not be asked. Returns confirmations that must count as failed, because they may
     /// come from a broker that disappeared before it could be asked.
-    pub(super) fn unreachable(&self, address: &str, connection: u64, now: Instant) -> Vec<T> {
+    pub(super) fn record_unreachable(&self, address: &str, connection: u64, now: Instant) -> Vec<T> {
         let mut state = self.state.lock();
         let Some(broker) = state.unverified.get(address).copied() else { return Vec::new() };
         let Some(down_since) = broker.down_since.filter(|_| broker.connection == connection) else {
@@ -178,7 +178,7 @@ impl<T> ConfirmationGate<T> {
 
     /// Records that another cluster was found: no further confirmation counts. Returns the waiting ones, which do not
     /// count.
-    pub(super) fn foreign(&self) -> Vec<T> {
+    pub(super) fn record_foreign(&self) -> Vec<T> {
         let mut state = self.state.lock();
         state.foreign = true;
         state.unverified.clear();
@@ -211,7 +211,7 @@ mod tests {
         let gate = ConfirmationGate::new();
         assert!(gate.change(Change::Up(A), Instant::now()));
         assert!(gate.expects("one"));
-        assert!(gate.verified(A, 1).is_empty());
+        assert!(gate.record_verified(A, 1).is_empty());
         assert!(!gate.is_shut());
         gate
     }
@@ -238,7 +238,7 @@ mod tests {
         gate.change(Change::Up(A), Instant::now());
         assert_eq!(gate.pass(1), GateDecision::Pending);
         assert!(gate.expects("one"));
-        assert_eq!(gate.verified(A, 1), [1]);
+        assert_eq!(gate.record_verified(A, 1), [1]);
         assert_eq!(gate.pass(2), GateDecision::Open(2));
     }
 
@@ -248,8 +248,8 @@ mod tests {
         gate.change(Change::Up(A), Instant::now());
         gate.change(Change::Up(B), Instant::now());
         assert_eq!(gate.pass(1), GateDecision::Pending);
-        assert!(gate.verified(A, 2).is_empty());
-        assert_eq!(gate.verified(B, 3), [1]);
+        assert!(gate.record_verified(A, 2).is_empty());
+        assert_eq!(gate.record_verified(B, 3), [1]);
         assert!(!gate.is_shut());
     }
 
@@ -259,8 +259,8 @@ mod tests {
         gate.change(Change::Up(A), Instant::now());
         gate.change(Change::Up(A), Instant::now());
         assert_eq!(gate.pass(1), GateDecision::Pending);
-        assert!(gate.verified(A, 2).is_empty());
-        assert_eq!(gate.verified(A, 3), [1]);
+        assert!(gate.record_verified(A, 2).is_empty());
+        assert_eq!(gate.record_verified(A, 3), [1]);
     }
 
     #[test]
@@ -269,10 +269,10 @@ mod tests {
         gate.change(Change::Up(A), Instant::now());
         assert_eq!(gate.pass(1), GateDecision::Pending);
         assert!(!gate.expects("other"));
-        assert_eq!(gate.foreign(), [1]);
+        assert_eq!(gate.record_foreign(), [1]);
         assert_eq!(gate.pass(2), GateDecision::Foreign(2));
         gate.change(Change::Up(A), Instant::now());
-        assert!(gate.verified(A, 3).is_empty());
+        assert!(gate.record_verified(A, 3).is_empty());
         assert_eq!(gate.pass(3), GateDecision::Foreign(3));
         assert!(gate.is_foreign());
     }
@@ -282,10 +282,10 @@ mod tests {
         let (gate, now) = (open(), Instant::now());
         gate.change(Change::Up(B), now);
         assert_eq!(gate.pass(1), GateDecision::Pending);
-        assert!(gate.unreachable(B, 2, now).is_empty(), "it is connected");
+        assert!(gate.record_unreachable(B, 2, now).is_empty(), "it is connected");
         gate.change(Change::Down(B), now);
-        assert!(gate.unreachable(B, 2, now).is_empty(), "it may come back");
-        assert_eq!(gate.unreachable(B, 2, now + MAX_WAIT), [1]);
+        assert!(gate.record_unreachable(B, 2, now).is_empty(), "it may come back");
+        assert_eq!(gate.record_unreachable(B, 2, now + MAX_WAIT), [1]);
         assert!(!gate.is_shut());
     }
 
@@ -294,7 +294,7 @@ mod tests {
         let (gate, now) = (open(), Instant::now());
         gate.change(Change::Up(B), now);
         gate.change(Change::Down(B), now);
-        assert!(gate.unreachable(B, 2, now).is_empty());
+        assert!(gate.record_unreachable(B, 2, now).is_empty());
         assert!(!gate.is_shut());
     }
 }

@@ -58,7 +58,7 @@ pub(super) struct ConnectionState {
 
 /// A confirmation that waits until the cluster is verified.
 pub(super) struct PendingReport {
-    handed: Box<HandedOver>,
+    handed_over: Box<HandedOver>,
     topic: Box<str>,
     position: Position,
 }
@@ -102,15 +102,16 @@ impl Connection {
         }
         let (handle, in_flight) = (opaque.handle, &self.state.0.in_flight);
         let headers = headers::of(record, opaque.span.as_ref().map(|span| span.traceparent()));
-        let handed = Box::new(in_flight.hand_over(record, opaque)?);
-        let slot = handed.slot;
-        let mut base: BaseRecord<'_, str, [u8], Box<HandedOver>> = BaseRecord::with_opaque_to(&record.topic, handed)
-            .payload(record.value.as_slice())
-            .timestamp(record_timestamp(record.timestamp))
-            .headers(headers);
-        base.key = record.key.as_deref();
+        let handed_over = Box::new(in_flight.hand_over(record, opaque)?);
+        let slot = handed_over.slot;
+        let mut base_record: BaseRecord<'_, str, [u8], Box<HandedOver>> =
+            BaseRecord::with_opaque_to(&record.topic, handed_over)
+                .payload(record.value.as_slice())
+                .timestamp(record_timestamp(record.timestamp))
+                .headers(headers);
+        base_record.key = record.key.as_deref();
         self.state.0.open.fetch_add(1, Ordering::Relaxed);
-        self.inner.get().send(base).map_err(|(error, _)| {
+        self.inner.get().send(base_record).map_err(|(error, _)| {
             self.state.0.health.report_error();
             in_flight.not_accepted(slot, handle);
             self.state.0.open.fetch_sub(1, Ordering::Release);
@@ -166,30 +167,36 @@ impl Connection {
         self.state
             .0
             .in_flight
-            .counts(topics.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect());
+            .set_partition_counts(topics.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect());
         Some(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
     }
 }
 
 impl Drop for LastReports {
     fn drop(&mut self) {
-        self.0.release(self.0.gate.foreign(), Some(FailureCode::ProducerReplaced));
+        self.0.release(self.0.gate.record_foreign(), Some(FailureCode::ProducerReplaced));
     }
 }
 
 impl ConnectionState {
     /// Handles the report of a record.
-    pub(super) fn finish(&self, handed: HandedOver, topic: &str, report: DeliveryReport, position: Option<Position>) {
-        self.in_flight.finish(handed, topic, report, position);
+    pub(super) fn finish(
+        &self,
+        handed_over: HandedOver,
+        topic: &str,
+        report: DeliveryReport,
+        position: Option<Position>,
+    ) {
+        self.in_flight.finish(handed_over, topic, report, position);
         self.open.fetch_sub(1, Ordering::Release);
     }
 
     /// Reports confirmations that have waited in the gate: as confirmed, or as failed with `failure`.
     pub(super) fn release(&self, pending: Vec<PendingReport>, failure: Option<FailureCode>) {
-        for PendingReport { handed, topic, position } in pending {
+        for PendingReport { handed_over, topic, position } in pending {
             match failure {
-                None => self.finish(*handed, &topic, DeliveryReport::Confirmed, Some(position)),
-                Some(code) => self.finish(*handed, &topic, DeliveryReport::Failed(code), None),
+                None => self.finish(*handed_over, &topic, DeliveryReport::Confirmed, Some(position)),
+                Some(code) => self.finish(*handed_over, &topic, DeliveryReport::Failed(code), None),
             }
         }
     }
@@ -223,7 +230,7 @@ impl ClientContext for Context {
         self.state.health.epoch(statistics.epoch);
         // A producer that only waits for its last reports does not have the current state.
         if self.state.health.is_current() {
-            self.state.in_flight.reports.state(statistics);
+            self.state.in_flight.observer.state(statistics);
         }
     }
 
@@ -237,17 +244,17 @@ impl ClientContext for Context {
 impl ProducerContext for Context {
     type DeliveryOpaque = Box<HandedOver>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, handed: Box<HandedOver>) {
+    fn delivery(&self, result: &DeliveryResult<'_>, handed_over: Box<HandedOver>) {
         let message = match result {
             Ok(message) => message,
-            Err((error, message)) => return self.failed(error, message, handed),
+            Err((error, message)) => return self.failed(error, message, handed_over),
         };
         let (state, topic) = (&self.state, message.topic());
         let position = Position { partition: message.partition(), offset: message.offset() };
         if !state.gate.is_shut() {
-            return state.finish(*handed, topic, DeliveryReport::Confirmed, Some(position));
+            return state.finish(*handed_over, topic, DeliveryReport::Confirmed, Some(position));
         }
-        match state.gate.pass(PendingReport { handed, topic: topic.into(), position }) {
+        match state.gate.pass(PendingReport { handed_over, topic: topic.into(), position }) {
             GateDecision::Open(pending) => state.release(vec![pending], None),
             GateDecision::Pending => state.check(),
             GateDecision::Foreign(pending) => state.release(vec![pending], Some(FailureCode::ClusterReplaced)),
@@ -256,13 +263,13 @@ impl ProducerContext for Context {
 }
 
 impl Context {
-    fn failed(&self, error: &KafkaError, message: &BorrowedMessage<'_>, handed: Box<HandedOver>) {
+    fn failed(&self, error: &KafkaError, message: &BorrowedMessage<'_>, handed_over: Box<HandedOver>) {
         self.state.health.report_error();
         let failure = RecordError::of(error.rdkafka_error_code());
         let report = match (failure, &self.resend) {
             (RecordError::Alone(code), Some(resend)) => {
                 let now = code == FailureCode::InvalidTimestamp;
-                match resend.send(Resend::Record(Box::new(message.detach()), handed, now)) {
+                match resend.send(Resend::Record(Box::new(message.detach()), handed_over, now)) {
                     Ok(()) => return,
                     Err(back) => return self.not_resent(back.0, message.topic(), failure),
                 }
@@ -272,17 +279,17 @@ impl Context {
         };
         match report {
             DeliveryReport::Failed(code) | DeliveryReport::Rejected(code) => {
-                self.state.in_flight.log.failed(code, &handed.opaque, message.topic(), error);
+                self.state.in_flight.log.failed(code, &handed_over.opaque, message.topic(), error);
             }
             DeliveryReport::Confirmed | DeliveryReport::QueueFull | DeliveryReport::Closed(_) => {}
         }
-        self.state.finish(*handed, message.topic(), report, None);
+        self.state.finish(*handed_over, message.topic(), report, None);
     }
 
     /// Handles a record that cannot be sent alone, because the thread for this has ended.
     fn not_resent(&self, back: Resend, topic: &str, failure: RecordError) {
         match back {
-            Resend::Record(_, handed, _) => self.state.finish(*handed, topic, failure.when_batched(), None),
+            Resend::Record(_, handed_over, _) => self.state.finish(*handed_over, topic, failure.when_batched(), None),
             Resend::Purge => {}
         }
     }

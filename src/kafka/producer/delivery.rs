@@ -74,8 +74,8 @@ impl fmt::Display for Undeliverable {
 
 /// Observes the producer's reports. Called on the producer's threads: must return quickly, and must not panic.
 pub trait DeliveryObserver: Send + Sync {
-    /// Receives the result for one record.
-    fn report(&self, opaque: DeliveryOpaque, topic: &str, report: DeliveryReport, position: Option<Position>);
+    /// Receives the result for one record, and the time at which it arrived.
+    fn report(&self, opaque: DeliveryOpaque, topic: &str, result: (DeliveryReport, Option<Position>), at: Instant);
     /// Receives the producer's statistics, about once a second.
     fn state(&self, state: ProducerStatistics);
     /// Called when the producer was replaced.

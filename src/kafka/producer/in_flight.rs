@@ -21,7 +21,7 @@ pub(super) struct HandedOver {
 }
 
 pub(super) struct InFlight {
-    pub(super) reports: Arc<dyn DeliveryObserver>,
+    pub(super) observer: Arc<dyn DeliveryObserver>,
     pub(super) log: FailureLog,
     pub(super) acceptance: Arc<Acceptance>,
     open: AtomicUsize,
@@ -32,9 +32,9 @@ pub(super) struct InFlight {
 }
 
 impl InFlight {
-    pub(super) fn new(reports: Arc<dyn DeliveryObserver>) -> Self {
+    pub(super) fn new(observer: Arc<dyn DeliveryObserver>) -> Self {
         Self {
-            reports,
+            observer,
             log: FailureLog::default(),
             acceptance: Arc::default(),
             open: AtomicUsize::new(0),
@@ -68,8 +68,8 @@ impl InFlight {
         if self.is_denied() {
             return Err(DeliveryReport::Closed(FailureCode::NotAuthorized));
         }
-        let place = (&*record.topic, record.key.as_deref());
-        let slot = self.availability.lock().hand_over(place, opaque.handle, record.value.len(), self.now());
+        let target = (&*record.topic, record.key.as_deref());
+        let slot = self.availability.lock().hand_over(target, opaque.handle, record.value.len(), self.now());
         let slot = slot.ok_or(DeliveryReport::Closed(FailureCode::PartitionUnavailable))?;
         self.open.fetch_add(1, Ordering::Relaxed);
         Ok(HandedOver { opaque, slot })
@@ -82,9 +82,16 @@ impl InFlight {
     }
 
     /// Handles the report of a record.
-    pub(super) fn finish(&self, handed: HandedOver, topic: &str, report: DeliveryReport, position: Option<Position>) {
-        let HandedOver { opaque, slot } = handed;
-        let (handle, now) = (opaque.handle, self.now());
+    pub(super) fn finish(
+        &self,
+        handed_over: HandedOver,
+        topic: &str,
+        report: DeliveryReport,
+        position: Option<Position>,
+    ) {
+        let HandedOver { opaque, slot } = handed_over;
+        let (handle, at) = (opaque.handle, Instant::now());
+        let now = at.duration_since(self.started);
         let (mut opened, mut openings) = (false, 0);
         let waiting = match report {
             DeliveryReport::Confirmed => {
@@ -104,10 +111,10 @@ impl InFlight {
             }
         };
         self.closed_for(&waiting, openings);
-        self.reports.report(opaque, topic, report, position);
+        self.observer.report(opaque, topic, (report, position), at);
         self.open.fetch_sub(1, Ordering::Release);
         if opened {
-            self.reports.partitions_recovered();
+            self.observer.partitions_recovered();
         }
     }
 
@@ -121,10 +128,10 @@ impl InFlight {
         if waiting.is_empty() {
             return;
         }
-        self.reports.partition_closed(waiting);
+        self.observer.partition_closed(waiting);
         if self.openings() != openings {
             // They may have opened again, and that may have been passed on before.
-            self.reports.partitions_recovered();
+            self.observer.partitions_recovered();
         }
     }
 
@@ -135,24 +142,24 @@ impl InFlight {
 
     pub(super) fn set_denied(&self, denied: bool) {
         if self.denied.swap(denied, Ordering::Relaxed) && !denied {
-            self.reports.partitions_recovered();
+            self.observer.partitions_recovered();
         }
     }
 
     /// Passes a change of [`Undeliverable`] to the observer.
     pub(super) fn deliverable(&self, problem: Option<Undeliverable>) {
-        self.reports.deliverable(problem);
+        self.observer.deliverable(problem);
     }
 
     /// Sets whether all leaders are unreachable, in which case no record is accepted. While some can be reached,
     /// failures on other partitions say nothing about partitions that have not been tried.
-    pub(super) fn unreachable(&self, unreachable: bool) {
-        if self.undeliverable.swap(unreachable, Ordering::Relaxed) && !unreachable {
-            self.reports.leaders_reachable();
+    pub(super) fn set_undeliverable(&self, undeliverable: bool) {
+        if self.undeliverable.swap(undeliverable, Ordering::Relaxed) && !undeliverable {
+            self.observer.leaders_reachable();
         }
     }
 
-    pub(super) fn counts(&self, counts: Vec<(String, usize)>) {
+    pub(super) fn set_partition_counts(&self, counts: Vec<(String, usize)>) {
         self.availability.lock().counts(counts);
     }
 

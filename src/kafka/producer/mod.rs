@@ -14,8 +14,8 @@ mod in_flight;
 mod monitor;
 pub mod publisher;
 mod record_error;
+mod replacement;
 mod resend;
-mod state;
 pub mod statistics;
 mod supervisor;
 #[cfg(test)]
@@ -37,7 +37,7 @@ use self::delivery::{DeliveryObserver, DeliveryOpaque};
 use self::health::{Health, LAST_EPOCH, SupervisorEvent};
 use self::in_flight::InFlight;
 use self::monitor::Monitor;
-use self::state::ProducerState;
+use self::replacement::ProducerState;
 use self::supervisor::Supervisor;
 use crate::kafka::availability::acceptance::Acceptance;
 use crate::kafka::client::error::ProducerFault;
@@ -71,29 +71,29 @@ impl Producer {
     /// [`ProducerFault`] if librdkafka rejects a property.
     pub fn start(
         cluster: &Cluster,
-        reports: Arc<dyn DeliveryObserver>,
+        observer: Arc<dyn DeliveryObserver>,
         liveness: &Arc<Liveness>,
     ) -> Result<Self, ProducerFault> {
-        Self::start_with(cluster, reports, liveness, LAST_EPOCH, MIN_LIFETIME)
+        Self::start_with(cluster, observer, liveness, LAST_EPOCH, MIN_LIFETIME)
     }
 
     fn start_with(
         cluster: &Cluster,
-        reports: Arc<dyn DeliveryObserver>,
+        observer: Arc<dyn DeliveryObserver>,
         liveness: &Arc<Liveness>,
         last_epoch: i64,
         min_lifetime: Duration,
     ) -> Result<Self, ProducerFault> {
         let (events, received) = channel();
         let (checks, to_check) = channel();
-        let in_flight = Arc::new(InFlight::new(reports));
+        let in_flight = Arc::new(InFlight::new(observer));
         let current = Arc::new(AtomicU64::new(0));
         let health = Health::new(0, Arc::clone(&current), events.clone(), last_epoch);
         let connection = Connection::start(cluster, Arc::clone(&in_flight), health, checks.clone(), liveness)?;
         let state = Arc::new(ProducerState {
             cluster: Arc::new(ArcSwap::from_pointee(cluster.clone())),
             connection: ArcSwap::from_pointee(connection),
-            putting: Mutex::new(()),
+            replacement_lock: Mutex::new(()),
             current,
             newest: AtomicU64::new(0),
             in_flight,
@@ -180,7 +180,7 @@ impl Producer {
     /// Replaces the producer in use. Records of the old one stay with it until they have their reports.
     pub fn replace(&self, PreparedProducer { cluster, connection }: PreparedProducer) {
         let number = connection.health().number();
-        self.state.put_with(connection, cluster);
+        self.state.replace_with(connection, cluster);
         // Errors that it reported before it was in use were ignored, so it is checked again.
         let _ = self.events.send(SupervisorEvent::ErrorReported(number));
     }

@@ -11,7 +11,7 @@ use rdkafka::consumer::Consumer;
 
 use super::cluster_check::FreshClient;
 use super::health::SupervisorEvent;
-use super::state::ProducerState;
+use super::replacement::ProducerState;
 use crate::kafka::availability::acceptance::{LeaderAnswers, Observation};
 use crate::kafka::availability::partitions::Silent;
 use crate::kafka::client::settings::Cluster;
@@ -68,20 +68,20 @@ impl Monitor {
     }
 
     fn check(&self, producer: &ProducerState, state: &mut State) {
-        let (in_flight, reports) = (&producer.in_flight, &producer.in_flight.reports);
+        let (in_flight, observer) = (&producer.in_flight, &producer.in_flight.observer);
         let acceptance = &in_flight.acceptance;
         let openings = in_flight.openings();
         let changes = in_flight.tick();
         in_flight.closed_for(&changes.waiting, openings);
         for (topic, partitions) in &changes.topics {
-            reports.partitions_unavailable(topic, *partitions);
+            observer.partitions_unavailable(topic, *partitions);
         }
         let (any, all, success) = in_flight.closed();
         if changes.opened {
             if !any {
-                in_flight.unreachable(false);
+                in_flight.set_undeliverable(false);
             }
-            reports.partitions_recovered();
+            observer.partitions_recovered();
         }
         // Partitions without records reopen for a try, which says nothing about the leaders.
         if any || acceptance.is_unreachable() {
@@ -90,13 +90,13 @@ impl Monitor {
         } else {
             (state.leaders, state.min_interval) = (None, STUCK_AFTER);
         }
-        let is_change = acceptance.observed(&Observation {
+        let is_change = acceptance.record_observation(&Observation {
             is_denied: in_flight.is_denied(),
             is_total: all && in_flight.topics().len() > 1,
             last_success: success,
             leaders: state.leaders.as_ref().map(|leaders| &leaders.answers),
         });
-        in_flight.unreachable(any && acceptance.is_unreachable());
+        in_flight.set_undeliverable(any && acceptance.is_unreachable());
         if is_change {
             in_flight.deliverable(acceptance.problem());
         }
@@ -130,7 +130,7 @@ impl State {
         if let Some(probing) = &self.probing {
             match probing.try_recv() {
                 Ok(leaders) => {
-                    producer.in_flight.counts(leaders.counts.clone());
+                    producer.in_flight.set_partition_counts(leaders.counts.clone());
                     self.leaders = Some(leaders);
                 }
                 Err(std::sync::mpsc::TryRecvError::Empty) => return,

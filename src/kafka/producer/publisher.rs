@@ -64,7 +64,7 @@ struct Context {
     gate: Arc<ConfirmationGate<()>>,
 }
 
-/// What confirmations mean.
+/// Whether confirmations count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verification {
     /// They count.
@@ -104,7 +104,7 @@ impl Publisher {
             let batch: Vec<_> =
                 open.map(|(index, (_, record))| (index, record)).take(if alone { 1 } else { usize::MAX }).collect();
             let mut retry = false;
-            for (index, failure) in self.verified(self.attempt(&batch, waiting).await, waiting).await? {
+            for (index, failure) in self.verify_results(self.attempt(&batch, waiting).await, waiting).await? {
                 let result = results.get_mut(index);
                 match (failure, result) {
                     (None, Some(result)) => *result = Some(Published::Confirmed),
@@ -140,7 +140,7 @@ impl Publisher {
         let mut results = Vec::with_capacity(sent.len());
         for (index, sent) in sent {
             let failure = match sent {
-                Ok(delivery) => self.confirmed(delivery, waiting).await,
+                Ok(delivery) => self.wait_for_confirmation(delivery, waiting).await,
                 Err(code) => Some(RecordError::of(code)),
             };
             results.push((index, failure));
@@ -149,7 +149,7 @@ impl Publisher {
     }
 
     /// Lets confirmations count only if they come from the cluster that was published to before.
-    async fn verified(
+    async fn verify_results(
         &self,
         mut results: Vec<(usize, Option<RecordError>)>,
         waiting: &(dyn Fn(String) + Send + Sync),
@@ -174,13 +174,13 @@ impl Publisher {
             GateDecision::Foreign(()) => return Verification::Foreign,
             GateDecision::Pending => {}
         }
-        let (tell, mut told) = oneshot::channel();
+        let (result_sender, mut result) = oneshot::channel();
         let cluster = self.cluster.clone();
         let ask = move || {
-            while !tell.is_closed() {
+            while !result_sender.is_closed() {
                 if let Some(verification) = ask_brokers(&cluster, &gate) {
-                    // Nobody may wait any more.
-                    let _ = tell.send(verification);
+                    // The caller can have stopped waiting.
+                    let _ = result_sender.send(verification);
                     return;
                 }
                 std::thread::sleep(CHECK_INTERVAL);
@@ -190,7 +190,7 @@ impl Publisher {
             return Verification::Unverified;
         }
         loop {
-            match timeout(NOTICE_INTERVAL, &mut told).await {
+            match timeout(NOTICE_INTERVAL, &mut result).await {
                 Ok(verification) => return verification.unwrap_or(Verification::Unverified),
                 Err(_) => waiting(self.context.errors.unreachable().to_string()),
             }
@@ -211,7 +211,7 @@ impl Publisher {
     }
 
     /// Returns the failure of a record. `None` if it is confirmed.
-    async fn confirmed(
+    async fn wait_for_confirmation(
         &self,
         delivery: DeliveryFuture,
         waiting: &(dyn Fn(String) + Send + Sync),
@@ -250,16 +250,16 @@ fn ask_brokers(cluster: &Cluster, gate: &ConfirmationGate<()>) -> Option<Verific
         let id = FreshClient::new(cluster, &address).as_ref().and_then(FreshClient::cluster_id);
         match id {
             Some(id) if gate.expects(&id) => {
-                if !gate.verified(&address, connection).is_empty() {
+                if !gate.record_verified(&address, connection).is_empty() {
                     return Some(Verification::Verified);
                 }
             }
             Some(_) => {
-                gate.foreign();
+                gate.record_foreign();
                 return Some(Verification::Foreign);
             }
             None => {
-                if !gate.unreachable(&address, connection, Instant::now()).is_empty() {
+                if !gate.record_unreachable(&address, connection, Instant::now()).is_empty() {
                     return Some(Verification::Unverified);
                 }
             }

@@ -91,7 +91,7 @@ impl Worker {
     fn run(mut self, receiver: &Receiver<Resend>) {
         while let Ok(message) = receiver.recv() {
             match message {
-                Resend::Record(record, handed, now) => self.send(&record, handed, now),
+                Resend::Record(record, handed_over, now) => self.send(&record, handed_over, now),
                 Resend::Purge => {
                     if let Some(producer) = &self.producer {
                         producer.get().purge(PurgeConfig::default().queue().inflight());
@@ -101,14 +101,14 @@ impl Worker {
         }
     }
 
-    fn send(&mut self, message: &OwnedMessage, handed: Box<HandedOver>, with_current_time: bool) {
+    fn send(&mut self, message: &OwnedMessage, handed_over: Box<HandedOver>, with_current_time: bool) {
         let topic = message.topic();
         let Some(producer) = self.producer() else {
             // Not a rejection, because the record was never sent alone.
-            return self.state.finish(*handed, topic, DeliveryReport::Failed(FailureCode::ProducerFailed), None);
+            return self.state.finish(*handed_over, topic, DeliveryReport::Failed(FailureCode::ProducerFailed), None);
         };
         let mut record: BaseRecord<'_, [u8], [u8], Box<HandedOver>> =
-            BaseRecord::with_opaque_to(topic, handed).payload(message.payload().unwrap_or_default());
+            BaseRecord::with_opaque_to(topic, handed_over).payload(message.payload().unwrap_or_default());
         record.key = message.key();
         record.timestamp = if with_current_time { Some(now()) } else { message.timestamp().to_millis() };
         record.headers = message.headers().cloned();

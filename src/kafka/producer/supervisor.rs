@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::connection::Connection;
 use super::health::{ReplaceReason, SupervisorEvent};
-use super::state::ProducerState;
+use super::replacement::ProducerState;
 use crate::kafka::client::error::ProducerFault;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
@@ -86,7 +86,7 @@ impl Supervisor {
             match fresh(producer, &cluster, why) {
                 Ok(Fresh::Working(connection)) => {
                     let number = connection.health().number();
-                    if !producer.put_unless_outdated(connection, &cluster, why) {
+                    if !producer.replace_unless_outdated(connection, &cluster, why) {
                         continue;
                     }
                     producer.in_flight.set_denied(false);

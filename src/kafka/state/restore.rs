@@ -15,11 +15,13 @@ use crate::kafka::admin::topics::state_topics::TopicPair;
 use crate::kafka::client::headers;
 use crate::kafka::client::settings::Cluster;
 
-const SETTINGS: [(&str, &str); 5] = [
+/// A partition is read alone, so a large fetch does not delay others.
+const SETTINGS: [(&str, &str); 6] = [
     ("auto.offset.reset", "earliest"),
     ("enable.partition.eof", "true"),
     ("fetch.wait.max.ms", "10"),
     ("fetch.error.backoff.ms", "100"),
+    ("fetch.message.max.bytes", "4194304"),
     ("queued.max.messages.kbytes", "16384"),
 ];
 

@@ -135,20 +135,20 @@ async fn dropping_the_refresher_ends_the_fetching_and_leaves_the_keys() {
 #[tokio::test(start_paused = true)]
 async fn a_restart_during_an_outage_works_with_the_set_on_disk() {
     let directory = tempfile::tempdir().expect("a directory");
-    let kept = Settings { directory: Some(directory.path().to_owned()), ..settings(&Arc::default()) };
+    let with_directory = Settings { directory: Some(directory.path().to_owned()), ..settings(&Arc::default()) };
     let endpoint = Endpoint::new(old());
-    let before = start_with("workforce", source(), &kept, endpoint.fetcher());
+    let before = start_with("workforce", source(), &with_directory, endpoint.fetcher());
     before.store().first_attempt().await;
     drop(before);
 
     endpoint.answers(Err(FetchFault::Connect));
-    let after = start_with("workforce", source(), &kept, endpoint.fetcher());
+    let after = start_with("workforce", source(), &with_directory, endpoint.fetcher());
     assert_eq!(kids(after.store()), ["OLD"]);
     after.store().first_attempt().await;
     assert_eq!(kids(after.store()), ["OLD"]);
 
     let elsewhere = Source::Url { url: "https://example.com/other".to_owned(), ca_file: None };
-    let other = start_with("workforce", elsewhere, &kept, endpoint.fetcher());
+    let other = start_with("workforce", elsewhere, &with_directory, endpoint.fetcher());
     assert_eq!(other.store().key_count(), 0);
 }
 

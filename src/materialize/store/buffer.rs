@@ -1,5 +1,5 @@
-//! Changes that are not in the tables yet. They are written together and in order, because neighbouring rows are on the
-//! same page, and a page is written as a whole.
+//! Changes that are not in the tables yet. They are written together and in the order of their keys, because
+//! neighbouring rows are on the same page, and a page is written as a whole.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::codec::Encoded;
 use super::tables::Names;
 use super::{Checkpoint, Update};
 
-/// What a row takes in memory besides its key and value, in bytes.
+/// Memory that a row needs in addition to its key and value, in bytes.
 const ROW_OVERHEAD: usize = 128;
 
 /// Changes of one partition.
@@ -42,7 +42,7 @@ impl Buffer {
         pending.forget_before = pending.forget_before.max(forget_before);
         for (key, row) in rows {
             self.bytes += key.len() + row.len() + ROW_OVERHEAD;
-            // What is replaced still counts: a little early is not wrong.
+            // A replaced row still counts. That only makes the next write a little earlier.
             pending.rows.insert(key, row);
         }
     }
@@ -56,40 +56,40 @@ pub(super) struct Buffers {
 }
 
 impl Buffers {
-    /// Adds changes. Returns how many bytes have gathered.
+    /// Adds changes. Returns the size of the gathered changes, in bytes.
     pub(super) fn add(&mut self, updates: Vec<Update<'_>>) -> usize {
         updates.into_iter().for_each(|update| self.gathering.add(update));
         self.gathering.bytes
     }
 
-    /// Takes what has gathered, to be written; `None` if it is nothing.
+    /// Returns the gathered changes to write. Returns `None` if there are none.
     pub(super) fn start_writing(&mut self) -> Option<Arc<Buffer>> {
         let gathered = std::mem::take(&mut self.gathering);
         self.writing = (!gathered.partitions.is_empty()).then(|| Arc::new(gathered));
         self.writing.clone()
     }
 
-    /// Drops what is in the tables now.
+    /// Drops the changes that are in the tables now.
     pub(super) fn written(&mut self) {
         self.writing = None;
     }
 
-    /// Drops what has gathered for a partition.
+    /// Drops the gathered changes of a partition.
     pub(super) fn discard(&mut self, names: &Names) {
         self.gathering.partitions.remove(&names.rows);
     }
 
-    /// The checkpoint of a partition, unless only the tables have it.
+    /// Returns the checkpoint of a partition. Returns `None` if only the tables have it.
     pub(super) fn checkpoint(&self, names: &Names) -> Option<Checkpoint> {
         self.pending(names).next().map(|pending| pending.checkpoint)
     }
 
-    /// A row, unless only the tables have it.
+    /// Returns a row. Returns `None` if only the tables have it.
     pub(super) fn row(&self, names: &Names, key: &[u8]) -> Option<&Encoded> {
         self.pending(names).find_map(|pending| pending.rows.get(key))
     }
 
-    /// The changes of a partition, the newest first.
+    /// Returns the changes of a partition, the newest first.
     fn pending(&self, names: &Names) -> impl Iterator<Item = &Pending> {
         let buffers = std::iter::once(&self.gathering).chain(self.writing.as_deref());
         buffers.filter_map(|buffer| buffer.partitions.get(&names.rows))

@@ -1,4 +1,4 @@
-//! The form of a row: a state is compressed, a deletion is two times.
+//! The encoding of a row: a compressed state, or the two times of a deletion.
 
 use idaas_state::{Deletion, Time};
 use lz4_flex::block::{compress_into_with_dict, decompress_into_with_dict, get_maximum_output_size};
@@ -8,24 +8,24 @@ use super::Row;
 const DELETED: u8 = 1;
 const COMPRESSED: u8 = 2;
 
-/// The largest state that a row can claim to hold, so that a damaged one does not take all memory. Records are smaller.
+/// Maximum size of a decoded state, in bytes. It limits the memory that a damaged row can claim. Records are smaller.
 const MAX_STATE: usize = 1 << 30;
 
-/// Text that states have in common, so that a state of little more than a kilobyte can be compressed at all. A row can be
-/// read only with the text that it was written with, so a change of it needs another name of the file.
+/// Text that states have in common. Without it, a state of one or two kilobytes hardly compresses. Rows can be read only
+/// with the same dictionary, so a change of it needs a new file name.
 const DICTIONARY: &[u8] = include_bytes!("dictionary.txt");
 
-/// A row as it is stored.
+/// An encoded row.
 pub(in crate::materialize) struct Encoded(pub(super) Vec<u8>);
 
 impl Encoded {
-    /// The size in bytes.
+    /// Returns the size in bytes.
     pub(in crate::materialize) const fn len(&self) -> usize {
         self.0.len()
     }
 }
 
-/// Encodes rows, and keeps its buffer for the next one.
+/// Encodes rows. Reuses its buffer.
 #[derive(Default)]
 pub(in crate::materialize) struct Encoder {
     buffer: Vec<u8>,
@@ -56,13 +56,13 @@ impl Encoder {
     }
 }
 
-/// What a stored row is, without its value.
+/// The kind of an encoded row.
 pub(super) enum Kind {
     Live,
     Deleted(Deletion),
 }
 
-/// What a stored row is; `None` if it makes no sense.
+/// Returns the kind of an encoded row. Returns `None` if it is damaged.
 pub(super) fn kind(bytes: &[u8]) -> Option<Kind> {
     let time = |bytes: &[u8; 8]| Time::from_millis(i64::from_be_bytes(*bytes));
     match bytes.split_first()? {
@@ -76,7 +76,7 @@ pub(super) fn kind(bytes: &[u8]) -> Option<Kind> {
     }
 }
 
-/// A stored row; `None` if it makes no sense.
+/// Decodes a row. Returns `None` if it is damaged.
 pub(super) fn decode(bytes: &[u8]) -> Option<Row> {
     match kind(bytes)? {
         Kind::Deleted(deletion) => Some(Row::Deleted(deletion)),
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_row_makes_no_sense() {
+    fn a_damaged_row_is_rejected() {
         let row = Encoder::default().live(b"{\"schemaVersion\":\"1.0\"}").0;
         for length in 0..row.len() {
             assert_eq!(decode(&row[..length]), None);

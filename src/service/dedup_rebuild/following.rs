@@ -16,7 +16,7 @@ impl DedupRebuild {
     pub(in crate::service) fn follow(&self) {
         let mut state = self.state.lock();
         if !std::mem::replace(&mut state.follows, true) {
-            (state.is_due, state.resume, state.since) = (true, Checkpoint::default(), None);
+            (state.is_due, state.checkpoint, state.since) = (true, Checkpoint::default(), None);
             drop(state);
             self.changed.notify_one();
         }
@@ -36,10 +36,10 @@ impl DedupRebuild {
     }
 
     /// Sets how eagerly the follower fetches.
-    pub(in crate::service) fn set_pace(&self, pace: FetchProfile) {
-        self.state.lock().pace = pace;
+    pub(in crate::service) fn set_fetch_profile(&self, profile: FetchProfile) {
+        self.state.lock().fetch_profile = profile;
         if let Some(follower) = &*self.follower.lock() {
-            follower.set_fetch_profile(pace);
+            follower.set_fetch_profile(profile);
         }
     }
 
@@ -70,9 +70,9 @@ impl DedupRebuild {
             }
         };
         let cluster = self.cluster.lock().clone();
-        match Follower::start(&cluster, self.scope.clone(), state.resume.fork(), observe) {
+        match Follower::start(&cluster, self.scope.clone(), state.checkpoint.fork(), observe) {
             Ok(started) => {
-                started.set_fetch_profile(state.pace);
+                started.set_fetch_profile(state.fetch_profile);
                 *follower = Some(Arc::new(started));
             }
             Err(fault) => {

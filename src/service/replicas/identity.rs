@@ -12,8 +12,8 @@ const FILE: &str = "replica-id";
 /// process.
 pub(super) fn identity(directory: &Path) -> Writer {
     let path = directory.join(FILE);
-    let kept = std::fs::read_to_string(&path).ok().and_then(|text| u64::from_str_radix(text.trim(), 16).ok());
-    let replica = kept.unwrap_or_else(|| {
+    let stored = std::fs::read_to_string(&path).ok().and_then(|text| u64::from_str_radix(text.trim(), 16).ok());
+    let replica = stored.unwrap_or_else(|| {
         let replica = random();
         if let Err(error) = std::fs::write(&path, format!("{replica:016x}\n")) {
             tracing::debug!(%error, "the replica's id is not kept");

@@ -25,7 +25,7 @@ const BUSY_WAIT: Duration = Duration::from_millis(10);
 const IDLE_WAIT: Duration = Duration::from_millis(50);
 
 /// Limit for reading the event topics up to their ends.
-const CATCH_UP: Duration = Duration::from_secs(3);
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The inputs of the thread.
 pub(super) enum ReplicaEvent {
@@ -49,7 +49,7 @@ pub(super) struct Runner {
     started: Instant,
     is_available: bool,
     /// Events with a lower sequence number were already waiting when lanes were last opened or held.
-    mark: Seq,
+    boundary_seq: Seq,
     caught_up: Arc<AtomicU64>,
     is_fast: bool,
     /// True if the outbox knows that there are other replicas.
@@ -60,7 +60,7 @@ pub(super) struct Runner {
 /// The facts that the coordinator asks for.
 struct View<'a> {
     dispatcher: &'a Dispatcher,
-    mark: Seq,
+    boundary_seq: Seq,
     is_current: bool,
     caught_up: u64,
 }
@@ -87,7 +87,7 @@ impl Facts for View<'_> {
     }
 
     fn has_backlog(&self, lanes: &HashSet<LaneKey>) -> bool {
-        self.dispatcher.has_backlog(lanes, self.mark)
+        self.dispatcher.has_backlog(lanes, self.boundary_seq)
     }
 
     fn log_is_current(&self) -> bool {
@@ -116,7 +116,7 @@ impl Runner {
             metrics: Arc::clone(metrics),
             started: Instant::now(),
             is_available: false,
-            mark: dispatcher.next_seq(),
+            boundary_seq: dispatcher.next_seq(),
             caught_up: Arc::default(),
             is_fast: false,
             is_coordinated: false,
@@ -151,7 +151,7 @@ impl Runner {
             let Some(dispatcher) = self.dispatcher.upgrade() else { return };
             let view = View {
                 dispatcher: &dispatcher,
-                mark: self.mark,
+                boundary_seq: self.boundary_seq,
                 is_current: self.topic.is_current(),
                 caught_up: self.caught_up.load(Ordering::SeqCst),
             };
@@ -161,7 +161,7 @@ impl Runner {
             if std::mem::replace(&mut self.is_coordinated, is_coordinated) != is_coordinated {
                 dispatcher.coordinate_recoveries(is_coordinated);
             }
-            self.show();
+            self.publish_status();
         }
     }
 
@@ -187,12 +187,12 @@ impl Runner {
         match command {
             Command::Write(body) => self.topic.write(&Record { writer: self.coordinator.me(), body }),
             Command::Open => {
-                self.mark = dispatcher.next_seq();
+                self.boundary_seq = dispatcher.next_seq();
                 self.replay_permit.grant(dispatcher);
                 self.log_agreement();
             }
             Command::Recover => {
-                self.mark = dispatcher.next_seq();
+                self.boundary_seq = dispatcher.next_seq();
                 dispatcher.partitions_recovered();
                 self.log_agreement();
             }
@@ -202,7 +202,7 @@ impl Runner {
             }
             Command::Hold(lanes) => {
                 dispatcher.hold_lanes(lanes);
-                self.mark = dispatcher.next_seq();
+                self.boundary_seq = dispatcher.next_seq();
             }
             Command::CatchUp(ticket) => self.catch_up(ticket),
             Command::Follow(true) => {
@@ -239,7 +239,7 @@ impl Runner {
         }
         let (dedup_rebuild, done) = (Arc::clone(&self.dedup_rebuild), Done(Arc::clone(&self.caught_up), ticket));
         let catch_up = move || {
-            let end = Instant::now() + CATCH_UP;
+            let end = Instant::now() + CATCH_UP_TIMEOUT;
             loop {
                 let left = end.saturating_duration_since(Instant::now());
                 if left.is_zero() || dedup_rebuild.catch_up(left) {
@@ -254,12 +254,12 @@ impl Runner {
     }
 
     /// Updates the metrics and the gate, and sets how eagerly the follower fetches.
-    fn show(&mut self) {
+    fn publish_status(&mut self) {
         let is_alone = self.coordinator.is_alone();
         self.replay_permit.is_alone.store(is_alone, Ordering::SeqCst);
         let is_fast = !is_alone && (self.coordinator.is_busy() || !self.is_available);
         if std::mem::replace(&mut self.is_fast, is_fast) != is_fast {
-            self.dedup_rebuild.set_pace(if is_fast { FetchProfile::Fast } else { FetchProfile::Easy });
+            self.dedup_rebuild.set_fetch_profile(if is_fast { FetchProfile::Fast } else { FetchProfile::Easy });
         }
         let (metrics, rounds) = (&self.metrics.replicas, self.coordinator.rounds());
         metrics.show(self.coordinator.replicas(), self.coordinator.held());

@@ -34,7 +34,7 @@ fn every_type_in(form: Form, plain: bool) {
     let verdicts = bridge.deliver(if plain { callback.plain() } else { callback });
     assert_eq!(verdicts.len(), events.len());
     assert_success(&verdicts);
-    let identity = bridge.applications[0].material.identity.clone();
+    let identity = bridge.applications[0].tenant_keys.identity.clone();
     let records: BTreeMap<_, _> =
         bridge.records().into_iter().map(|record| (record.header("ce_id").unwrap().to_owned(), record)).collect();
     assert_eq!(records.len(), events.len());
@@ -106,16 +106,16 @@ fn events_of_an_entity_keep_the_order_of_sending() {
         })
         .collect();
     assert_success(&bridge.send(&events));
-    let mut places: BTreeMap<String, Vec<(i32, u64)>> = BTreeMap::new();
+    let mut positions: BTreeMap<String, Vec<(i32, u64)>> = BTreeMap::new();
     for record in bridge.records() {
         let user = value(&record)["user"].clone();
         let number = user["description"].as_str().unwrap().parse().unwrap();
-        places.entry(user["id"].as_str().unwrap().to_owned()).or_default().push((record.partition, number));
+        positions.entry(user["id"].as_str().unwrap().to_owned()).or_default().push((record.partition, number));
     }
-    assert_eq!(places.len(), 7);
-    for (user, places) in places {
-        assert!(places.iter().all(|place| place.0 == places[0].0), "{user} is in several partitions");
-        assert!(places.is_sorted(), "{user}: {places:?}");
+    assert_eq!(positions.len(), 7);
+    for (user, positions) in positions {
+        assert!(positions.iter().all(|position| position.0 == positions[0].0), "{user} is in several partitions");
+        assert!(positions.is_sorted(), "{user}: {positions:?}");
     }
 }
 
@@ -145,7 +145,7 @@ fn applications_have_keys_prefixes_and_sources_of_their_own() {
     assert_eq!(records.len(), 6);
     for record in &records {
         let other = usize::from(record.topic.starts_with("b2b.idaas."));
-        let id = &bridge.applications[other].material.identity.application_id;
+        let id = &bridge.applications[other].tenant_keys.identity.application_id;
         assert!(record.header("ce_source").unwrap().ends_with(id));
     }
     // Nobody speaks for the other.
@@ -158,7 +158,7 @@ fn applications_have_keys_prefixes_and_sources_of_their_own() {
 #[test]
 fn several_decryption_keys_are_tried_and_counted() {
     let mut setup = Setup::new();
-    let own = setup.applications[0].material.encryption_key().to_string();
+    let own = setup.applications[0].tenant_keys.encryption_key().to_string();
     setup.applications[0].decryption_keys = vec!["ab".repeat(16), "cd".repeat(32), own.to_uppercase()];
     let bridge = setup.start();
     assert_success(&bridge.send(&users(2)));
@@ -239,9 +239,9 @@ fn an_odd_bizid_is_kept_and_counted() {
     let item = |id: &str, kind: &str, biz_id: Value| json!({"eventId": id, "eventType": kind, "bizId": biz_id, "bizData": {"userId": "u"}, "bizId2": 1});
     let user = Kind::UserUpdateInfo.urn();
     assert_success(&bridge.send_items(vec![item("a", &user, json!({"x": 1})), item("b", "urn:x", json!(1.5))]));
-    let kept = |entity: &str| value(&bridge.records_of(entity)[0])["additional"].clone();
-    assert_eq!(kept("user"), json!({"bizId": {"x": 1}, "bizId2": 1}));
-    assert_eq!(kept("unclassified"), json!({"bizId": 1.5, "bizId2": 1}));
+    let additional = |entity: &str| value(&bridge.records_of(entity)[0])["additional"].clone();
+    assert_eq!(additional("user"), json!({"bizId": {"x": 1}, "bizId2": 1}));
+    assert_eq!(additional("unclassified"), json!({"bizId": 1.5, "bizId2": 1}));
     assert_eq!(bridge.metric("malformed_fields_total", &[]), 2.0);
 }
 
@@ -300,7 +300,7 @@ fn many_unknown_fields_cost_no_more_than_their_size() {
 #[test]
 fn the_second_key_opens_and_escaped_claims_are_read() {
     let mut setup = Setup::new();
-    let own = setup.applications[0].material.encryption_key().to_string();
+    let own = setup.applications[0].tenant_keys.encryption_key().to_string();
     setup.applications[0].decryption_keys = vec![ContentKey::generate_hex().to_string(), own];
     let bridge = setup.start();
     for (event, written) in users(2).into_iter().zip([r#""cipherData":"e"#, r#""cipherData":"\u0065"#]) {

@@ -128,9 +128,9 @@ fn a_full_journal_rejects_until_there_is_space() {
     }
     let verdicts: Vec<_> = events.chunks(10).flat_map(|events| bridge.send(events)).collect();
     let coded = |code| verdicts.iter().filter(|(_, (list, told))| *list == List::Retried && told == code).count();
-    let (kept, refused) = (coded("not_confirmed"), coded("overloaded"));
-    assert!(kept >= 10 && refused >= 10 && kept + refused == 60, "{kept} were kept, {refused} refused");
-    assert_eq!(bridge.metric("journal_events", &[]), kept as f64);
+    let (journaled, refused) = (coded("not_confirmed"), coded("overloaded"));
+    assert!(journaled >= 10 && refused >= 10 && journaled + refused == 60, "{journaled} were kept, {refused} refused");
+    assert_eq!(bridge.metric("journal_events", &[]), journaled as f64);
     assert_eq!((bridge.admin("/livez").status, bridge.admin("/readyz").status), (200, 200));
     bridge.mock().broker_up(1).unwrap();
     bridge.wait_metric("journal_events", &[], 0.0);
@@ -152,7 +152,7 @@ fn a_full_journal_rejects_until_there_is_space() {
 #[test]
 fn undecryptable_callback_is_published_after_key_is_added() {
     let mut setup = Setup::new();
-    let own = setup.applications[0].material.encryption_key().to_string();
+    let own = setup.applications[0].tenant_keys.encryption_key().to_string();
     setup.applications[0].decryption_keys = vec![ContentKey::generate_hex().to_string()];
     let mut bridge = setup.start();
     let sealed = bridge.callback().events(&users(3)).body().unwrap();
@@ -170,7 +170,7 @@ fn undecryptable_callback_is_published_after_key_is_added() {
 #[test]
 fn undecryptable_redeliveries_are_published_once() {
     let mut setup = Setup::new();
-    let own = setup.applications[0].material.encryption_key().to_string();
+    let own = setup.applications[0].tenant_keys.encryption_key().to_string();
     setup.applications[0].decryption_keys = vec![ContentKey::generate_hex().to_string()];
     let mut bridge = setup.start();
     let events = users(180);
@@ -199,7 +199,7 @@ fn undecryptable_redeliveries_are_published_once() {
 #[test]
 fn an_entity_s_events_leave_the_quarantine_in_their_order() {
     let mut setup = Setup::new();
-    let own = setup.applications[0].material.encryption_key().to_string();
+    let own = setup.applications[0].tenant_keys.encryption_key().to_string();
     setup.applications[0].decryption_keys = vec![ContentKey::generate_hex().to_string()];
     let mut bridge = setup.start();
     let mut events = users(100);
@@ -218,7 +218,7 @@ fn an_entity_s_events_leave_the_quarantine_in_their_order() {
 #[test]
 fn quarantine_can_be_managed_over_the_admin_listener() {
     let mut setup = Setup::new();
-    let own = setup.applications[0].material.encryption_key().to_string();
+    let own = setup.applications[0].tenant_keys.encryption_key().to_string();
     setup.applications[0].decryption_keys = vec![ContentKey::generate_hex().to_string()];
     let mut bridge = setup.start();
     for seed in 0..2 {

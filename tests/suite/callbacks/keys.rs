@@ -31,10 +31,10 @@ fn endpoint(document: &Arc<Mutex<String>>) -> String {
 #[test]
 fn a_key_replaced_under_its_id_is_accepted_soon() {
     let (before, after) = (TestApplication::workforce(), TestApplication::workforce().with_another_key());
-    let document = Arc::new(Mutex::new(before.material.jwks().to_string()));
+    let document = Arc::new(Mutex::new(before.tenant_keys.jwks().to_string()));
     let bridge = Setup::of(vec![TestApplication { jwks: Some(endpoint(&document)), ..before }]).start();
     assert_success(&bridge.send(&users(1)));
-    *document.lock() = after.material.jwks().to_string();
+    *document.lock() = after.tenant_keys.jwks().to_string();
     let new = Caller { listen: bridge.listen, admin: bridge.admin, applications: vec![after] };
     let body = new.callback().events(&[event(Kind::UserCreate, 7)]).body().unwrap();
     assert_eq!(new.post(&body).json()["error"], "bad_signature");
@@ -46,7 +46,7 @@ fn a_key_replaced_under_its_id_is_accepted_soon() {
 
 #[test]
 fn a_clock_that_is_off_by_the_endpoint_s_is_told_once() {
-    let document = Arc::new(Mutex::new(TestApplication::workforce().material.jwks().to_string()));
+    let document = Arc::new(Mutex::new(TestApplication::workforce().tenant_keys.jwks().to_string()));
     let mut applications = vec![TestApplication::workforce(), TestApplication::named("partners")];
     for application in &mut applications {
         application.jwks = Some(endpoint(&document));

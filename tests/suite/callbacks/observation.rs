@@ -54,7 +54,7 @@ fn received_and_answered_counts_add_up() {
 #[test]
 fn counters_exist_from_the_start() {
     let mut setup = Setup::new().not_ready();
-    let own = setup.applications[0].material.encryption_key().to_string();
+    let own = setup.applications[0].tenant_keys.encryption_key().to_string();
     setup.applications[0].decryption_keys = vec!["ab".repeat(32), own];
     // Port 1 of the loopback address refuses connections.
     let without_keys = TestApplication::named("partners");
@@ -152,9 +152,13 @@ fn event_lines_name_the_offset_and_no_personal_data() {
     assert!(line["milliseconds"].is_number(), "{line}");
     assert!(bridge.end());
     let log = bridge.program().log();
-    for private in
-        ["zhangsan", "zs@example.com", "15512345678", "Tr0ub4dor&3", &bridge.applications[0].material.encryption_key()]
-    {
+    for private in [
+        "zhangsan",
+        "zs@example.com",
+        "15512345678",
+        "Tr0ub4dor&3",
+        &bridge.applications[0].tenant_keys.encryption_key(),
+    ] {
         assert!(!log.contains(private), "{log}");
     }
 }

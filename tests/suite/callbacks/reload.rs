@@ -9,7 +9,7 @@ use idaas_simulator::tenant_keys::Identity;
 use serde_json::json;
 
 use super::{assert_success, event, users};
-use crate::support::bridge::{Caller, JOURNAL_KEY, Setup, TestApplication, TestBridge, material};
+use crate::support::bridge::{Caller, JOURNAL_KEY, Setup, TestApplication, TestBridge, tenant_keys};
 use crate::support::http::request;
 
 /// Somebody who knows the bridge and these applications.
@@ -37,8 +37,8 @@ fn sighup_takes_a_new_application_over() {
 #[test]
 fn changed_keys_allow_lists_and_rules_count_from_the_reload_on() {
     let mut bridge = Setup::new().start();
-    let identity = bridge.applications[0].material.identity.clone();
-    let changed = TestApplication::of(Arc::new(material(identity)));
+    let identity = bridge.applications[0].tenant_keys.identity.clone();
+    let changed = TestApplication::of(Arc::new(tenant_keys(identity)));
     let new = caller(&bridge, std::slice::from_ref(&changed));
     let body = |caller: &Caller| caller.callback().events(&users(1)).body().unwrap();
     assert_eq!((bridge.post(body(&bridge)).status, new.post(body(&new)).status), (200, 401));
@@ -57,7 +57,7 @@ fn changed_keys_allow_lists_and_rules_count_from_the_reload_on() {
 #[test]
 fn metrics_follow_the_applications_and_keys_of_the_reload() {
     let workforce = TestApplication::workforce();
-    let keys = vec![workforce.material.encryption_key().to_string(), "ab".repeat(32)];
+    let keys = vec![workforce.tenant_keys.encryption_key().to_string(), "ab".repeat(32)];
     let applications = vec![TestApplication { decryption_keys: keys, ..workforce }, TestApplication::named("partners")];
     let mut bridge = Setup::of(applications.clone()).start();
     let caller = caller(&bridge, &applications);
@@ -85,8 +85,8 @@ fn metrics_follow_the_applications_and_keys_of_the_reload() {
 #[test]
 fn a_replaced_file_is_taken_over_without_a_signal() {
     let mut bridge = Setup::new().spawn();
-    let identity = bridge.applications[0].material.identity.clone();
-    let changed = TestApplication::of(Arc::new(material(identity)));
+    let identity = bridge.applications[0].tenant_keys.identity.clone();
+    let changed = TestApplication::of(Arc::new(tenant_keys(identity)));
     let new = caller(&bridge, std::slice::from_ref(&changed));
     let body = |caller: &Caller| caller.callback().events(&users(1)).body().unwrap();
     assert_eq!(new.post(body(&new)).status, 401);
@@ -215,7 +215,7 @@ fn an_end_is_heard_while_a_reload_waits_for_keys() {
     let endpoint = TcpListener::bind("127.0.0.1:0").unwrap();
     let jwks = format!("\"http://{}/jwks\"", endpoint.local_addr().unwrap());
     let partners = TestApplication { jwks: Some(jwks), ..TestApplication::named("partners") };
-    bridge.order_reload(|setup| setup.applications.push(partners));
+    bridge.start_reload(|setup| setup.applications.push(partners));
     let _connection = endpoint.accept().unwrap();
     assert_success(&bridge.send(&users(1)));
     assert!(bridge.end());
@@ -234,7 +234,7 @@ fn a_bad_file_changes_nothing_and_is_told() {
     }
     let more = Identity { application: "more".to_owned(), ..Identity::generate() };
     assert!(!bridge.reload(|setup| {
-        setup.applications.push(TestApplication::of(Arc::new(material(more))).line("typo = true"));
+        setup.applications.push(TestApplication::of(Arc::new(tenant_keys(more))).line("typo = true"));
     }));
     let line = bridge.program().wait_for(|line| line["code"] == "reload_refused" && line.to_string().contains("typo"));
     assert!(line["message"].as_str().is_some(), "{line}");

@@ -226,8 +226,8 @@ fn sigterm_in_a_partial_outage_ends_as_soon_as_all_is_durable() {
     bridge.mock().partition_leader("idaas.user.v1", 1, None).unwrap();
     let events: Vec<_> = (100..130).map(|number| event(Kind::UserUpdateInfo, number)).collect();
     let verdicts = bridge.send(&events);
-    let kept = verdicts.values().filter(|(_, code)| code == "not_confirmed").count();
-    assert!(kept > 0 && verdicts.values().all(|(_, code)| code != "overloaded"), "{verdicts:?}");
+    let journaled = verdicts.values().filter(|(_, code)| code == "not_confirmed").count();
+    assert!(journaled > 0 && verdicts.values().all(|(_, code)| code != "overloaded"), "{verdicts:?}");
     let began = Instant::now();
     assert!(bridge.end());
     assert!(began.elapsed() < Duration::from_secs(30), "the end took {:?}", began.elapsed());

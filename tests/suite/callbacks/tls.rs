@@ -44,8 +44,8 @@ fn a_reload_replaces_the_tls_certificate() {
     let request = request("POST", &bridge.path(), &[], body.as_bytes());
     let first = connect(&bridge, &path("ca.pem"), None).unwrap();
     let first_serial = serial(&first);
-    let mut kept = Connection::over(first);
-    assert_eq!(kept.exchange(&request).unwrap().status, 200);
+    let mut open = Connection::over(first);
+    assert_eq!(open.exchange(&request).unwrap().status, 200);
 
     write(&["127.0.0.1"]);
     assert!(bridge.reload_as_it_is());
@@ -53,7 +53,7 @@ fn a_reload_replaces_the_tls_certificate() {
     let second_serial = serial(&second);
     assert_ne!(second_serial, first_serial);
     assert_eq!(Connection::over(second).exchange(&request).unwrap().status, 200);
-    assert_eq!(kept.exchange(&request).unwrap().status, 200, "an open connection was lost by the reload");
+    assert_eq!(open.exchange(&request).unwrap().status, 200, "an open connection was lost by the reload");
 
     // A certificate that does not fit its key changes nothing.
     let (other, _) = authority.issue(&["127.0.0.1"]);

@@ -144,7 +144,7 @@ fn an_id_of_two_applications_is_redriven_by_its_qualified_name() {
     let records = bridge.records_of("user");
     assert_eq!(records.len(), 1);
     let source = records[0].header("ce_source").unwrap().to_owned();
-    assert!(source.ends_with(&bridge.applications[1].material.identity.application_id), "{source}");
+    assert!(source.ends_with(&bridge.applications[1].tenant_keys.identity.application_id), "{source}");
 }
 
 #[test]

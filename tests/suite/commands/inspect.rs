@@ -29,7 +29,7 @@ fn a_bare_token_is_inspected_as_the_body_around_it() {
 fn a_printed_callback_can_be_inspected_and_sent() {
     let bridge = Setup::new().start();
     let keys = tempfile::tempdir().unwrap();
-    key_files::init(keys.path(), &bridge.applications[0].material, 1).unwrap();
+    key_files::init(keys.path(), &bridge.applications[0].tenant_keys, 1).unwrap();
     let directory = keys.path().to_str().unwrap();
     let printed = run(&["simulate", "send", "--print", "--keys", directory, "--type", "user:create", "--count", "2"]);
     assert_eq!((printed.code, printed.out.lines().count()), (0, 2), "{}{}", printed.out, printed.err);
@@ -49,7 +49,7 @@ fn a_printed_callback_can_be_inspected_and_sent() {
 #[test]
 fn a_quarantined_callback_is_opened_with_configured_keys() {
     let mut application = TestApplication::workforce();
-    let own = application.material.encryption_key().to_string();
+    let own = application.tenant_keys.encryption_key().to_string();
     let other = ContentKey::generate_hex().to_string();
     application.decryption_keys = vec![other.clone()];
     let mut bridge = Setup::of(vec![application]).start();

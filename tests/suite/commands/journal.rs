@@ -40,7 +40,7 @@ fn fill(setting: &Setting, digits: &str) {
 
 fn entry(seq: u64) -> Entry {
     let event_id = format!("evnt_{seq}");
-    let kept = StoredOriginal {
+    let original = StoredOriginal {
         instance_id: "idaas_x".to_owned(),
         application_id: "app_x".to_owned(),
         ali_uid: None,
@@ -56,7 +56,7 @@ fn entry(seq: u64) -> Entry {
         event_id,
         id_provided: true,
         application: "workforce".to_owned(),
-        accepted_at: 1_790_000_000_000,
+        received_at: 1_790_000_000_000,
         event_time: None,
         verdict: Verdict::Confirmed,
         record: Record {
@@ -68,7 +68,7 @@ fn entry(seq: u64) -> Entry {
             timestamp: 0,
         },
         credential: None,
-        dead_letter_source: DeadLetterSource::from_stored(kept),
+        dead_letter_source: DeadLetterSource::from_stored(original),
     }
 }
 

@@ -14,9 +14,9 @@ pub(super) fn is_killed(run: &mut Run, name: &str) -> Report {
             run.stage.bridge_is_killed();
             load.go_on_for(100);
         }
-        let moment = Duration::from_secs(10) + run.a_moment(Duration::from_secs(3));
+        let delay = Duration::from_secs(10) + run.a_moment(Duration::from_secs(3));
         run.stage.kafka.kill_all();
-        std::thread::sleep(moment);
+        std::thread::sleep(delay);
         run.stage.bridge_is_killed();
         load.go_on_for(100);
         run.stage.kafka.restart_all();

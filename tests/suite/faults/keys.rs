@@ -20,7 +20,7 @@ pub(super) fn endpoint_is_away(run: &mut Run, name: &str) -> Report {
 /// IDaaS sends no more by then is published all the same.
 pub(super) fn encryption_key_comes_late(run: &mut Run, name: &str) -> Report {
     let mut report = run.under_load(name, |run, load| {
-        load.encrypt_with(run.stage.material[1].clone());
+        load.encrypt_with(run.stage.tenant_keys[1].clone());
         load.until_said("422 undecryptable", Duration::from_secs(10));
         load.go_on_for(run.either(200, 1000));
         run.stage.service.choices.next_key = true;

@@ -55,8 +55,8 @@ fn a_missing_or_mistyped_claim_counts_as_a_wrong_one() {
 fn a_member_twice_is_malformed_wherever_it_stands() {
     let bridge = Setup::new().start();
     let callback = || bridge.callback().events(&[event()]);
-    let identity = &bridge.applications[0].material.identity;
-    let key_id = bridge.applications[0].material.jwks()["keys"][0]["kid"].clone();
+    let identity = &bridge.applications[0].tenant_keys.identity;
+    let key_id = bridge.applications[0].tenant_keys.jwks()["keys"][0]["kid"].clone();
     let header = format!(r#"{{"kid":{key_id},"typ":"JWT","alg":"RS256","alg":"RS256"}}"#);
     let escaped = format!(r#"{{"kid":{key_id},"typ":"JWT","alg":"RS256","\u0061lg":"none"}}"#);
     let token = callback().token().unwrap();
@@ -90,7 +90,7 @@ fn no_algorithm_but_rs256_is_accepted() {
 #[test]
 fn a_token_brings_no_key_of_its_own_and_changes_no_rule() {
     let bridge = Setup::new().start();
-    let key = bridge.applications[0].material.jwks()["keys"][0].clone();
+    let key = bridge.applications[0].tenant_keys.jwks()["keys"][0].clone();
     let mut cases: Vec<_> = [
         ("jwk", key),
         ("jku", json!("http://127.0.0.1:1/jwks")),

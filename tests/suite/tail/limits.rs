@@ -93,7 +93,7 @@ fn a_silent_broker_holds_up_its_own_partitions_only() {
         let tail = read_tail(&cluster, &scope("silent", false), long_window(), &mut resume, |_| {});
         if tail.unwrap().is_complete() { Ok(()) } else { Err("a partition is still left out".to_owned()) }
     });
-    assert!(resume.next_offsets().any(|place| place == ("silent.connectivity.v1", 0, 0)));
+    assert!(resume.next_offsets().any(|offset| offset == ("silent.connectivity.v1", 0, 0)));
 }
 
 #[test]

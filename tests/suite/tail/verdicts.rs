@@ -24,7 +24,7 @@ fn verdicts_are_rebuilt_from_records_of_both_modes() {
         topics(kafka, &prefix, 3);
         let seal = format!("passwords = \"seal\"\ncredential_key = \"{CREDENTIAL_KEY}\"");
         let application = TestApplication::workforce().prefix(&prefix).line(seal);
-        let id = application.material.identity.application_id.clone();
+        let id = application.tenant_keys.identity.application_id.clone();
         let bridge = Setup::of(vec![application])
             .topics(format!("event_mode = {mode:?}"))
             .kafka(kafka.bootstrap_servers())
@@ -114,7 +114,7 @@ fn only_what_is_as_ours_and_within_the_window_is_known() {
     ];
     assert_eq!(verdicts(&tail.events), expected(&known));
     assert!(tail.tail.is_complete());
-    assert!(tail.resume.next_offsets().any(|place| place == ("odd.user.v1", 0, 30)), "{:?}", places(&tail));
+    assert!(tail.resume.next_offsets().any(|offset| offset == ("odd.user.v1", 0, 30)), "{:?}", places(&tail));
     // Nor does it end who only looks.
     let topics = ["odd.user.v1".to_owned()];
     let cluster = Cluster::plain(kafka.bootstrap_servers());

@@ -12,7 +12,7 @@ pub(crate) const JOURNAL_KEY: &str = "00112233445566778899aabbccddeeff0011223344
 /// One table `[[application]]` and the instance behind it.
 #[derive(Clone)]
 pub(crate) struct TestApplication {
-    pub(crate) material: Arc<TenantKeys>,
+    pub(crate) tenant_keys: Arc<TenantKeys>,
     /// Lines of its table beyond name, ids, keys and prefix.
     pub(crate) lines: Vec<String>,
     /// The start of its topics' names.
@@ -32,20 +32,20 @@ impl TestApplication {
 
     /// Another application, with keys of its own.
     pub(crate) fn named(name: &str) -> Self {
-        Self::of(Arc::new(material(Identity { application: name.to_owned(), ..Identity::generate() })))
+        Self::of(Arc::new(tenant_keys(Identity { application: name.to_owned(), ..Identity::generate() })))
     }
 
     /// The application of this instance.
-    pub(crate) fn of(material: Arc<TenantKeys>) -> Self {
-        Self { material, lines: Vec::new(), prefix: "idaas".to_owned(), jwks: None, decryption_keys: Vec::new() }
+    pub(crate) fn of(tenant_keys: Arc<TenantKeys>) -> Self {
+        Self { tenant_keys, lines: Vec::new(), prefix: "idaas".to_owned(), jwks: None, decryption_keys: Vec::new() }
     }
 
     /// The same instance, whose signing key was replaced under the same id.
     pub(crate) fn with_another_key(mut self) -> Self {
-        let jwks = self.material.jwks();
+        let jwks = self.tenant_keys.jwks();
         let signing = SigningKey::generate(jwks["keys"][0]["kid"].as_str().unwrap()).unwrap();
-        let (identity, key) = (self.material.identity.clone(), self.material.encryption_key());
-        self.material = Arc::new(TenantKeys::new(identity, signing, &key).unwrap());
+        let (identity, key) = (self.tenant_keys.identity.clone(), self.tenant_keys.encryption_key());
+        self.tenant_keys = Arc::new(TenantKeys::new(identity, signing, &key).unwrap());
         self
     }
 
@@ -64,16 +64,16 @@ impl TestApplication {
 
     /// Its name.
     pub(crate) fn name(&self) -> &str {
-        &self.material.identity.application
+        &self.tenant_keys.identity.application
     }
 
     /// Its table; writes its key set beside the configuration.
     pub(super) fn table(&self, directory: &Path) -> String {
-        let Identity { application, application_id, instance_id, .. } = &self.material.identity;
+        let Identity { application, application_id, instance_id, .. } = &self.tenant_keys.identity;
         let file = format!("{application}.jwks.json");
-        std::fs::write(directory.join(&file), self.material.jwks().to_string()).unwrap();
+        std::fs::write(directory.join(&file), self.tenant_keys.jwks().to_string()).unwrap();
         let jwks = self.jwks.clone().unwrap_or_else(|| format!("{{ file = {file:?} }}"));
-        let own = self.material.encryption_key();
+        let own = self.tenant_keys.encryption_key();
         let keys = if self.decryption_keys.is_empty() { vec![own.to_string()] } else { self.decryption_keys.clone() };
         format!(
             "[[application]]\nname = {application:?}\nid = {application_id:?}\ninstance_id = {instance_id:?}\n\
@@ -84,7 +84,7 @@ impl TestApplication {
 }
 
 /// Keys for an identity; the key id tells them apart.
-pub(crate) fn material(identity: Identity) -> TenantKeys {
+pub(crate) fn tenant_keys(identity: Identity) -> TenantKeys {
     let key_id = format!("KEY{}", identity.application_id);
     let signing = SigningKey::generate(&key_id).unwrap();
     TenantKeys::new(identity, signing, &idaas_callback::jose::jwe::ContentKey::generate_hex()).unwrap()

@@ -38,7 +38,7 @@ impl Caller {
 
     /// The same of another application.
     pub(crate) fn callback_of(&self, index: usize) -> Callback<'_> {
-        Callback::new(&self.applications[index].material, now_ms() / 1000)
+        Callback::new(&self.applications[index].tenant_keys, now_ms() / 1000)
     }
 
     /// The path of the first application.

@@ -162,9 +162,9 @@ impl LedgerSnapshot {
         let sent = &self.events[event];
         let mut text = format!("{} ({} n={}, callback {})", sent.id, sent.entity, sent.number, sent.callback);
         for contact in &self.contacts {
-            let Some(place) = contact.events.iter().position(|known| *known == event) else { continue };
+            let Some(index) = contact.events.iter().position(|known| *known == event) else { continue };
             let said = match &contact.end {
-                End::Answered(said) => said[place].name(),
+                End::Answered(said) => said[index].name(),
                 End::Refused(status, code) => format!("{status} {code}"),
                 End::Cut(how) => (*how).to_owned(),
                 End::TooLate => "nothing in 10 s".to_owned(),

@@ -18,7 +18,7 @@ use crate::support::records::{Quiet, Seen, Until, record, visit_all};
 
 /// Where a record stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub(crate) struct Position {
     /// Position among the topics that are read.
     pub(crate) topic: usize,
     pub(crate) partition: i32,
@@ -28,7 +28,7 @@ pub(crate) struct Place {
 /// One record with a given `ce_id`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stored {
-    pub(crate) place: Place,
+    pub(crate) position: Position,
     /// When the broker took it, in milliseconds since 1970; only where the topic's timestamps are the broker's.
     pub(crate) appended: Option<i64>,
     pub(crate) key: String,
@@ -43,7 +43,7 @@ pub(crate) struct Stored {
 pub(crate) struct Published {
     /// By `ce_id`, in the order of reading, which within a partition is that of the offsets.
     pub(crate) copies: HashMap<String, Vec<Stored>>,
-    ids: HashMap<Place, String>,
+    ids: HashMap<Position, String>,
 }
 
 impl Published {
@@ -57,13 +57,13 @@ impl Published {
 
     fn take(&mut self, topics: &[String], seen: &Seen) {
         let topic = topics.iter().position(|topic| *topic == seen.topic).expect("a topic that is read");
-        let place = Place { topic, partition: seen.partition, offset: seen.offset };
+        let position = Position { topic, partition: seen.partition, offset: seen.offset };
         // A place that is read again keeps what stood there first, so that another content shows.
-        let std::collections::hash_map::Entry::Vacant(unread) = self.ids.entry(place) else { return };
+        let std::collections::hash_map::Entry::Vacant(unread) = self.ids.entry(position) else { return };
         let id = unread.insert(seen.header("ce_id").unwrap_or_default().to_owned()).clone();
         let value: Value = serde_json::from_slice(&seen.value).unwrap_or_default();
         let copy = Stored {
-            place,
+            position,
             appended: seen.timestamp.filter(|_| seen.of_append),
             key: String::from_utf8_lossy(seen.key.as_deref().unwrap_or_default()).into_owned(),
             number: number_in(&seen.topic, &value),
@@ -73,15 +73,19 @@ impl Published {
     }
 
     /// The records here that do not stand in `later` with the same id: what Kafka itself forgot.
-    pub(crate) fn missing_in(&self, later: &Self) -> Vec<Place> {
-        self.ids.iter().filter(|(place, id)| later.ids.get(place) != Some(*id)).map(|(place, _)| *place).collect()
+    pub(crate) fn missing_in(&self, later: &Self) -> Vec<Position> {
+        self.ids
+            .iter()
+            .filter(|(position, id)| later.ids.get(position) != Some(*id))
+            .map(|(position, _)| *position)
+            .collect()
     }
 
     #[cfg(test)]
     pub(crate) fn of(copies: impl IntoIterator<Item = (String, Stored)>) -> Self {
         let mut published = Self::default();
         for (id, copy) in copies {
-            published.ids.insert(copy.place, id.clone());
+            published.ids.insert(copy.position, id.clone());
             published.copies.entry(id).or_default().push(copy);
         }
         published

@@ -34,27 +34,28 @@ struct Facts {
     /// When success was said first, by the system's clock.
     success_at: Option<i64>,
     /// Its callback could not be opened, and was kept.
-    kept: bool,
+    quarantined: bool,
     /// The last that was said of it is that there is no room.
     refused: bool,
 }
 
 impl Facts {
     const fn is_due(&self) -> bool {
-        self.accepted.is_some() || self.kept || !self.refused
+        self.accepted.is_some() || self.quarantined || !self.refused
     }
 }
 
 fn facts(snapshot: &LedgerSnapshot) -> Vec<Facts> {
-    let never = Facts { first_sent: Duration::MAX, accepted: None, success_at: None, kept: false, refused: false };
+    let never =
+        Facts { first_sent: Duration::MAX, accepted: None, success_at: None, quarantined: false, refused: false };
     let mut facts = vec![never; snapshot.events.len()];
     for contact in &snapshot.contacts {
-        for (place, event) in contact.events.iter().enumerate() {
+        for (index, event) in contact.events.iter().enumerate() {
             let fact = &mut facts[*event];
             fact.first_sent = fact.first_sent.min(contact.began);
             fact.refused = false;
             match &contact.end {
-                End::Answered(said) => match &said[place] {
+                End::Answered(said) => match &said[index] {
                     EventAnswer::Success => {
                         fact.accepted = earlier(fact.accepted, contact.ended);
                         fact.success_at = earlier(fact.success_at, contact.ended_at);
@@ -66,7 +67,7 @@ fn facts(snapshot: &LedgerSnapshot) -> Vec<Facts> {
                     EventAnswer::Skipped | EventAnswer::Retried(_) | EventAnswer::Nonsense => {}
                 },
                 End::Refused(503, code) if code == "overloaded" => fact.refused = true,
-                End::Refused(422, _) => fact.kept = true,
+                End::Refused(422, _) => fact.quarantined = true,
                 End::Refused(..) | End::Cut(_) | End::TooLate => {}
             }
         }

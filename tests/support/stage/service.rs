@@ -37,20 +37,20 @@ pub(crate) struct Service {
     pub(crate) watch: Watch,
     bootstrap_servers: String,
     jwks: String,
-    material: [Arc<TenantKeys>; 2],
+    tenant_keys: [Arc<TenantKeys>; 2],
     directory: tempfile::TempDir,
     process: Option<Child>,
 }
 
 impl Service {
     /// Writes the files of a bridge whose second key is not yet configured; starts nothing.
-    pub(crate) fn new(bootstrap_servers: &str, jwks: &str, material: [Arc<TenantKeys>; 2]) -> Self {
+    pub(crate) fn new(bootstrap_servers: &str, jwks: &str, tenant_keys: [Arc<TenantKeys>; 2]) -> Self {
         // Not the system's directory for temporary files, which may be kept in memory: a journal belongs on a disk.
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let ports = free_ports(2);
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        for (name, material) in ["current.key", "next.key"].into_iter().zip(&material) {
-            std::fs::write(directory.path().join(name), material.encryption_key().as_bytes()).unwrap();
+        for (name, tenant_keys) in ["current.key", "next.key"].into_iter().zip(&tenant_keys) {
+            std::fs::write(directory.path().join(name), tenant_keys.encryption_key().as_bytes()).unwrap();
         }
         std::fs::write(directory.path().join("journal.key"), super::super::bridge::JOURNAL_KEY).unwrap();
         Self {
@@ -59,7 +59,7 @@ impl Service {
             watch: Watch { admin: address(ports[1]), process: Arc::default() },
             bootstrap_servers: bootstrap_servers.to_owned(),
             jwks: jwks.to_owned(),
-            material,
+            tenant_keys,
             directory,
             process: None,
         }
@@ -158,7 +158,7 @@ impl Service {
 
     fn write_configuration(&self) {
         let servers: Vec<_> = self.bootstrap_servers.split(',').map(|server| format!("{server:?}")).collect();
-        let identity = &self.material[0].identity;
+        let identity = &self.tenant_keys[0].identity;
         let journal = self.choices.journal.as_deref().unwrap_or(Path::new("journal"));
         let keys: &[_] = if self.choices.next_key { &["current.key", "next.key"] } else { &["current.key"] };
         let keys: Vec<_> = keys.iter().map(|file| format!("{{ file = {file:?} }}")).collect();

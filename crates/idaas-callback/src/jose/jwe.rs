@@ -24,7 +24,7 @@ pub struct ContentKey {
     cipher: Cipher,
     id: String,
     /// The input key material for deriving subkeys.
-    material: Zeroizing<Vec<u8>>,
+    tenant_keys: Zeroizing<Vec<u8>>,
 }
 
 enum Cipher {
@@ -162,7 +162,7 @@ impl ContentKey {
             _ => return None,
         };
         let id = Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        Some(Self { cipher, id, material: Zeroizing::new(bytes.to_vec()) })
+        Some(Self { cipher, id, tenant_keys: Zeroizing::new(bytes.to_vec()) })
     }
 
     /// Generates a 256-bit key in the form of [`ContentKey::from_hex`], for the simulator's files.
@@ -179,8 +179,8 @@ impl ContentKey {
     }
 
     /// Returns the key itself, for deriving other keys.
-    pub(super) fn material(&self) -> &[u8] {
-        &self.material
+    pub(super) fn tenant_keys(&self) -> &[u8] {
+        &self.tenant_keys
     }
 
     /// Decrypts a JWE.

@@ -98,13 +98,13 @@ impl Sealer {
     #[must_use]
     pub fn new(key: Arc<ContentKey>) -> Self {
         let (id, salt) = (KeyId::of(&key), Salt::generate());
-        let cipher = Box::new(derived(&key, &salt));
+        let cipher = Box::new(derive_cipher(&key, &salt));
         Self { key, id, salt, cipher, sealed: 0 }
     }
 
-    /// Seals `plaintext` and appends it to `output`. It can only be opened with the same `place`, so a sealed text
+    /// Seals `plaintext` and appends it to `output`. It can only be opened with the same `associated_data`, so a sealed text
     /// that was moved is rejected.
-    pub fn seal(&mut self, place: &[u8], plaintext: &[u8], output: &mut Vec<u8>) {
+    pub fn seal(&mut self, associated_data: &[u8], plaintext: &[u8], output: &mut Vec<u8>) {
         if self.sealed >= TEXTS_PER_KEY {
             *self = Self::new(Arc::clone(&self.key));
         }
@@ -119,7 +119,7 @@ impl Sealer {
         output.extend_from_slice(plaintext);
         let text = output.get_mut(from..).unwrap_or_default();
         // AES-GCM does not fail below 64 GiB.
-        let tag = self.cipher.encrypt_inout_detached(&nonce, place, text.into()).unwrap_or_default();
+        let tag = self.cipher.encrypt_inout_detached(&nonce, associated_data, text.into()).unwrap_or_default();
         output.extend_from_slice(&tag);
     }
 }
@@ -138,16 +138,21 @@ impl Opener {
         Self { keys, derived: HashMap::new() }
     }
 
-    /// Opens a text that was sealed for `place`.
+    /// Opens a text that was sealed for `associated_data`.
     ///
     /// # Errors
     /// [`SealFault`] if the text cannot be opened.
-    pub fn open(&mut self, place: &[u8], sealed: &[u8]) -> Result<Vec<u8>, SealFault> {
+    pub fn open(&mut self, associated_data: &[u8], sealed: &[u8]) -> Result<Vec<u8>, SealFault> {
         let SealedParts { id, salt, nonce, text, tag } = SealedParts::of(sealed)?;
         let cipher = self.cipher(id, salt).ok_or(SealFault::UnknownKey(id))?;
         let mut text = text.to_vec();
         cipher
-            .decrypt_inout_detached(&Nonce::<U12>::from(nonce), place, text.as_mut_slice().into(), &Tag::from(tag))
+            .decrypt_inout_detached(
+                &Nonce::<U12>::from(nonce),
+                associated_data,
+                text.as_mut_slice().into(),
+                &Tag::from(tag),
+            )
             .map_err(|_| SealFault::Damaged)?;
         Ok(text)
     }
@@ -157,7 +162,7 @@ impl Opener {
         if self.derived.len() >= MAX_CACHED_KEYS && !self.derived.contains_key(&(id, salt)) {
             self.derived.clear();
         }
-        Some(self.derived.entry((id, salt)).or_insert_with(|| Box::new(derived(key, &salt))))
+        Some(self.derived.entry((id, salt)).or_insert_with(|| Box::new(derive_cipher(key, &salt))))
     }
 }
 
@@ -190,10 +195,10 @@ impl<'a> SealedParts<'a> {
     }
 }
 
-fn derived(key: &ContentKey, salt: &Salt) -> Aes256Gcm {
+fn derive_cipher(key: &ContentKey, salt: &Salt) -> Aes256Gcm {
     let mut bytes = Zeroizing::new([0; 32]);
     // HKDF-SHA256 does not fail below 8160 bytes.
-    let _ = Hkdf::<Sha256>::new(Some(salt), key.material()).expand(HKDF_INFO, bytes.as_mut_slice());
+    let _ = Hkdf::<Sha256>::new(Some(salt), key.tenant_keys()).expand(HKDF_INFO, bytes.as_mut_slice());
     Aes256Gcm::new(&(*bytes).into())
 }
 
@@ -205,9 +210,9 @@ mod tests {
         Arc::new(ContentKey::from_hex(&digit.repeat(64)).unwrap())
     }
 
-    fn sealed(key: &Arc<ContentKey>, place: &[u8], text: &[u8]) -> Vec<u8> {
+    fn sealed(key: &Arc<ContentKey>, associated_data: &[u8], text: &[u8]) -> Vec<u8> {
         let mut output = Vec::new();
-        Sealer::new(Arc::clone(key)).seal(place, text, &mut output);
+        Sealer::new(Arc::clone(key)).seal(associated_data, text, &mut output);
         output
     }
 

@@ -19,7 +19,7 @@ use read::Reader;
 pub struct Members<'a> {
     members: Vec<(Cow<'a, str>, Raw<'a>)>,
     /// The text of the last member with the requested name (see [`LargeMember`]).
-    bulk: Option<Cow<'a, str>>,
+    large_member: Option<Cow<'a, str>>,
 }
 
 impl<'a> Members<'a> {
@@ -30,8 +30,8 @@ impl<'a> Members<'a> {
     }
 
     /// Parses an object and extracts the text of its largest member in the same pass.
-    pub(crate) fn parse_with(text: &'a str, bulk: LargeMember) -> Option<Self> {
-        Self::read(Reader::new(text, Some(bulk)))
+    pub(crate) fn parse_with(text: &'a str, large_member: LargeMember) -> Option<Self> {
+        Self::read(Reader::new(text, Some(large_member)))
     }
 
     fn read(mut reader: Reader<'a>) -> Option<Self> {
@@ -53,7 +53,7 @@ impl<'a> Members<'a> {
 
     /// Takes the text of the large member: the content of a string, or any other value as written.
     pub(crate) const fn take_large(&mut self) -> Option<Cow<'a, str>> {
-        self.bulk.take()
+        self.large_member.take()
     }
 
     /// Returns all members in their order.
@@ -70,16 +70,16 @@ pub(crate) struct Element<'a>(pub(crate) Option<Members<'a>>);
 pub(crate) type MaxElements = fn(usize) -> usize;
 
 /// Maps each element of a JSON array with `make`, one after the other, so that the memory for reading one is free
-/// again for the next. Returns `None` if the text is not an array, or has more elements per byte than `density`
-/// allows; this is checked before each element. `bulk` is the large member of each element.
+/// again for the next. Returns `None` if the text is not an array, or has more elements per byte than `max_elements`
+/// allows; this is checked before each element. `large_member` is the large member of each element.
 pub(crate) fn map_elements<'a, T>(
     json: &'a str,
-    density: MaxElements,
-    bulk: Option<LargeMember>,
+    max_elements: MaxElements,
+    large_member: Option<LargeMember>,
     mut make: impl FnMut(Element<'a>) -> T,
 ) -> Option<Vec<T>> {
-    let mut reader = Reader::new(json, bulk);
-    let made = reader.list(density, |reader| {
+    let mut reader = Reader::new(json, large_member);
+    let made = reader.list(max_elements, |reader| {
         let is_object = reader.next() == Some(b'{');
         let element = if is_object { Some(reader.members(6)?) } else { reader.value().map(|_| None)? };
         Some(make(Element(element)))
@@ -123,10 +123,10 @@ pub(crate) fn whole_number(json: &str) -> bool {
 
 /// Returns the range of `part` in `text`. `None` if `part` does not borrow from `text`, for example because it is a
 /// constant.
-pub(crate) fn place(text: &str, part: &str) -> Option<Range<usize>> {
+pub(crate) fn range_of(text: &str, part: &str) -> Option<Range<usize>> {
     let from = part.as_ptr().addr().wrapping_sub(text.as_ptr().addr());
-    let place = from..from.wrapping_add(part.len());
-    text.get(place.clone()).map(|_| place)
+    let range = from..from.wrapping_add(part.len());
+    text.get(range.clone()).map(|_| range)
 }
 
 /// Returns true if the value is `null`.
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_list_has_no_more_elements_than_it_may() {
-        let count = |json, density| map_elements(json, density, None, drop).map(|elements| elements.len());
+        let count = |json, max_elements| map_elements(json, max_elements, None, drop).map(|elements| elements.len());
         for json in ["[{},{}]", "[0,{}]", " [ 0 , [] ] "] {
             assert_eq!((count(json, |_| 2), count(json, |_| 1)), (Some(2), None), "{json}");
         }

@@ -56,7 +56,7 @@ impl<'a> From<&'a RawValue> for Raw<'a> {
 pub(super) struct Reader<'a> {
     text: &'a str,
     at: usize,
-    bulk: Option<LargeMember>,
+    large_member: Option<LargeMember>,
 }
 
 /// The largest member of an object, usually a string with many escapes. Its text is extracted in the pass that finds
@@ -69,8 +69,8 @@ pub(crate) struct LargeMember {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) const fn new(text: &'a str, bulk: Option<LargeMember>) -> Self {
-        Self { text, at: 0, bulk }
+    pub(super) const fn new(text: &'a str, large_member: Option<LargeMember>) -> Self {
+        Self { text, at: 0, large_member }
     }
 
     /// Returns true if only white space follows.
@@ -84,19 +84,19 @@ impl<'a> Reader<'a> {
     /// of small events.
     pub(super) fn members(&mut self, expected: usize) -> Option<Members<'a>> {
         self.take(b'{')?;
-        let (mut members, mut bulk) = (Vec::with_capacity(expected), None);
+        let (mut members, mut large_member) = (Vec::with_capacity(expected), None);
         if self.take(b'}').is_some() {
-            return Some(Members { members, bulk });
+            return Some(Members { members, large_member });
         }
         loop {
             self.space();
             let name = text(self.string()?).unwrap_or_default();
             self.take(b':')?;
             self.space();
-            let value = match self.bulk {
-                Some(LargeMember { name: wanted, capacity: room }) if name == wanted => {
-                    let (value, text) = self.unwrapped(room)?;
-                    bulk = Some(text);
+            let value = match self.large_member {
+                Some(LargeMember { name: wanted, capacity }) if name == wanted => {
+                    let (value, text) = self.unwrapped(capacity)?;
+                    large_member = Some(text);
                     value
                 }
                 Some(_) | None => self.value()?,
@@ -104,16 +104,16 @@ impl<'a> Reader<'a> {
             members.push((name, value));
             if self.take(b',').is_none() {
                 self.take(b'}')?;
-                return Some(Members { members, bulk });
+                return Some(Members { members, large_member });
             }
         }
     }
 
-    /// Parses an array whose elements `element` reads. `None` also if there are more elements than `density` allows
+    /// Parses an array whose elements `element` reads. `None` also if there are more elements than `max_elements` allows
     /// for the bytes read so far.
     pub(super) fn list<T>(
         &mut self,
-        density: MaxElements,
+        max_elements: MaxElements,
         mut element: impl FnMut(&mut Self) -> Option<T>,
     ) -> Option<Vec<T>> {
         self.take(b'[')?;
@@ -123,7 +123,7 @@ impl<'a> Reader<'a> {
         }
         loop {
             self.space();
-            if elements.len() >= density(self.at) {
+            if elements.len() >= max_elements(self.at) {
                 return None;
             }
             elements.push(element(self)?);
@@ -146,9 +146,9 @@ impl<'a> Reader<'a> {
     }
 
     /// Parses any value and returns its text: the content of a string, or any other value as written.
-    fn unwrapped(&mut self, room: usize) -> Option<(Raw<'a>, Cow<'a, str>)> {
+    fn unwrapped(&mut self, capacity: usize) -> Option<(Raw<'a>, Cow<'a, str>)> {
         if self.next() == Some(b'"') {
-            let (value, content) = self.content(room)?;
+            let (value, content) = self.content(capacity)?;
             return Some((value, Cow::Owned(content)));
         }
         let value = self.value()?;
@@ -156,13 +156,13 @@ impl<'a> Reader<'a> {
     }
 
     fn string(&mut self) -> Option<Raw<'a>> {
-        let (length, escaped) = string::pass(self.text.as_bytes().get(self.at..)?)?;
+        let (length, escaped) = string::skip_string(self.text.as_bytes().get(self.at..)?)?;
         self.raw(length, escaped)
     }
 
-    /// Parses a string and resolves its escapes in the same pass. `room` is the expected length in bytes.
-    pub(super) fn content(&mut self, room: usize) -> Option<(Raw<'a>, String)> {
-        let (length, escaped, content) = string::read_string(self.text.as_bytes().get(self.at..)?, room)?;
+    /// Parses a string and resolves its escapes in the same pass. `capacity` is the expected length in bytes.
+    pub(super) fn content(&mut self, capacity: usize) -> Option<(Raw<'a>, String)> {
+        let (length, escaped, content) = string::read_string(self.text.as_bytes().get(self.at..)?, capacity)?;
         Some((self.raw(length, escaped)?, content))
     }
 
@@ -195,7 +195,7 @@ mod tests {
     use super::super::{UNLIMITED, elements, map_elements};
     use super::*;
 
-    const BULK: LargeMember = LargeMember { name: "a", capacity: 3 };
+    const LARGE_MEMBER: LargeMember = LargeMember { name: "a", capacity: 3 };
 
     /// Generates JSON, nearly valid JSON and truncated JSON from fragments that are significant to a parser.
     fn nearly_json() -> impl Strategy<Value = String> {
@@ -252,7 +252,7 @@ mod tests {
             let begins = |with| valid.is_some_and(|value| value.get().starts_with(with));
             prop_assert_eq!(Raw::parse(&text).map(Raw::get), valid.map(RawValue::get));
             prop_assert_eq!(Members::parse(&text).is_some(), begins('{'));
-            prop_assert_eq!(map_elements(&text, UNLIMITED, Some(BULK), drop).is_some(), begins('['));
+            prop_assert_eq!(map_elements(&text, UNLIMITED, Some(LARGE_MEMBER), drop).is_some(), begins('['));
             prop_assert_eq!(elements(&text).is_some(), begins('['));
         }
 
@@ -261,10 +261,10 @@ mod tests {
             let Ok(object) = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&text) else {
                 return Ok(());
             };
-            let mut members = Members::parse_with(&text, BULK).unwrap();
+            let mut members = Members::parse_with(&text, LARGE_MEMBER).unwrap();
             let written = members.get("a").map(Raw::get);
-            let bulk = object.get("a").map(|value| value.as_str().or(written).unwrap().to_owned());
-            prop_assert_eq!(members.take_large().map(Cow::into_owned), bulk);
+            let large_member = object.get("a").map(|value| value.as_str().or(written).unwrap().to_owned());
+            prop_assert_eq!(members.take_large().map(Cow::into_owned), large_member);
             for (name, value) in object {
                 let read = members.get(&name).unwrap();
                 prop_assert_eq!(serde_json::from_str::<serde_json::Value>(read.get()).unwrap(), value.clone());

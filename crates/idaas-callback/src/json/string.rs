@@ -4,7 +4,7 @@
 
 /// Skips the string at the start of `bytes`. Returns its length with both quotation marks, and true if it contains an
 /// escape.
-pub(super) fn pass(bytes: &[u8]) -> Option<(usize, bool)> {
+pub(super) fn skip_string(bytes: &[u8]) -> Option<(usize, bool)> {
     let (mut at, mut escaped) = (1, false);
     if bytes.first() != Some(&b'"') {
         return None;
@@ -24,13 +24,13 @@ pub(super) fn pass(bytes: &[u8]) -> Option<(usize, bool)> {
     }
 }
 
-/// Skips a string as [`pass`] does and also returns its content, in one pass. Half a surrogate pair becomes U+FFFD: a
-/// name that was cut in the middle of an emoji must not lose an event. `room` is the expected length in bytes.
-pub(super) fn read_string(bytes: &[u8], room: usize) -> Option<(usize, bool, String)> {
+/// Skips a string as [`skip_string`] does and also returns its content, in one pass. Half a surrogate pair becomes U+FFFD: a
+/// name that was cut in the middle of an emoji must not lose an event. `capacity` is the expected length in bytes.
+pub(super) fn read_string(bytes: &[u8], capacity: usize) -> Option<(usize, bool, String)> {
     if bytes.first() != Some(&b'"') {
         return None;
     }
-    let mut content = Vec::with_capacity(room.min(bytes.len()));
+    let mut content = Vec::with_capacity(capacity.min(bytes.len()));
     let (mut at, mut escaped) = (1, false);
     loop {
         at = copy(bytes, at, &mut content);

@@ -42,7 +42,7 @@ impl Common<'_> {
     pub(super) fn origin<'e>(&'e self, event: &'e Event<'_>) -> Origin<'e> {
         Origin {
             event_id: event.id.as_deref(),
-            event_type: event.kind.as_deref(),
+            event_type: event.event_type.as_deref(),
             event_time: rfc3339_of(event),
             instance_id: &self.context.instance_id,
             ali_uid: self.context.ali_uid.as_deref(),

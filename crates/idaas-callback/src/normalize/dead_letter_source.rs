@@ -60,7 +60,7 @@ impl DeadLetterSource {
 
     /// The source that this was stored from. Its dead letter is the same as that of the original.
     #[must_use]
-    pub fn from_stored(kept: StoredOriginal) -> Self {
+    pub fn from_stored(stored: StoredOriginal) -> Self {
         let StoredOriginal {
             instance_id,
             application_id,
@@ -69,7 +69,7 @@ impl DeadLetterSource {
             event,
             received_at,
             generated_id: made_id,
-        } = kept;
+        } = stored;
         let context = Context { instance_id, application_id, ali_uid, event_version };
         let events = Events::of(format!("[{event}]"));
         Self {
@@ -84,7 +84,7 @@ impl DeadLetterSource {
     /// Generates an id for an event that came without one, or with one too long for a dead letter.
     pub(super) fn generate_id(&mut self) {
         let event = self.events.get(self.position);
-        self.generated_id = Some(event_id::generated(&self.context, event, self.position).into());
+        self.generated_id = Some(event_id::generate(&self.context, event, self.position).into());
     }
 
     /// Returns the id that [`Self::generate_id`] created, if any.

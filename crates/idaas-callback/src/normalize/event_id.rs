@@ -28,7 +28,7 @@ impl EventId {
 /// Generates the id of an event without one. It depends on the event, its position, instance and application, but not
 /// on the token, so each delivery of a callback yields the same id. Passwords are not hashed, because the id is
 /// published.
-pub(super) fn generated(context: &Context, event: Raw<'_>, position: usize) -> String {
+pub(super) fn generate(context: &Context, event: Raw<'_>, position: usize) -> String {
     let mut hash = Sha256::new();
     for part in [&*context.instance_id, &*context.application_id, redacted(event).get()] {
         hash.update((part.len() as u64).to_be_bytes());

@@ -12,42 +12,43 @@ pub(super) fn read<'a>(members: Members<'a>) -> (Group<'a>, Additional<'a>) {
     let mut group = Group::default();
     let mut additional = Additional::default();
     for (name, value) in members.into_iter() {
-        let kept = &mut additional;
+        let additional = &mut additional;
         match &*name {
             "groupId" => {
-                if let Field::Value(id) = kept.read(name, value, field::identifier) {
+                if let Field::Value(id) = additional.read(name, value, field::identifier) {
                     group.id = id;
                 }
             }
-            "groupName" => group.name = kept.read(name, value, field::text),
-            "groupExternalId" => group.external_id = kept.read(name, value, field::identifier),
-            "allMembers" => group.members = member_list(name, value, kept),
-            "addedMembers" => group.added_members = member_list(name, value, kept),
-            "removedMembers" => group.removed_members = member_list(name, value, kept),
+            "groupName" => group.name = additional.read(name, value, field::text),
+            "groupExternalId" => group.external_id = additional.read(name, value, field::identifier),
+            "allMembers" => group.members = member_list(name, value, additional),
+            "addedMembers" => group.added_members = member_list(name, value, additional),
+            "removedMembers" => group.removed_members = member_list(name, value, additional),
             SECRET_MEMBER => {}
-            _ => kept.unknown(name, value),
+            _ => additional.unknown(name, value),
         }
     }
     (group, additional)
 }
 
-fn member_list<'a>(name: Cow<'a, str>, value: Raw<'a>, kept: &mut Additional<'a>) -> Field<Vec<Member<'a>>> {
+fn member_list<'a>(name: Cow<'a, str>, value: Raw<'a>, additional: &mut Additional<'a>) -> Field<Vec<Member<'a>>> {
     let mut drift = Drift::default();
-    let member_list = kept.read(name, value, |value| field::list(value, |members| person(members, &mut drift)));
-    kept.drift.add(drift);
+    let member_list =
+        additional.read(name, value, |value| field::list(value, |members| read_member(members, &mut drift)));
+    additional.drift.add(drift);
     member_list
 }
 
-fn person<'a>(members: Members<'a>, drift: &mut Drift) -> Member<'a> {
-    let mut person = Member { id: Field::Absent, name: Field::Absent, additional: Additional::default() };
+fn read_member<'a>(members: Members<'a>, drift: &mut Drift) -> Member<'a> {
+    let mut member = Member { id: Field::Absent, name: Field::Absent, additional: Additional::default() };
     for (name, value) in members.into_iter() {
         match &*name {
-            "memberId" => person.id = person.additional.read(name, value, field::identifier),
-            "memberName" => person.name = person.additional.read(name, value, field::text),
+            "memberId" => member.id = member.additional.read(name, value, field::identifier),
+            "memberName" => member.name = member.additional.read(name, value, field::text),
             SECRET_MEMBER => {}
-            _ => person.additional.unknown(name, value),
+            _ => member.additional.unknown(name, value),
         }
     }
-    drift.add(person.additional.drift);
-    person
+    drift.add(member.additional.drift);
+    member
 }

@@ -27,17 +27,17 @@ pub(super) fn names_users(field: &str, action: Action) -> bool {
 /// Reads a list of ids or of objects, one id or one object, JSON text of any of these, or ids separated by commas.
 /// `None` if any part of it is not understood.
 pub(super) fn read<'a>(value: Raw<'a>, drift: &mut Drift) -> Option<Field<Vec<Member<'a>>>> {
-    let Some(text) = json::text(value) else { return listed(value, drift) };
+    let Some(text) = json::text(value) else { return from_list(value, drift) };
     let text = text.trim();
     if value.get() == "\"\"" {
         Some(Field::Null)
     } else if text.starts_with(['[', '{']) {
-        match listed(Raw::parse(text)?, drift)? {
+        match from_list(Raw::parse(text)?, drift)? {
             Field::Value(members) => Some(Field::Value(members.into_iter().map(Member::into_owned).collect())),
             empty @ (Field::Null | Field::Absent) => Some(empty.map(|_| Vec::new())),
         }
     } else {
-        separated(text).map(Field::Value)
+        from_separated(text).map(Field::Value)
     }
 }
 
@@ -52,17 +52,17 @@ pub(super) fn join<'a>(
         (known @ Field::Value(_), Field::Null | Field::Absent) | (known @ Field::Null, Field::Absent) => return known,
         (Field::Null | Field::Absent, more) => return more,
     };
-    let mut places: HashMap<Cow<'a, str>, usize> =
-        known.iter().enumerate().filter_map(|(place, member)| Some((id(member)?, place))).collect();
+    let mut index_by_id: HashMap<Cow<'a, str>, usize> =
+        known.iter().enumerate().filter_map(|(index, member)| Some((id(member)?, index))).collect();
     for member in more {
-        let twin = id(&member).and_then(|id| places.get(&id)).and_then(|place| known.get_mut(*place));
-        match twin {
-            Some(twin) => {
-                twin.name = additional.one_of(std::mem::take(&mut twin.name), member.name);
-                twin.additional.merge(member.additional);
+        let existing = id(&member).and_then(|id| index_by_id.get(&id)).and_then(|index| known.get_mut(*index));
+        match existing {
+            Some(existing) => {
+                existing.name = additional.one_of(std::mem::take(&mut existing.name), member.name);
+                existing.additional.merge(member.additional);
             }
             None => {
-                places.extend(id(&member).map(|id| (id, known.len())));
+                index_by_id.extend(id(&member).map(|id| (id, known.len())));
                 known.push(member);
             }
         }
@@ -77,7 +77,7 @@ fn id<'a>(member: &Member<'a>) -> Option<Cow<'a, str>> {
     }
 }
 
-fn listed<'a>(value: Raw<'a>, drift: &mut Drift) -> Option<Field<Vec<Member<'a>>>> {
+fn from_list<'a>(value: Raw<'a>, drift: &mut Drift) -> Option<Field<Vec<Member<'a>>>> {
     if json::is_null(value) {
         return Some(Field::Null);
     }
@@ -138,7 +138,7 @@ fn first<'a>(
 }
 
 /// Reads ids separated by commas. `None` if a part does not look like an id.
-fn separated<'a>(text: &str) -> Option<Vec<Member<'a>>> {
+fn from_separated<'a>(text: &str) -> Option<Vec<Member<'a>>> {
     let no_id = |part: &str| part.is_empty() || part.contains([' ', '\t', '\n', '\r', '"', '[', ']', '{', '}']);
     let ids: Vec<_> = text.split(',').map(str::trim).collect();
     let understood = !ids.iter().any(|part| no_id(part));

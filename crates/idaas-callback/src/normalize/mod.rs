@@ -146,10 +146,10 @@ struct RecordBuilder<'a> {
 impl RecordBuilder<'_> {
     /// Builds the records of an event, or returns the first reason why it fits no record.
     fn build_records(&self, event: &mut Event<'_>, drift: &mut Drift) -> Result<(Entity, Action, Disposition), Reason> {
-        let kind = event.kind.as_deref().ok_or(Reason::MalformedEvent)?;
+        let event_type = event.event_type.as_deref().ok_or(Reason::MalformedEvent)?;
         let id = event.id.as_deref().ok_or(Reason::MissingEventId)?;
-        let (entity, action) = (self.classify)(kind);
-        if self.policy.skip.contains(kind) {
+        let (entity, action) = (self.classify)(event_type);
+        if self.policy.skip.contains(event_type) {
             return Ok((entity, action, Disposition::Skip));
         }
         let biz_id = event.biz_id.as_deref();
@@ -160,29 +160,29 @@ impl RecordBuilder<'_> {
         // The record key, true if it is an entity's id and therefore also the subject, and the content.
         let (key, has_subject, body) = match entity {
             Entity::User => {
-                let mut reading = user::read(fields()?);
-                if reading.user.id.is_empty() {
-                    reading.user.id = Cow::Borrowed(biz_id.ok_or(Reason::MissingEntityId)?);
+                let mut user = user::read(fields()?);
+                if user.user.id.is_empty() {
+                    user.user.id = Cow::Borrowed(biz_id.ok_or(Reason::MissingEntityId)?);
                 }
-                password = reading.password;
-                merge(&mut additional, reading.additional);
-                (reading.user.id.clone(), true, Body::User(Box::new(reading.user)))
+                password = user.password;
+                prepend(&mut additional, user.additional);
+                (user.user.id.clone(), true, Body::User(Box::new(user.user)))
             }
             Entity::OrganizationalUnit => {
                 let (unit, rest) = organizational_unit::read(fields()?, action);
-                merge(&mut additional, rest);
-                let id = present(&unit.id)?;
+                prepend(&mut additional, rest);
+                let id = require_id(&unit.id)?;
                 (id, true, Body::OrganizationalUnit(Box::new(unit)))
             }
             Entity::Group => {
                 let (group, rest) = group::read(fields()?);
-                merge(&mut additional, rest);
-                let id = present(&group.id)?;
+                prepend(&mut additional, rest);
+                let id = require_id(&group.id)?;
                 (id, true, Body::Group(Box::new(group)))
             }
-            Entity::Connectivity => (Cow::Borrowed(id), false, Body::Data(decoded(event.data))),
+            Entity::Connectivity => (Cow::Borrowed(id), false, Body::Data(decode_data(event.data))),
             Entity::Unclassified | Entity::DeadLetter | Entity::Credential => {
-                (Cow::Borrowed(biz_id.unwrap_or(id)), false, Body::Data(decoded(event.data)))
+                (Cow::Borrowed(biz_id.unwrap_or(id)), false, Body::Data(decode_data(event.data)))
             }
         };
         *drift = additional.drift;
@@ -224,17 +224,17 @@ impl RecordBuilder<'_> {
     }
 }
 
-fn merge<'a>(event: &mut super::field::Additional<'a>, mut data: super::field::Additional<'a>) {
+fn prepend<'a>(event: &mut super::field::Additional<'a>, mut data: super::field::Additional<'a>) {
     std::mem::swap(event, &mut data);
     event.merge(data);
 }
 
-fn present<'a>(id: &Cow<'a, str>) -> Result<Cow<'a, str>, Reason> {
+fn require_id<'a>(id: &Cow<'a, str>) -> Result<Cow<'a, str>, Reason> {
     if id.is_empty() { Err(Reason::MissingEntityId) } else { Ok(id.clone()) }
 }
 
 /// Returns the data as JSON. Decodes JSON text; returns other values as sent.
-fn decoded(data: Option<Raw<'_>>) -> Option<Cow<'_, RawValue>> {
+fn decode_data(data: Option<Raw<'_>>) -> Option<Cow<'_, RawValue>> {
     let data = data?;
     let inner = json::text(data).and_then(|text| RawValue::from_string(text.into_owned()).ok());
     Some(match inner {

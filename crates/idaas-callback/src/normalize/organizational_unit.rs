@@ -14,32 +14,32 @@ pub(super) fn read<'a>(members: Members<'a>, action: Action) -> (OrganizationalU
     let (mut source, mut users, mut drift) = (Source::default(), Field::Absent, Drift::default());
     let mut additional = Additional::default();
     for (member, value) in members.into_iter() {
-        let kept = &mut additional;
+        let additional = &mut additional;
         match &*member {
             "organizationalUnitId" => {
-                if let Field::Value(id) = kept.read(member, value, field::identifier) {
+                if let Field::Value(id) = additional.read(member, value, field::identifier) {
                     unit.id = id;
                 }
             }
-            "organizationalUnitName" => unit.name = kept.read(member, value, field::text),
-            "name" => name = kept.read(member, value, field::text),
-            "parentId" => unit.parent_id = kept.read(member, value, field::identifier),
-            "organizationalUnitExternalId" => unit.external_id = kept.read(member, value, field::identifier),
-            "externalId" => external_id = kept.read(member, value, field::identifier),
-            "organizationalUnitSourceType" => unit.source.kind = kept.read(member, value, field::text),
-            "sourceType" => source.kind = kept.read(member, value, field::text),
-            "organizationalUnitSourceId" => unit.source.id = kept.read(member, value, field::identifier),
-            "sourceId" => source.id = kept.read(member, value, field::identifier),
-            "createTime" => unit.created_at = kept.read(member, value, field::time),
-            "updateTime" => unit.updated_at = kept.read(member, value, field::time),
-            "lastUpdatedTime" => updated_at = kept.read(member, value, field::time),
-            "description" => unit.description = kept.read(member, value, field::text),
+            "organizationalUnitName" => unit.name = additional.read(member, value, field::text),
+            "name" => name = additional.read(member, value, field::text),
+            "parentId" => unit.parent_id = additional.read(member, value, field::identifier),
+            "organizationalUnitExternalId" => unit.external_id = additional.read(member, value, field::identifier),
+            "externalId" => external_id = additional.read(member, value, field::identifier),
+            "organizationalUnitSourceType" => unit.source.kind = additional.read(member, value, field::text),
+            "sourceType" => source.kind = additional.read(member, value, field::text),
+            "organizationalUnitSourceId" => unit.source.id = additional.read(member, value, field::identifier),
+            "sourceId" => source.id = additional.read(member, value, field::identifier),
+            "createTime" => unit.created_at = additional.read(member, value, field::time),
+            "updateTime" => unit.updated_at = additional.read(member, value, field::time),
+            "lastUpdatedTime" => updated_at = additional.read(member, value, field::time),
+            "description" => unit.description = additional.read(member, value, field::text),
             SECRET_MEMBER => {}
             field if members::names_users(field, action) => {
-                let more = kept.read(member, value, |value| members::read(value, &mut drift));
-                users = members::join(users, more, kept);
+                let more = additional.read(member, value, |value| members::read(value, &mut drift));
+                users = members::join(users, more, additional);
             }
-            _ => kept.unknown(member, value),
+            _ => additional.unknown(member, value),
         }
     }
     additional.drift.add(drift);

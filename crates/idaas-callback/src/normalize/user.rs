@@ -30,98 +30,102 @@ struct OldNames<'a> {
 /// Reads a user's fields. The id is empty if none was sent.
 pub(super) fn read<'a>(members: Members<'a>) -> UserFields<'a> {
     let mut user = User::default();
-    let mut former = OldNames::default();
+    let mut old = OldNames::default();
     let mut additional = Additional::default();
     let mut password = None;
     for (name, value) in members.into_iter() {
-        let kept = &mut additional;
+        let additional = &mut additional;
         match &*name {
             "userId" => {
-                if let Field::Value(id) = kept.read(name, value, field::identifier) {
+                if let Field::Value(id) = additional.read(name, value, field::identifier) {
                     user.id = id;
                 }
             }
-            "username" => user.username = kept.read(name, value, field::text),
-            "displayName" => user.display_name = kept.read(name, value, field::text),
+            "username" => user.username = additional.read(name, value, field::text),
+            "displayName" => user.display_name = additional.read(name, value, field::text),
             SECRET_MEMBER => password = json::text(value).filter(|password| !password.is_empty()),
-            "passwordSet" => user.password_set = kept.read(name, value, field::flag),
-            "phoneRegion" => user.phone.region = kept.read(name, value, field::text),
-            "phoneNumber" => user.phone.number = kept.read(name, value, field::text),
-            "phoneVerified" => user.phone.verified = kept.read(name, value, field::flag),
-            "phoneNumberVerified" => former.phone_verified = kept.read(name, value, field::flag),
-            "email" => user.email.address = kept.read(name, value, field::text),
-            "emailVerified" => user.email.verified = kept.read(name, value, field::flag),
-            "userExternalId" => user.external_id = kept.read(name, value, field::identifier),
-            "externalId" => former.external_id = kept.read(name, value, field::identifier),
-            "userSourceType" => user.source.kind = kept.read(name, value, field::text),
-            "sourceType" => former.source_type = kept.read(name, value, field::text),
-            "userSourceId" => user.source.id = kept.read(name, value, field::identifier),
-            "sourceId" => former.source_id = kept.read(name, value, field::identifier),
-            "status" => user.status = kept.read(name, value, field::text),
-            "accountExpireTime" => user.account_expires_at = kept.read(name, value, field::time),
-            "registerTime" => user.registered_at = kept.read(name, value, field::time),
-            "lockExpireTime" => user.lock_expires_at = kept.read(name, value, field::time),
-            "createTime" => user.created_at = kept.read(name, value, field::time),
-            "updateTime" => user.updated_at = kept.read(name, value, field::time),
-            "lastUpdatedTime" => former.updated_at = kept.read(name, value, field::time),
-            "description" => user.description = kept.read(name, value, field::text),
-            "customFields" => user.custom_fields = custom_fields(name, value, kept),
+            "passwordSet" => user.password_set = additional.read(name, value, field::flag),
+            "phoneRegion" => user.phone.region = additional.read(name, value, field::text),
+            "phoneNumber" => user.phone.number = additional.read(name, value, field::text),
+            "phoneVerified" => user.phone.verified = additional.read(name, value, field::flag),
+            "phoneNumberVerified" => old.phone_verified = additional.read(name, value, field::flag),
+            "email" => user.email.address = additional.read(name, value, field::text),
+            "emailVerified" => user.email.verified = additional.read(name, value, field::flag),
+            "userExternalId" => user.external_id = additional.read(name, value, field::identifier),
+            "externalId" => old.external_id = additional.read(name, value, field::identifier),
+            "userSourceType" => user.source.kind = additional.read(name, value, field::text),
+            "sourceType" => old.source_type = additional.read(name, value, field::text),
+            "userSourceId" => user.source.id = additional.read(name, value, field::identifier),
+            "sourceId" => old.source_id = additional.read(name, value, field::identifier),
+            "status" => user.status = additional.read(name, value, field::text),
+            "accountExpireTime" => user.account_expires_at = additional.read(name, value, field::time),
+            "registerTime" => user.registered_at = additional.read(name, value, field::time),
+            "lockExpireTime" => user.lock_expires_at = additional.read(name, value, field::time),
+            "createTime" => user.created_at = additional.read(name, value, field::time),
+            "updateTime" => user.updated_at = additional.read(name, value, field::time),
+            "lastUpdatedTime" => old.updated_at = additional.read(name, value, field::time),
+            "description" => user.description = additional.read(name, value, field::text),
+            "customFields" => user.custom_fields = custom_fields(name, value, additional),
             "primaryOrganizationalUnitId" => {
-                user.primary_organizational_unit_id = kept.read(name, value, field::identifier);
+                user.primary_organizational_unit_id = additional.read(name, value, field::identifier);
             }
-            "organizationalUnits" => user.organizational_units = units(name, value, kept),
-            "userOrganizationalUnits" => former.organizational_units = units(name, value, kept),
-            _ => kept.unknown(name, value),
+            "organizationalUnits" => user.organizational_units = units(name, value, additional),
+            "userOrganizationalUnits" => old.organizational_units = units(name, value, additional),
+            _ => additional.unknown(name, value),
         }
     }
-    UserFields { user: merge_names(user, former, &mut additional), additional, password }
+    UserFields { user: merge_names(user, old, &mut additional), additional, password }
 }
 
 /// Merges fields that were sent under two names.
-fn merge_names<'a>(user: User<'a>, former: OldNames<'a>, additional: &mut Additional<'a>) -> User<'a> {
+fn merge_names<'a>(user: User<'a>, old: OldNames<'a>, additional: &mut Additional<'a>) -> User<'a> {
     let User { email: Email { .. }, phone, source, .. } = user;
     User {
-        phone: Phone { verified: additional.one_of(phone.verified, former.phone_verified), ..phone },
-        external_id: additional.one_of(user.external_id, former.external_id),
+        phone: Phone { verified: additional.one_of(phone.verified, old.phone_verified), ..phone },
+        external_id: additional.one_of(user.external_id, old.external_id),
         source: Source {
-            kind: additional.one_of(source.kind, former.source_type),
-            id: additional.one_of(source.id, former.source_id),
+            kind: additional.one_of(source.kind, old.source_type),
+            id: additional.one_of(source.id, old.source_id),
         },
-        updated_at: additional.one_of(user.updated_at, former.updated_at),
-        organizational_units: additional.one_of(user.organizational_units, former.organizational_units),
+        updated_at: additional.one_of(user.updated_at, old.updated_at),
+        organizational_units: additional.one_of(user.organizational_units, old.organizational_units),
         ..user
     }
 }
 
-fn units<'a>(name: Cow<'a, str>, value: Raw<'a>, kept: &mut Additional<'a>) -> Field<Vec<Unit<'a>>> {
+fn units<'a>(name: Cow<'a, str>, value: Raw<'a>, additional: &mut Additional<'a>) -> Field<Vec<Unit<'a>>> {
     let mut drift = field::Drift::default();
-    let units = kept.read(name, value, |value| field::list(value, |members| unit(members, &mut drift)));
-    kept.drift.add(drift);
+    let units = additional.read(name, value, |value| field::list(value, |members| unit(members, &mut drift)));
+    additional.drift.add(drift);
     units
 }
 
 fn unit<'a>(members: Members<'a>, drift: &mut field::Drift) -> Unit<'a> {
-    let (mut id, mut name, mut former_name, mut primary) = (Field::Absent, Field::Absent, Field::Absent, Field::Absent);
+    let (mut id, mut name, mut old_name, mut primary) = (Field::Absent, Field::Absent, Field::Absent, Field::Absent);
     let mut additional = Additional::default();
     for (member, value) in members.into_iter() {
         match &*member {
             "organizationalUnitId" => id = additional.read(member, value, field::identifier),
             "organizationalUnitName" => name = additional.read(member, value, field::text),
-            "name" => former_name = additional.read(member, value, field::text),
+            "name" => old_name = additional.read(member, value, field::text),
             "primary" => primary = additional.read(member, value, field::flag),
             SECRET_MEMBER => {}
             _ => additional.unknown(member, value),
         }
     }
-    let name = additional.one_of(name, former_name);
+    let name = additional.one_of(name, old_name);
     drift.add(additional.drift);
     Unit { id, name, primary, additional }
 }
 
-fn custom_fields<'a>(name: Cow<'a, str>, value: Raw<'a>, kept: &mut Additional<'a>) -> Field<Vec<CustomField<'a>>> {
+fn custom_fields<'a>(
+    name: Cow<'a, str>,
+    value: Raw<'a>,
+    additional: &mut Additional<'a>,
+) -> Field<Vec<CustomField<'a>>> {
     let mut drift = field::Drift::default();
-    let fields = kept.read(name, value, |value| field::list(value, |members| custom_field(members, &mut drift)));
-    kept.drift.add(drift);
+    let fields = additional.read(name, value, |value| field::list(value, |members| custom_field(members, &mut drift)));
+    additional.drift.add(drift);
     fields
 }
 

@@ -37,7 +37,7 @@ fn a_value_without_the_member_stays_as_it_is_to_the_byte() {
 
 #[test]
 fn the_member_is_removed_wherever_it_stands() {
-    for (sent, kept) in [
+    for (sent, redacted) in [
         (r#"{"password":"x"}"#, r#"{}"#),
         (r#"{"password":"x","a":1}"#, r#"{"a":1}"#),
         (r#"{"a":1,"password":{"b":[1,{"c":"}"}]}}"#, r#"{"a":1}"#),
@@ -48,7 +48,7 @@ fn the_member_is_removed_wherever_it_stands() {
         (r#"{ "a" : 1 , "password" : "x" }"#, r#"{"a":1}"#),
         (r#"{"passwordSet":true,"password":""}"#, r#"{"passwordSet":true}"#),
     ] {
-        assert_eq!(clean(sent), kept, "{sent}");
+        assert_eq!(clean(sent), redacted, "{sent}");
     }
 }
 
@@ -57,9 +57,9 @@ fn the_member_is_removed_from_json_text_inside_strings() {
     let inner = serde_json::json!({"password": "x", "u": "y"}).to_string();
     let middle = serde_json::json!([{"bizData": inner}]).to_string();
     let sent = serde_json::json!({"eventData": middle}).to_string();
-    let kept = clean(&sent);
-    assert!(!kept.contains("password"), "{kept}");
-    assert!(kept.contains('y'));
+    let redacted = clean(&sent);
+    assert!(!redacted.contains("password"), "{redacted}");
+    assert!(redacted.contains('y'));
 }
 
 #[test]
@@ -82,8 +82,8 @@ fn passwords_are_removed_from_nested_and_truncated_json() {
         "\u{feff}{\"password\":\"hunter2\"}",
         r#"{"a":"{\"password\":\"hunter2\"}""#,
     ] {
-        let kept = clean(&serde_json::json!({ "x": broken }).to_string());
-        assert!(!kept.contains("hunter2"), "{kept}");
+        let redacted = clean(&serde_json::json!({ "x": broken }).to_string());
+        assert!(!redacted.contains("hunter2"), "{redacted}");
     }
     let harmless = r#"{"x":"the password: \"password\", of course"}"#;
     assert_eq!(clean(harmless), harmless);

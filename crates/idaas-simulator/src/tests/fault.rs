@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::events::Generator;
-use crate::test_bridge::material;
+use crate::test_bridge::tenant_keys;
 
 const NOW: i64 = 1_753_000_000;
 
@@ -15,7 +15,7 @@ fn item(fault: Fault) -> Value {
 }
 
 fn request(fault: Fault) -> Request {
-    fault.request(&material(), &[user()], Form::Wire, false, NOW).unwrap()
+    fault.request(&tenant_keys(), &[user()], Form::Wire, false, NOW).unwrap()
 }
 
 #[test]

@@ -1,29 +1,29 @@
 //! Tests of `key_files`.
 
 use super::*;
-use crate::test_bridge::material;
+use crate::test_bridge::tenant_keys;
 
 fn written() -> (tempfile::TempDir, std::sync::Arc<TenantKeys>) {
     let directory = tempfile::tempdir().unwrap();
-    let material = material();
-    init(directory.path(), &material, 1).unwrap();
-    (directory, material)
+    let tenant_keys = tenant_keys();
+    init(directory.path(), &tenant_keys, 1).unwrap();
+    (directory, tenant_keys)
 }
 
 #[test]
 fn what_was_written_is_read_back() {
-    let (directory, material) = written();
+    let (directory, tenant_keys) = written();
     let read = load(directory.path(), Some("workforce")).unwrap();
-    assert_eq!(read.identity, material.identity);
-    assert_eq!(read.jwks(), material.jwks());
-    assert_eq!(read.encryption_key(), material.encryption_key());
+    assert_eq!(read.identity, tenant_keys.identity);
+    assert_eq!(read.jwks(), tenant_keys.jwks());
+    assert_eq!(read.encryption_key(), tenant_keys.encryption_key());
 }
 
 #[test]
 fn nothing_is_overwritten_and_the_file_in_the_way_is_named() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join(KEY_SET), "mine").unwrap();
-    let fault = init(directory.path(), &material(), 1).unwrap_err();
+    let fault = init(directory.path(), &tenant_keys(), 1).unwrap_err();
     assert!(fault.to_string().contains(KEY_SET), "{fault}");
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
     assert_eq!(std::fs::read_to_string(directory.path().join(KEY_SET)).unwrap(), "mine");
@@ -67,7 +67,7 @@ fn a_missing_application_lists_the_configured_ones() {
 #[test]
 fn several_applications_of_one_instance_share_its_keys() {
     let directory = tempfile::tempdir().unwrap();
-    init(directory.path(), &material(), 3).unwrap();
+    init(directory.path(), &tenant_keys(), 3).unwrap();
     let [first, third] = [None, Some("application-3")].map(|name| load(directory.path(), name).unwrap().identity);
     assert_eq!(first.instance_id, third.instance_id);
     assert_ne!(first.application_id, third.application_id);

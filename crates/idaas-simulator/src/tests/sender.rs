@@ -1,10 +1,10 @@
 //! Tests of `sender`.
 
 use super::*;
-use crate::test_bridge::material;
+use crate::test_bridge::tenant_keys;
 
 fn target(text: &str) -> Result<String, SenderFault> {
-    Sender::new(material(), text).map(|sender| sender.target().to_owned())
+    Sender::new(tenant_keys(), text).map(|sender| sender.target().to_owned())
 }
 
 #[test]

@@ -6,14 +6,14 @@ use crate::config::Config;
 use crate::journal::QuarantineId;
 
 /// Reason why a service does not do what is requested.
-pub(in crate::cli) enum Unanswered {
+pub(in crate::cli) enum RequestFault {
     /// No service responds.
     NoService,
     /// The service rejects the request, or its response is unexpected. Contains the message.
     Refused(String),
 }
 
-impl Unanswered {
+impl RequestFault {
     /// Returns a description of the problem.
     pub(in crate::cli) fn problem(&self, config: &Config) -> String {
         match self {

@@ -44,7 +44,7 @@ pub enum Writing {
 
 /// The topic and partition of a write test.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WritingQuestion<'a> {
+pub struct WriteTest<'a> {
     /// The topic.
     pub topic: &'a str,
     /// A partition whose leader answers.
@@ -53,7 +53,7 @@ pub struct WritingQuestion<'a> {
     pub limit: Option<usize>,
 }
 
-impl WritingQuestion<'_> {
+impl WriteTest<'_> {
     fn size(&self) -> usize {
         self.limit.filter(|limit| *limit <= MAX_TEST_RECORD).map_or(0, |limit| limit + EXCESS)
     }
@@ -63,8 +63,8 @@ impl WritingQuestion<'_> {
 ///
 /// # Errors
 /// Returns an error if librdkafka rejects the settings.
-pub fn writing(cluster: &Cluster, questions: &[WritingQuestion<'_>], limit: Duration) -> Result<Vec<Writing>, String> {
-    let largest = questions.iter().map(WritingQuestion::size).max().unwrap_or_default();
+pub fn writing(cluster: &Cluster, tests: &[WriteTest<'_>], limit: Duration) -> Result<Vec<Writing>, String> {
+    let largest = tests.iter().map(WriteTest::size).max().unwrap_or_default();
     let mut settings = cluster.producer();
     settings
         // An idempotent producer always asks for all acknowledgements.
@@ -80,11 +80,11 @@ pub fn writing(cluster: &Cluster, questions: &[WritingQuestion<'_>], limit: Dura
     let producer =
         BaseProducer::from_config_and_context(&settings, answers.clone()).map_err(|error| describe(&error))?;
     let record = vec![0; largest];
-    for question in questions {
-        let value = record.get(..question.size()).unwrap_or_default();
-        let record = BaseRecord::<(), [u8]>::to(question.topic).partition(question.partition).payload(value);
+    for test in tests {
+        let value = record.get(..test.size()).unwrap_or_default();
+        let record = BaseRecord::<(), [u8]>::to(test.topic).partition(test.partition).payload(value);
         if let Err((error, _)) = producer.send(record) {
-            answers.add(question.topic, Writing::Unknown(error.to_string()));
+            answers.add(test.topic, Writing::Unknown(error.to_string()));
         }
     }
     let end = Instant::now() + limit + Duration::from_secs(1);
@@ -94,7 +94,7 @@ pub fn writing(cluster: &Cluster, questions: &[WritingQuestion<'_>], limit: Dura
     producer.purge(PurgeConfig::default().queue().inflight());
     let answers = answers.by_topic.lock();
     let unanswered = || Writing::Unknown("no answer in time".to_owned());
-    Ok(questions.iter().map(|question| answers.get(question.topic).cloned().unwrap_or_else(unanswered)).collect())
+    Ok(tests.iter().map(|test| answers.get(test.topic).cloned().unwrap_or_else(unanswered)).collect())
 }
 
 /// Collects the brokers' answers.

@@ -110,8 +110,10 @@ fn cleanup_differences(wanted: &WantedTopic, settings: &Settings, differences: &
             if let Some(policy) = policy.filter(|policy| policy.contains("compact")) {
                 differences.push(Difference::Compacted(policy.to_owned()));
             }
-            let kept = |milliseconds: i64| if milliseconds < 0 { i64::MAX } else { milliseconds };
-            if let Some(found) = settings.retention_ms.filter(|found| kept(*found) < kept(wanted.retention_ms())) {
+            let retention = |milliseconds: i64| if milliseconds < 0 { i64::MAX } else { milliseconds };
+            if let Some(found) =
+                settings.retention_ms.filter(|found| retention(*found) < retention(wanted.retention_ms()))
+            {
                 differences.push(Difference::Retention { wanted: wanted.retention_ms(), found });
             }
         }

@@ -29,7 +29,7 @@ const TOPIC: &str = "life.user.v1";
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Maximum number of records without a report while each record must be accepted. On a slow machine a partition can
 /// be closed at any time, and then accepts no more than [`MAX_PROBES`].
-const FEW: usize = MAX_PROBES / 2;
+const MAX_PENDING: usize = MAX_PROBES / 2;
 
 type Mock = MockCluster<'static, DefaultProducerContext>;
 
@@ -51,7 +51,7 @@ struct Pages {
 }
 
 impl DeliveryObserver for Book {
-    fn report(&self, opaque: DeliveryOpaque, _: &str, report: DeliveryReport, _: Option<Position>) {
+    fn report(&self, opaque: DeliveryOpaque, _: &str, (report, _): (DeliveryReport, Option<Position>), _: Instant) {
         self.pages.lock().reports.entry(opaque.handle).or_default().push(report);
         self.turned.notify_all();
     }

@@ -8,19 +8,19 @@ fn new_settings_lose_no_record_of_the_old_producer() {
     let mut stage = Stage::new(LAST_EPOCH, Duration::ZERO);
     // Until the broker accepts records again, the old producer keeps its records.
     stage.refuse(&[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS; 10_000]);
-    stage.send_each(FEW);
+    stage.send_each(MAX_PENDING);
     let mut cluster = Cluster::plain(&stage.mock.bootstrap_servers());
     cluster.properties.insert("linger.ms".to_owned(), crate::secret::Secret::new("1".to_owned()));
     stage.producer.replace(stage.producer.prepare(cluster.clone()).unwrap());
     assert_eq!(stage.book.reported(), 0);
-    stage.send_each(FEW);
+    stage.send_each(MAX_PENDING);
     stage.mock.clear_request_errors(RDKafkaApiKey::Produce);
-    stage.book.wait_for_reports(2 * FEW);
-    assert_eq!(stage.book.counts(), (2 * FEW, 0, 0));
+    stage.book.wait_for_reports(2 * MAX_PENDING);
+    assert_eq!(stage.book.counts(), (2 * MAX_PENDING, 0, 0));
     cluster.properties.insert("linger.ms".to_owned(), crate::secret::Secret::new("nonsense".to_owned()));
     assert!(stage.producer.prepare(cluster).is_err());
     stage.send_each(1);
-    stage.book.wait_for_reports(2 * FEW + 1);
+    stage.book.wait_for_reports(2 * MAX_PENDING + 1);
 }
 
 #[test]
@@ -50,8 +50,8 @@ fn producer_with_outdated_settings_is_not_put_into_use() {
     let outdated = state.new_connection(&old).unwrap();
     stage.producer.replace(stage.producer.prepare((*old).clone()).unwrap());
     let number = state.connection.load().health().number();
-    assert!(!state.put_unless_outdated(outdated, &old, ReplaceReason::Fatal));
+    assert!(!state.replace_unless_outdated(outdated, &old, ReplaceReason::Fatal));
     assert_eq!(state.connection.load().health().number(), number);
     let (settings, why) = (state.cluster.load_full(), ReplaceReason::Fatal);
-    assert!(state.put_unless_outdated(state.new_connection(&settings).unwrap(), &settings, why));
+    assert!(state.replace_unless_outdated(state.new_connection(&settings).unwrap(), &settings, why));
 }

@@ -5,20 +5,20 @@ use std::time::Duration;
 
 use super::Facts;
 use crate::support::fault_load::ledger::LedgerSnapshot;
-use crate::support::fault_load::published::{Place, Published};
+use crate::support::fault_load::published::{Position, Published};
 
 /// The events that stand before one that they had to stand behind.
 pub(super) fn violations(snapshot: &LedgerSnapshot, facts: &[Facts], published: &Published) -> Vec<usize> {
-    let mut entities: BTreeMap<&str, Vec<(Place, usize)>> = BTreeMap::new();
+    let mut entities: BTreeMap<&str, Vec<(Position, usize)>> = BTreeMap::new();
     for (event, sent) in snapshot.events.iter().enumerate() {
         if let Some(first) = published.copies.get(&sent.id).and_then(|copies| copies.first()) {
-            entities.entry(&sent.entity).or_default().push((first.place, event));
+            entities.entry(&sent.entity).or_default().push((first.position, event));
         }
     }
     entities.into_values().flat_map(|records| of_entity(records, snapshot, facts)).collect()
 }
 
-fn of_entity(mut records: Vec<(Place, usize)>, snapshot: &LedgerSnapshot, facts: &[Facts]) -> Vec<usize> {
+fn of_entity(mut records: Vec<(Position, usize)>, snapshot: &LedgerSnapshot, facts: &[Facts]) -> Vec<usize> {
     records.sort_unstable();
     let mut violations = Vec::new();
     // From the last record to the first: what stands behind must neither have been accepted before this one was sent,

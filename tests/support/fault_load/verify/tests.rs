@@ -1,7 +1,7 @@
 //! That the judge sees what it is there to see, on ledgers and records made by hand.
 
 use super::super::ledger::{Contact, Sent};
-use super::super::published::Place;
+use super::super::published::Position;
 use super::*;
 
 /// Events of one entity, each in its own callback, sent one after the other and answered so, a second each.
@@ -32,9 +32,9 @@ fn success() -> End {
 /// These events in this order, each appended half a second after it was sent.
 fn on_kafka(numbers: &[usize]) -> Vec<(String, Stored)> {
     let record = |(offset, number): (usize, &usize)| {
-        let place = Place { topic: 0, partition: 0, offset: offset as i64 };
+        let position = Position { topic: 0, partition: 0, offset: offset as i64 };
         let appended = Some(*number as i64 * 1000 + 500);
-        let stored = Stored { place, appended, key: "user_1".to_owned(), number: Some(*number as u64), digest: 7 };
+        let stored = Stored { position, appended, key: "user_1".to_owned(), number: Some(*number as u64), digest: 7 };
         (format!("evnt_{number}"), stored)
     };
     numbers.iter().enumerate().map(record).collect()

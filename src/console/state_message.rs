@@ -12,7 +12,7 @@ use super::now;
 use super::traffic::{MAX_SHOWN, Traffic};
 use crate::app_state::{AppState, Application};
 use crate::journal::{Journal, QuarantineId};
-use crate::telemetry::event::ShownEvent;
+use crate::telemetry::event::EventView;
 use crate::telemetry::history::HistorySize;
 use crate::telemetry::kafka::KafkaState;
 use crate::telemetry::pushes::Push;
@@ -39,7 +39,7 @@ pub(super) struct StateMessage {
     applications: ApplicationsState,
     in_flight: InFlight,
     history: HistorySize,
-    events: Vec<ShownEvent>,
+    events: Vec<EventView>,
     pushes: Vec<Push>,
     materialize: Option<MaterializeState>,
 }
@@ -158,7 +158,7 @@ impl StateMessage {
     }
 
     /// Returns a copy with these events.
-    pub(super) fn with_ids(&self, events: Vec<ShownEvent>) -> Self {
+    pub(super) fn with_ids(&self, events: Vec<EventView>) -> Self {
         Self { ids: true, events, ..self.clone() }
     }
 }
@@ -172,7 +172,7 @@ fn journal(app_state: &AppState, reasons: Vec<QuarantineReason>) -> (JournalStat
         events: usage.events,
         bytes: usage.bytes,
         limit_bytes: usage.limit,
-        oldest: usage.oldest_accepted_at,
+        oldest: usage.oldest_received_at,
         waiting: waiting.map(|(reason, events)| WaitingEvents { code: reason.code(), events }).collect(),
         replayed,
         rejected: app_state.metrics.journal.events_refused(),
@@ -181,7 +181,7 @@ fn journal(app_state: &AppState, reasons: Vec<QuarantineReason>) -> (JournalStat
         callbacks: usage.quarantine,
         bytes: usage.quarantine_bytes,
         limit_bytes: usage.quarantine_limit,
-        rejected: usage.quarantine_refused.iter().sum(),
+        rejected: usage.quarantine_rejected.iter().sum(),
         reasons: if usage.quarantine > 0 { reasons } else { Vec::new() },
     };
     (journal, quarantine)

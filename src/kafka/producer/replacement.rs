@@ -1,4 +1,4 @@
-//! State that the producer and its supervising threads share, including the connection in use.
+//! Replaces the connection in use, and drains the old one. Holds the state that the producer and its threads share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,15 +20,15 @@ use crate::telemetry::log_code::LogCode;
 
 /// Maximum time for an old producer to drain. After a fatal error, only requests in flight can still be answered. A
 /// producer with a nearly exhausted epoch or old settings continues for as long as a record may take.
-const LAST_ANSWERS: Duration = Duration::from_secs(5);
-const LAST_RECORDS: Duration = Duration::from_secs(150);
+const FATAL_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(150);
 /// Poll interval while a replaced producer drains.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
 pub(super) struct ProducerState {
     pub(super) cluster: Arc<ArcSwap<Cluster>>,
     pub(super) connection: ArcSwap<Connection>,
     /// Held while connection and settings change together.
-    pub(super) putting: Mutex<()>,
+    pub(super) replacement_lock: Mutex<()>,
     /// The number of the connection in use.
     pub(super) current: Arc<AtomicU64>,
     /// The number of the newest connection.
@@ -68,28 +68,33 @@ impl ProducerState {
         Connection::start(cluster, Arc::clone(&self.in_flight), health, self.checks.clone(), &self.liveness)
     }
 
-    /// Puts a new connection in the place of the one in use, and changes the settings.
-    pub(super) fn put_with(&self, connection: Connection, cluster: Cluster) {
-        let _one = self.putting.lock();
+    /// Replaces the connection in use, and changes the settings.
+    pub(super) fn replace_with(&self, connection: Connection, cluster: Cluster) {
+        let _one = self.replacement_lock.lock();
         self.cluster.store(Arc::new(cluster));
-        self.put(connection, ReplaceReason::Settings);
+        self.switch_to(connection, ReplaceReason::Settings);
     }
 
-    /// Puts a new connection in the place of the one in use. Returns false, and closes it, if the settings have changed
-    /// since it was made: the one in use has the new ones.
-    pub(super) fn put_unless_outdated(&self, connection: Connection, of: &Arc<Cluster>, why: ReplaceReason) -> bool {
-        let _one = self.putting.lock();
+    /// Replaces the connection in use. Returns false, and closes the new one, if the settings have changed since it was
+    /// created: the one in use already has the new settings.
+    pub(super) fn replace_unless_outdated(
+        &self,
+        connection: Connection,
+        of: &Arc<Cluster>,
+        why: ReplaceReason,
+    ) -> bool {
+        let _one = self.replacement_lock.lock();
         let is_current = Arc::ptr_eq(of, &self.cluster.load());
         if is_current {
-            self.put(connection, why);
+            self.switch_to(connection, why);
         }
         is_current
     }
 
-    fn put(&self, connection: Connection, why: ReplaceReason) {
+    fn switch_to(&self, connection: Connection, why: ReplaceReason) {
         self.current.store(connection.health().number(), Ordering::Relaxed);
         let old = self.connection.swap(Arc::new(connection));
-        self.in_flight.reports.recreated();
+        self.in_flight.observer.recreated();
         tracing::warn!(
             code = LogCode::ProducerRecreated.as_str(),
             reason = why.code(),
@@ -120,9 +125,9 @@ fn retire(mut shared: Arc<Connection>, why: ReplaceReason, ended: &AtomicBool) {
     };
     let began = Instant::now();
     let limit = match why {
-        ReplaceReason::Fatal | ReplaceReason::Stuck => LAST_ANSWERS,
+        ReplaceReason::Fatal | ReplaceReason::Stuck => FATAL_DRAIN_TIMEOUT,
         ReplaceReason::Denied | ReplaceReason::Cluster => Duration::ZERO,
-        ReplaceReason::Epoch | ReplaceReason::Settings => LAST_RECORDS,
+        ReplaceReason::Epoch | ReplaceReason::Settings => DRAIN_TIMEOUT,
     };
     while connection.wait(DRAIN_INTERVAL) > 0 {
         // Repeatedly, because records that were rejected in between are sent alone now.

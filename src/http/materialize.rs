@@ -9,7 +9,7 @@ use actix_web::web::Data;
 use actix_web::{HttpResponse, web};
 
 use super::{Admin, listen_admin};
-use crate::telemetry::state::StateMetrics;
+use crate::telemetry::materialize::StateMetrics;
 
 /// The data behind the endpoints.
 pub struct StateHealth {
