@@ -205,8 +205,8 @@ impl DeliveryObserver for Executor {
         self.recovered();
     }
 
-    fn leaders_reachable(&self) {
-        self.leaders_answer();
+    fn may_have_recovered(&self) {
+        self.recheck_partitions();
     }
 
     fn partition_closed(&self, waiting: &[EventHandle]) {

@@ -12,6 +12,7 @@ use super::publication::EventPublication;
 /// Begins to ask the other replicas. Returns false if they cannot be asked.
 type AskReplicas = dyn Fn() -> bool + Send + Sync;
 
+/// The state that the recovery of partitions needs.
 #[derive(Default)]
 pub(super) struct Recovery {
     /// How many times partitions have recovered.
@@ -39,8 +40,8 @@ impl Executor {
         }
     }
 
-    /// Handles that a leader can be reached again. Without other replicas, no event waits for that.
-    pub(super) fn leaders_answer(&self) {
+    /// Handles that partitions may have recovered. Without other replicas, no event waits for that.
+    pub(super) fn recheck_partitions(&self) {
         if self.outbox.lock().coordinates_recoveries() {
             self.recovered();
         }
@@ -55,7 +56,7 @@ impl Executor {
         deadlines: Deadlines,
     ) -> (RequestId, Vec<Admitted>) {
         self.step(|outbox, _| {
-            if self.recoveries() != recoveries {
+            if self.recoveries() != recoveries && outbox.coordinates_recoveries() {
                 // Nothing would end the wait for a partition that has recovered meanwhile.
                 new_events.iter_mut().for_each(|event| event.partition_unavailable = false);
             }

@@ -131,7 +131,7 @@ impl InFlight {
         self.observer.partition_closed(waiting);
         if self.openings() != openings {
             // They may have opened again, and that may have been passed on before.
-            self.observer.partitions_recovered();
+            self.observer.may_have_recovered();
         }
     }
 
@@ -155,7 +155,7 @@ impl InFlight {
     /// failures on other partitions say nothing about partitions that have not been tried.
     pub(super) fn set_undeliverable(&self, undeliverable: bool) {
         if self.undeliverable.swap(undeliverable, Ordering::Relaxed) && !undeliverable {
-            self.observer.leaders_reachable();
+            self.observer.may_have_recovered();
         }
     }
 
