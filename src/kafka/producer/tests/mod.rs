@@ -175,7 +175,7 @@ impl Stage {
         match self.producer.send(&record, opaque.clone()) {
             Ok(()) => true,
             Err(report) => {
-                self.book.report(opaque, TOPIC, report, None);
+                self.book.report(opaque, TOPIC, (report, None), Instant::now());
                 false
             }
         }
