@@ -122,7 +122,7 @@ fn older_event_passes_the_head_of_a_closed_lane() {
 }
 
 #[test]
-fn event_for_a_closed_partition_is_no_probe_with_replicas() {
+fn closed_partition_gets_no_new_event_with_replicas() {
     let mut bench = Bench::new(100);
     bench.outbox.coordinate_recoveries(true);
     let key = EventKey::of("app", "0");
