@@ -26,6 +26,29 @@ impl Dispatcher {
         self.executor.outbox.lock().withheld_by_lane()
     }
 
+    /// Returns true if the producer has an event of a lane that waits for the recovery of its partition.
+    #[must_use]
+    pub fn has_closed_in_flight(&self) -> bool {
+        self.executor.outbox.lock().has_closed_in_flight()
+    }
+
+    /// Sets whether other replicas have to be asked before events are published that waited for a partition.
+    pub fn coordinate_recoveries(&self, coordinate: bool) {
+        self.executor.step(|outbox, _| outbox.coordinate_recoveries(coordinate));
+    }
+
+    /// Sets how the other replicas are asked. `ask` is called with a lock held: it must return at once, and returns
+    /// false if nobody will call [`Dispatcher::partitions_recovered`]. A second call changes nothing.
+    pub fn ask_replicas(&self, ask: impl Fn() -> bool + Send + Sync + 'static) {
+        // It is already set.
+        let _ = self.executor.recovery.ask_replicas.set(Box::new(ask));
+    }
+
+    /// Publishes events that waited for partitions.
+    pub fn partitions_recovered(&self) {
+        self.executor.step(|outbox, _| outbox.partitions_recovered());
+    }
+
     /// Returns true if an event of these lanes that was accepted before `before` is not published yet. Lanes whose
     /// head fails repeatedly do not count.
     #[must_use]

@@ -91,6 +91,7 @@ impl Dispatcher {
     ) -> Result<Vec<EventVerdict>, Refusal> {
         let mut batch = Batch::of(events, source);
         batch.start_spans(trace);
+        let recoveries = self.executor.recoveries();
         if let Some(producer) = &*self.executor.producer.load() {
             batch.mark_unavailable_partitions(|record| !producer.accepts(&record.topic, record.key.as_deref()));
         }
@@ -98,7 +99,7 @@ impl Dispatcher {
         let new_events = std::mem::take(&mut batch.new_events);
         let deadlines = self.deadlines(deadline);
         // All events are handed over before the first wait, so a sender that disconnects stops nothing half-way.
-        let (request_id, admitted) = self.executor.step(|outbox, _| outbox.admit(new_events, waiter, deadlines));
+        let (request_id, admitted) = self.executor.admit(new_events, recoveries, waiter, deadlines);
         batch.record_admissions(&admitted, source);
         let mut request = CancelOnDrop { executor: &self.executor, request_id, batch: Some(batch), source };
         // The outbox answers each request by its deadline. If it has ended, it has accepted nothing.

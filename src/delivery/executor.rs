@@ -5,7 +5,6 @@
 //! machine's lock while it executes a command.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -30,7 +29,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::spans::Spans;
 
 pub(super) type Waiter = oneshot::Sender<Vec<Verdict>>;
-type Machine = Outbox<EventPublication, Waiter>;
+pub(super) type Machine = Outbox<EventPublication, Waiter>;
 
 /// The state machine, and the producer and journal that it drives.
 pub(super) struct Executor {
@@ -48,8 +47,7 @@ pub(super) struct Executor {
     /// Notified when another cluster answers at the same address.
     pub(super) cluster_replaced: Notify,
     started: Instant,
-    /// How many times partitions have recovered.
-    recoveries: AtomicU64,
+    pub(super) recovery: super::recovery::Recovery,
 }
 
 /// Operations that go to the journal together.
@@ -72,7 +70,7 @@ impl Executor {
             spans: OnceLock::new(),
             cluster_replaced: Notify::new(),
             started: Instant::now(),
-            recoveries: AtomicU64::new(0),
+            recovery: Default::default(),
         }
     }
 
@@ -106,7 +104,7 @@ impl Executor {
         while !commands.is_empty() {
             let mut journal_ops = JournalOps::default();
             let mut failed = Vec::new();
-            let recoveries = self.recoveries.load(Ordering::SeqCst);
+            let recoveries = self.recoveries();
             for command in commands {
                 match command {
                     Command::Produce(handle, publication, confirmed) => {
@@ -133,9 +131,9 @@ impl Executor {
             let now = self.now();
             let mut outbox = self.outbox.lock();
             failed.into_iter().for_each(|(handle, record, report)| outbox.report(handle, record, report, now));
-            if self.recoveries.load(Ordering::SeqCst) != recoveries {
-                // A partition can recover before the machine has the report that an event waits for it.
-                outbox.partitions_recovered();
+            // A partition can recover before the machine has the report that an event waits for it.
+            if self.recoveries() != recoveries {
+                self.partition_opened(&mut outbox);
             }
             commands = outbox.commands();
         }
@@ -204,8 +202,11 @@ impl DeliveryObserver for Executor {
     }
 
     fn partitions_recovered(&self) {
-        self.recoveries.fetch_add(1, Ordering::SeqCst);
-        self.step(|outbox, _| outbox.partitions_recovered());
+        self.recovered();
+    }
+
+    fn may_have_recovered(&self) {
+        self.recheck_partitions();
     }
 
     fn partition_closed(&self, waiting: &[EventHandle]) {

@@ -12,6 +12,7 @@ mod event_log;
 mod executor;
 mod produce;
 mod publication;
+mod recovery;
 mod republish;
 mod ticker;
 

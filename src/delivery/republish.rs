@@ -40,6 +40,7 @@ impl Dispatcher {
         let Some(publication) = publication.filter(|publication| publication.verdict == Verdict::Confirmed) else {
             return Republished { verdict: Verdict::NotSubscribed, known: false };
         };
+        let recoveries = self.executor.recoveries();
         let partition_unavailable = match &*self.executor.producer.load() {
             Some(producer) => {
                 publication.all_records().any(|record| !producer.accepts(&record.topic, record.key.as_deref()))
@@ -49,7 +50,7 @@ impl Dispatcher {
         let new_event = publication.into_new_event(partition_unavailable);
         let (waiter, waiting) = oneshot::channel();
         let deadlines = self.deadlines(deadline);
-        let (_, admitted) = self.executor.step(|outbox, _| outbox.admit([new_event], waiter, deadlines));
+        let (_, admitted) = self.executor.admit(vec![new_event], recoveries, waiter, deadlines);
         let verdicts = waiting.await.unwrap_or_default();
         let known = matches!(admitted.first(), Some(Admitted::Known(verdict)) if verdict.is_final());
         // Without an answer, nothing is promised.

@@ -113,6 +113,8 @@ impl Replicas {
                 None
             }
         };
+        let asked = events.clone();
+        dispatcher.ask_replicas(move || asked.send(ReplicaEvent::PartitionsRecovered).is_ok());
         let dispatcher = Arc::downgrade(dispatcher);
         Arc::new(Self { replay_permit: Arc::clone(replay_permit), dispatcher, events, thread: Mutex::new(thread) })
     }

@@ -1,5 +1,5 @@
-//! Two replicas behind a load balancer that picks one at random, and Kafka away for a while: every event is in several
-//! journals, and is published once, in order.
+//! Two replicas behind a load balancer that picks one at random, and Kafka or one partition away for a while: every event
+//! is in several journals, and is published once, in order.
 //!
 //! `BRIDGE_REPLICAS=long` runs 3,000 events of 300 entities over 40 seconds; otherwise it is less of each.
 //! `BRIDGE_HAPROXY=haproxy` puts that program in front of the replicas.
@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::bridge::{Caller, Setup, TestApplication, TestBridge};
+use crate::support::bridge::{Caller, ENTITIES, Setup, TestApplication, TestBridge};
 use crate::support::real_kafka::{Nodes, Options, RealKafka, free_ports};
 use crate::support::records::retry;
 
@@ -27,19 +27,43 @@ const AGAIN: [u64; 5] = [1, 5, 10, 10, 10];
 /// IDaaS waits that long for an answer.
 const IDAAS_WAITS: Duration = Duration::from_secs(10);
 
+/// What accepts no records for a while.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Away {
+    Cluster,
+    /// The only partition of the topic of users. Its cluster has two more nodes.
+    Partition,
+}
+
 struct Scale {
     events: usize,
     entities: usize,
     outage: Duration,
 }
 
-fn scale() -> Scale {
+fn scale(away: Away) -> Scale {
     let long = std::env::var_os("BRIDGE_REPLICAS").is_some_and(|scale| scale == "long");
     if long {
         Scale { events: 3000, entities: 300, outage: Duration::from_secs(40) }
     } else {
-        Scale { events: 900, entities: 150, outage: Duration::from_secs(15) }
+        let seconds = if away == Away::Cluster { 15 } else { 26 };
+        Scale { events: 900, entities: 150, outage: Duration::from_secs(seconds) }
     }
+}
+
+/// Starts a cluster with the topics that the replicas do not create.
+fn cluster(away: Away, prefix: &str) -> Option<RealKafka> {
+    if away == Away::Cluster {
+        let kafka = RealKafka::start(Nodes::One, Options::default())?;
+        kafka.create_topic(&format!("{prefix}.credential.v1"), 1, 1, &[]);
+        return Some(kafka);
+    }
+    let kafka = RealKafka::start(Nodes::Three, Options::default().fast_failover())?;
+    for name in ENTITIES.into_iter().filter(|name| *name != "user").chain(["replicas"]) {
+        kafka.create_topic(&format!("{prefix}.{name}.v1"), 1, 3, &[]);
+    }
+    kafka.create_topic(&format!("{prefix}.user.v1"), 1, 1, &[]);
+    Some(kafka)
 }
 
 /// One answer to one delivery of an event.
@@ -170,10 +194,10 @@ fn event(number: usize, entities: usize) -> Event {
     event
 }
 
-/// Takes Kafka away while events come in, and judges what is published in the end.
-fn outage(prefix: &str, during_replay: impl FnOnce(&mut [TestBridge; 2])) -> Report {
-    let Scale { events, entities, outage } = scale();
-    let Some(kafka) = RealKafka::start(Nodes::One, Options::default()) else {
+/// Takes Kafka or the partition away while events come in, and judges what is published in the end.
+fn outage(away: Away, prefix: &str, during_replay: impl FnOnce(&mut [TestBridge; 2])) -> Report {
+    let Scale { events, entities, outage } = scale(away);
+    let Some(kafka) = cluster(away, prefix) else {
         return Report {
             events,
             lost: 0,
@@ -183,7 +207,6 @@ fn outage(prefix: &str, during_replay: impl FnOnce(&mut [TestBridge; 2])) -> Rep
             inversions: 0,
         };
     };
-    kafka.create_topic(&format!("{prefix}.credential.v1"), 1, 1, &[]);
     let mut bridges = replicas(&kafka, prefix);
     let callers = [Arc::clone(&bridges[0]), Arc::clone(&bridges[1])];
     let balancer = Balancer::start(&callers);
@@ -204,10 +227,14 @@ fn outage(prefix: &str, during_replay: impl FnOnce(&mut [TestBridge; 2])) -> Rep
     });
     std::thread::sleep(Duration::from_secs(1));
     let killed = Instant::now();
-    kafka.kill(1);
+    let node = if away == Away::Cluster { 1 } else { kafka.leader_of(&format!("{prefix}.user.v1"), 0) };
+    kafka.kill(node);
     std::thread::sleep(outage);
+    if away == Away::Partition {
+        bridges.iter().for_each(|bridge| bridge.wait_metric("kafka_available", &[], 1.0));
+    }
     let returned = Instant::now();
-    kafka.restart(1);
+    kafka.restart(node);
     during_replay(&mut bridges);
     runtime.block_on(sending).unwrap();
     for bridge in &bridges {
@@ -281,12 +308,17 @@ fn assert_good(report: &Report, bridge: &str) {
 
 #[test]
 fn outage_with_two_replicas_publishes_once_and_in_order() {
-    assert_good(&outage("twins", |_| {}), "two replicas");
+    assert_good(&outage(Away::Cluster, "twins", |_| {}), "two replicas");
+}
+
+#[test]
+fn partition_outage_publishes_once_and_in_order() {
+    assert_good(&outage(Away::Partition, "leaderless", |_| {}), "a partition");
 }
 
 #[test]
 fn replica_killed_during_the_replay_changes_no_order() {
-    let report = outage("orphan", |bridges| {
+    let report = outage(Away::Cluster, "orphan", |bridges| {
         // A replay of some hundred events takes a moment, and the kill has to be in it.
         retry(|| match bridges[0].metric("journal_replayed_total", &[]) {
             replayed if replayed > 0.0 => Ok(()),

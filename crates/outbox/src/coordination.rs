@@ -24,12 +24,20 @@ impl<P: Publication, W> Outbox<P, W> {
         events.any(|event| event.in_flight() && lanes.is_none_or(|lanes| lanes.contains(&event.lane)))
     }
 
-    /// Counts the events that wait in lanes that are withheld, by lane. Lanes whose head is with the producer do not
-    /// count.
+    /// Returns true if the producer has an event of a lane that waits for the recovery of its partition.
+    #[must_use]
+    pub fn has_closed_in_flight(&self) -> bool {
+        self.heads.has_closed()
+            && self.events.iter().any(|(_, event)| event.in_flight() && self.heads.is_closed(event.lane))
+    }
+
+    /// Counts the events that wait in lanes that are withheld, or for the recovery of their partition, by lane. Lanes
+    /// whose head is with the producer do not count.
     #[must_use]
     pub fn withheld_by_lane(&self) -> HashMap<LaneKey, u32> {
         let backing_off = self.heads.backing_off().filter_map(|handle| self.at(handle));
-        let backing_off = backing_off.filter(|event| self.heads.is_withheld(event.lane));
+        let is_held = |lane| self.heads.is_withheld(lane) || self.heads.is_closed(lane);
+        let backing_off = backing_off.filter(|event| is_held(event.lane));
         let heads = self.heads.withheld().filter_map(|handle| self.at(handle)).chain(backing_off);
         let events = |head: &Event<P>| {
             let next = |slot: &u32| self.events.get(*slot as usize)?.next;
@@ -47,6 +55,9 @@ impl<P: Publication, W> Outbox<P, W> {
     }
 
     fn is_stuck(&self, lane: LaneKey) -> bool {
+        if self.heads.is_closed(lane) {
+            return true;
+        }
         let head = self.lanes.head(lane).and_then(|head| self.events.get(head as usize));
         head.is_some_and(|head| head.attempts >= STUCK_ATTEMPTS || self.waits_long(head))
     }

@@ -7,6 +7,16 @@ use super::{FailureCode, LaneKey};
 impl<P: Publication, W> Outbox<P, W> {
     /// Hands the head of a lane to the producer, or lets it wait.
     pub(super) fn activate(&mut self, slot: u32) {
+        let Some(event) = self.events.get(slot as usize) else { return };
+        if self.heads.is_closed(event.lane) {
+            return self.fail_closed(slot, FailureCode::PartitionUnavailable, self.clock);
+        }
+        self.attempt(slot);
+    }
+
+    /// As [`Outbox::activate`], but also if the lane is closed: what has been with the producer is tried again, because
+    /// only a record can show that the partition accepts records.
+    pub(super) fn attempt(&mut self, slot: u32) {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
         if event.publication.is_some() && self.connected && !self.heads.is_withheld(event.lane) {
             return self.publish_head(slot);
@@ -39,8 +49,51 @@ impl<P: Publication, W> Outbox<P, W> {
         self.replay();
     }
 
+    /// Lets a lane wait until its partition accepts records and the other replicas are asked. Its events are written at
+    /// once, and answered as soon as they are durable.
+    pub(super) fn close_lane(&mut self, lane: LaneKey) {
+        let mut next = if self.heads.close_lane(lane) { self.lanes.head(lane) } else { None };
+        while let Some(slot) = next {
+            self.answer_if_durable(slot);
+            self.write(slot);
+            next = self.events.get(slot as usize).and_then(|event| event.next);
+        }
+    }
+
+    /// Sets whether other replicas have to be asked before events are published that waited for a partition.
+    pub fn coordinate_recoveries(&mut self, coordinate: bool) {
+        if std::mem::replace(&mut self.coordinates_recoveries, coordinate) == coordinate {
+            return;
+        }
+        if coordinate {
+            let waiting = self.heads.backing_off().filter_map(|handle| self.at(handle));
+            let lanes: Vec<_> = waiting.filter(|event| self.waits_long(event)).map(|event| event.lane).collect();
+            lanes.into_iter().for_each(|lane| self.close_lane(lane));
+        } else if self.heads.has_closed() {
+            self.partitions_recovered();
+        }
+    }
+
+    /// Returns true if other replicas have to be asked before events are published that waited for a partition.
+    #[must_use]
+    pub const fn coordinates_recoveries(&self) -> bool {
+        self.coordinates_recoveries
+    }
+
+    /// Notes that a partition accepts records again. Returns true if other replicas have to be asked first. The lanes
+    /// wait for [`Outbox::partitions_recovered`] then.
+    #[must_use]
+    pub fn partition_opened(&mut self) -> bool {
+        if self.coordinates_recoveries && self.heads.has_closed() {
+            return true;
+        }
+        self.partitions_recovered();
+        false
+    }
+
     /// Retries heads that wait because their partition did not accept records.
     pub fn partitions_recovered(&mut self) {
+        self.heads.reopen_lanes();
         let is_recovered = |handle: &EventHandle| {
             let failure = self.at(*handle).and_then(|event| event.failure);
             matches!(

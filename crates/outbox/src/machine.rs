@@ -90,6 +90,8 @@ pub struct Outbox<P, W> {
     pub(super) next: Seq,
     /// True if the broker is considered available.
     pub(super) connected: bool,
+    /// True if other replicas have to be asked before events are published that waited for a partition.
+    pub(super) coordinates_recoveries: bool,
     /// True if replay may begin. Before that, the driver must know which events are already in the topics.
     pub(super) replay_enabled: bool,
     /// Number of confirmed events that had been read back from the journal.
@@ -116,6 +118,7 @@ impl<P: Publication, W> Outbox<P, W> {
             replay_slots: ReplaySlots::new(&limits),
             next: Seq(0),
             connected: true,
+            coordinates_recoveries: false,
             replay_enabled: false,
             replayed_total: 0,
             clock: 0,
@@ -170,6 +173,9 @@ impl<P: Publication, W> Outbox<P, W> {
         let (seq, NewEvent { key, lane, event_time, partition_unavailable, publication }) = (self.next, new_event);
         self.next = Seq(seq.0 + 1);
         self.memory.add(bytes);
+        if partition_unavailable && self.coordinates_recoveries {
+            self.close_lane(lane);
+        }
         let slot = self.insert(Event {
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
             partition_unavailable,
@@ -209,7 +215,8 @@ impl<P: Publication, W> Outbox<P, W> {
     /// at once, and answered as soon as it is durable.
     pub(super) fn is_blocked(&self, slot: u32) -> bool {
         let event = self.events.get(slot as usize);
-        !self.connected || event.is_some_and(|event| event.partition_unavailable || self.heads.is_withheld(event.lane))
+        let is_held = |lane| self.heads.is_withheld(lane) || self.heads.is_closed(lane);
+        !self.connected || event.is_some_and(|event| event.partition_unavailable || is_held(event.lane))
     }
 
     /// Forgets a request whose sender has disconnected. Its events continue.

@@ -79,6 +79,9 @@ impl<P: Publication, W> Outbox<P, W> {
     pub fn partition_closed(&mut self, waiting: &[EventHandle]) {
         for handle in waiting {
             let mut next = self.at(*handle).map(|_| handle.slot);
+            if let Some(lane) = self.at(*handle).map(|event| event.lane).filter(|_| self.coordinates_recoveries) {
+                self.close_lane(lane);
+            }
             while let Some(slot) = next {
                 let Some(event) = self.events.get_mut(slot as usize) else { break };
                 (event.partition_unavailable, next) = (true, event.next);

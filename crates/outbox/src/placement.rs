@@ -21,7 +21,7 @@ impl<P: Publication, W> Outbox<P, W> {
         let is_head_ready =
             old_head.and_then(|head| self.events.get(head as usize)).is_some_and(|head| head.stage == Stage::Ready);
         // During an outage, requests arrive in any order.
-        let sorts = !self.connected || is_head_ready;
+        let sorts = !self.connected || is_head_ready || self.heads.is_closed(lane);
         let tail = self.lanes.tail(lane);
         let previous = if sorts { self.position_by_event_time(slot, tail) } else { tail };
         if self.lanes.insert_after(&mut self.events, lane, previous, slot) {
@@ -39,10 +39,13 @@ impl<P: Publication, W> Outbox<P, W> {
     /// were not produced yet are sorted. Events that were with the producer keep their position.
     fn position_by_event_time(&self, slot: u32, tail: Option<u32>) -> Option<u32> {
         let event = self.events.get(slot as usize)?;
+        let is_closed = self.heads.is_closed(event.lane);
         let mut previous = tail;
         for _ in 0..MAX_SORT_STEPS {
             let Some(other) = previous.and_then(|previous| self.events.get(previous as usize)) else { break };
-            let unproduced = matches!(other.stage, Stage::Queued | Stage::Ready) && other.attempts == 0;
+            let is_waiting = matches!(other.stage, Stage::Queued | Stage::Ready)
+                || (is_closed && matches!(other.stage, Stage::BackingOff(_)));
+            let unproduced = is_waiting && other.attempts == 0;
             if !unproduced || other.event_time <= event.event_time {
                 break;
             }

@@ -64,7 +64,7 @@ impl<P: Publication, W> Outbox<P, W> {
         if in_journal_only && can_load && !is_withheld {
             self.load(handle);
         } else {
-            self.activate(slot);
+            self.attempt(slot);
         }
         match self.at(handle) {
             Some(event) if event.stage == Stage::Ready => {

@@ -158,12 +158,18 @@ impl<P: Publication, W> Outbox<P, W> {
     }
 
     /// Lets an event wait until its partition accepts records again. The event is written to the journal.
-    fn fail_closed(&mut self, slot: u32, code: FailureCode, now: Millis) {
+    pub(super) fn fail_closed(&mut self, slot: u32, code: FailureCode, now: Millis) {
         self.stop_replaying(slot);
         self.note_failure(slot, code, now);
         let Some(event) = self.events.get_mut(slot as usize) else { return };
         event.queue_full_retries = 0;
-        event.attempts = event.attempts.max(1);
+        let lane = event.lane;
+        if self.coordinates_recoveries {
+            // It has not been with the producer, so older events of its lane can pass it.
+            self.close_lane(lane);
+        } else {
+            event.attempts = event.attempts.max(1);
+        }
         self.back_off(slot, now + CLOSED_BACK_OFF);
         self.write(slot);
         self.evict_payload(slot);
@@ -189,7 +195,7 @@ impl<P: Publication, W> Outbox<P, W> {
     /// Retries the events whose back-off is over.
     pub(super) fn retry(&mut self, now: Millis) {
         while let Some(handle) = self.heads.pop_due(now) {
-            self.activate(handle.slot);
+            self.attempt(handle.slot);
         }
         self.replay();
     }

@@ -18,6 +18,9 @@ pub(super) struct WaitingHeads {
     withheld: BTreeSet<EventHandle>,
     /// Lanes whose events another replica publishes first.
     withheld_lanes: HashSet<LaneKey, Hashed>,
+    /// Lanes that wait until other replicas know which of their events wait here, because their partition has stopped
+    /// accepting records. Always empty without other replicas.
+    closed_lanes: HashSet<LaneKey, Hashed>,
     /// They wait after a failure.
     backing_off: BTreeSet<(Millis, EventHandle)>,
 }
@@ -34,6 +37,27 @@ impl WaitingHeads {
     /// Withholds these lanes and no others. Heads that wait stay where they are until they are inserted again.
     pub(super) fn withhold_lanes(&mut self, lanes: impl IntoIterator<Item = LaneKey>) {
         self.withheld_lanes = lanes.into_iter().collect();
+    }
+
+    /// Returns true if the lane waits until its partition accepts records and the other replicas are asked.
+    pub(super) fn is_closed(&self, lane: LaneKey) -> bool {
+        self.closed_lanes.contains(&lane)
+    }
+
+    /// Returns true if a lane waits for that.
+    pub(super) fn has_closed(&self) -> bool {
+        !self.closed_lanes.is_empty()
+    }
+
+    /// Lets a lane wait for that. Its head stays where it is until it is activated again. Returns false if the lane waits
+    /// already.
+    pub(super) fn close_lane(&mut self, lane: LaneKey) -> bool {
+        self.closed_lanes.insert(lane)
+    }
+
+    /// Ends the wait of all closed lanes.
+    pub(super) fn reopen_lanes(&mut self) {
+        self.closed_lanes = HashSet::default();
     }
 
     /// Lets a head wait until it can be published or replayed.

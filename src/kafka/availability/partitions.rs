@@ -90,6 +90,8 @@ pub(in crate::kafka) struct Availability {
     counts: HashMap<String, usize>,
     /// The last confirmation on any partition.
     last_success: Option<Duration>,
+    /// How many times partitions have opened.
+    openings: u64,
 }
 
 impl Availability {
@@ -168,7 +170,9 @@ impl Availability {
         self.last_success = Some(now);
         let Some(partition) = self.take(slot, handle) else { return false };
         partition.last_success = Some(now);
-        partition.closed.take().is_some()
+        let is_opened = partition.closed.take().is_some();
+        self.openings += u64::from(is_opened);
+        is_opened
     }
 
     /// Records any other report. `failure` is given only if the report says something about the partition. Returns
@@ -198,6 +202,7 @@ impl Availability {
                 {
                     partition.closed = None;
                     changes.opened = true;
+                    self.openings += 1;
                 }
             }
             let closed = topic.partitions.iter().filter(|partition| partition.closed.is_some()).count();
@@ -226,6 +231,11 @@ impl Availability {
         let mut partitions = self.topics.iter().flat_map(|topic| &topic.partitions).map(|one| one.closed.is_some());
         let any = partitions.clone().any(|closed| closed);
         (any, any && partitions.all(|closed| closed))
+    }
+
+    /// Returns how many times partitions have opened.
+    pub(in crate::kafka) const fn openings(&self) -> u64 {
+        self.openings
     }
 
     /// Returns the topics that records were sent to.

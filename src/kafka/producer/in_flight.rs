@@ -92,7 +92,7 @@ impl InFlight {
         let HandedOver { opaque, slot } = handed_over;
         let (handle, at) = (opaque.handle, Instant::now());
         let now = at.duration_since(self.started);
-        let mut opened = false;
+        let (mut opened, mut openings) = (false, 0);
         let waiting = match report {
             DeliveryReport::Confirmed => {
                 self.acceptance.confirmed();
@@ -102,18 +102,36 @@ impl InFlight {
                 }
                 Vec::new()
             }
-            DeliveryReport::Failed(code) => self.availability.lock().failed(slot, handle, sign(code), now),
+            DeliveryReport::Failed(code) => {
+                openings = self.openings();
+                self.availability.lock().failed(slot, handle, sign(code), now)
+            }
             DeliveryReport::Rejected(_) | DeliveryReport::QueueFull | DeliveryReport::Closed(_) => {
                 self.availability.lock().failed(slot, handle, None, now)
             }
         };
-        if !waiting.is_empty() {
-            self.observer.partition_closed(&waiting);
-        }
+        self.closed_for(&waiting, openings);
         self.observer.report(opaque, topic, (report, position), at);
         self.open.fetch_sub(1, Ordering::Release);
         if opened {
             self.observer.partitions_recovered();
+        }
+    }
+
+    /// Returns how many times partitions have opened.
+    pub(super) fn openings(&self) -> u64 {
+        self.availability.lock().openings()
+    }
+
+    /// Passes on which events wait for partitions that have closed, since that many had opened.
+    pub(super) fn closed_for(&self, waiting: &[EventHandle], openings: u64) {
+        if waiting.is_empty() {
+            return;
+        }
+        self.observer.partition_closed(waiting);
+        if self.openings() != openings {
+            // They may have opened again, and that may have been passed on before.
+            self.observer.may_have_recovered();
         }
     }
 
@@ -136,7 +154,9 @@ impl InFlight {
     /// Sets whether all leaders are unreachable, in which case no record is accepted. While some can be reached,
     /// failures on other partitions say nothing about partitions that have not been tried.
     pub(super) fn set_undeliverable(&self, undeliverable: bool) {
-        self.undeliverable.store(undeliverable, Ordering::Relaxed);
+        if self.undeliverable.swap(undeliverable, Ordering::Relaxed) && !undeliverable {
+            self.observer.may_have_recovered();
+        }
     }
 
     pub(super) fn set_partition_counts(&self, counts: Vec<(String, usize)>) {

@@ -70,10 +70,9 @@ impl Monitor {
     fn check(&self, producer: &ProducerState, state: &mut State) {
         let (in_flight, observer) = (&producer.in_flight, &producer.in_flight.observer);
         let acceptance = &in_flight.acceptance;
+        let openings = in_flight.openings();
         let changes = in_flight.tick();
-        if !changes.waiting.is_empty() {
-            observer.partition_closed(&changes.waiting);
-        }
+        in_flight.closed_for(&changes.waiting, openings);
         for (topic, partitions) in &changes.topics {
             observer.partitions_unavailable(topic, *partitions);
         }

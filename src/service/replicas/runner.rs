@@ -31,6 +31,8 @@ const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) enum ReplicaEvent {
     /// Kafka became available or unavailable.
     Available(bool),
+    /// Partitions accept records again, and events that waited for them are withheld.
+    PartitionsRecovered,
     /// Use other Kafka settings for the coordination topic.
     Clients(Cluster),
     /// The service shuts down.
@@ -50,6 +52,8 @@ pub(super) struct Runner {
     boundary_seq: Seq,
     caught_up: Arc<AtomicU64>,
     is_fast: bool,
+    /// True if the outbox knows that there are other replicas.
+    is_coordinated: bool,
     rounds: u64,
 }
 
@@ -64,6 +68,10 @@ struct View<'a> {
 impl Facts for View<'_> {
     fn in_flight(&self) -> bool {
         self.dispatcher.has_in_flight(None)
+    }
+
+    fn recovering_in_flight(&self) -> bool {
+        self.dispatcher.has_closed_in_flight()
     }
 
     fn in_flight_in(&self, lanes: &HashSet<LaneKey>) -> bool {
@@ -111,6 +119,7 @@ impl Runner {
             boundary_seq: dispatcher.next_seq(),
             caught_up: Arc::default(),
             is_fast: false,
+            is_coordinated: false,
             rounds: 0,
         }
     }
@@ -124,6 +133,7 @@ impl Runner {
                         self.topic.expect_more();
                         self.coordinator.available(available, self.now());
                     }
+                    Ok(ReplicaEvent::PartitionsRecovered) => self.coordinator.partitions_recovered(self.now()),
                     Ok(ReplicaEvent::Clients(cluster)) => {
                         self.topic.replace_kafka_clients(cluster);
                         self.coordinator.uncoordinated();
@@ -147,6 +157,10 @@ impl Runner {
             };
             let commands = self.coordinator.step(self.now(), &view);
             commands.into_iter().for_each(|command| self.execute(command, &dispatcher));
+            let is_coordinated = self.coordinator.replicas() > 1;
+            if std::mem::replace(&mut self.is_coordinated, is_coordinated) != is_coordinated {
+                dispatcher.coordinate_recoveries(is_coordinated);
+            }
             self.publish_status();
         }
     }
@@ -175,15 +189,12 @@ impl Runner {
             Command::Open => {
                 self.boundary_seq = dispatcher.next_seq();
                 self.replay_permit.grant(dispatcher);
-                let (replicas, lanes_held) = (self.coordinator.replicas(), self.coordinator.held());
-                if replicas > 1 {
-                    tracing::info!(
-                        code = LogCode::ReplicasAgreed.as_str(),
-                        replicas,
-                        lanes_held,
-                        "begins to publish what waits"
-                    );
-                }
+                self.log_agreement();
+            }
+            Command::Recover => {
+                self.boundary_seq = dispatcher.next_seq();
+                dispatcher.partitions_recovered();
+                self.log_agreement();
             }
             Command::Close => {
                 dispatcher.set_connected(false);
@@ -203,6 +214,18 @@ impl Runner {
                 self.dedup_rebuild.follow();
             }
             Command::Follow(false) => self.dedup_rebuild.unfollow(),
+        }
+    }
+
+    fn log_agreement(&self) {
+        let (replicas, lanes_held) = (self.coordinator.replicas(), self.coordinator.held());
+        if replicas > 1 {
+            tracing::info!(
+                code = LogCode::ReplicasAgreed.as_str(),
+                replicas,
+                lanes_held,
+                "begins to publish what waits"
+            );
         }
     }
 

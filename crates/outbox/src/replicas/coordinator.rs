@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+pub use super::facts::Facts;
 use super::holds::Release;
 use super::record::{self, Body, Record};
 use super::table::Table;
@@ -29,6 +30,8 @@ pub enum Command {
     Write(Body),
     /// Start to publish: Kafka is available, and the others know which events wait here.
     Open,
+    /// Publish what waits for partitions that accept records again. The others know which events wait here.
+    Recover,
     /// Publish nothing until the next [`Command::Open`]. New events go to the journal.
     Close,
     /// Withhold these lanes and no others.
@@ -39,32 +42,16 @@ pub enum Command {
     Follow(bool),
 }
 
-/// Facts about the replica that the coordinator needs.
-pub trait Facts {
-    /// Returns true if the producer has an event without a delivery report.
-    fn in_flight(&self) -> bool;
-    /// Returns true if the producer has such an event in these lanes.
-    fn in_flight_in(&self, lanes: &HashSet<LaneKey>) -> bool;
-    /// Returns how many events wait in each lane.
-    fn waiting(&self) -> HashMap<LaneKey, u32>;
-    /// Returns how many events wait in each lane that is withheld.
-    fn withheld(&self) -> HashMap<LaneKey, u32>;
-    /// Returns true if an event still waits that was in these lanes when they were last released, or when publishing
-    /// began. Events that have failed do not count.
-    fn has_backlog(&self, lanes: &HashSet<LaneKey>) -> bool;
-    /// Returns true if the coordination topic has been read up to the end that it had when Kafka became available, or
-    /// later.
-    fn log_is_current(&self) -> bool;
-    /// Returns the last ticket that is done.
-    fn caught_up(&self) -> u64;
-}
-
 /// The coordinator of one replica.
 #[derive(Debug)]
 pub struct Coordinator {
     pub(super) me: Writer,
     pub(super) table: Table,
     pub(super) stage: Stage,
+    /// True while it publishes: also during an exchange of claims after the recovery of partitions.
+    pub(super) is_open: bool,
+    /// True if partitions have recovered whose events still wait, and no exchange has begun.
+    pub(super) recovery_due: bool,
     /// When the current exchange of claims began.
     pub(super) exchange_began: Millis,
     /// When the current stage of the exchange began.
@@ -136,6 +123,8 @@ impl Coordinator {
             me,
             table: Table::default(),
             stage: Stage::Unavailable,
+            is_open: false,
+            recovery_due: false,
             exchange_began: 0,
             stage_since: 0,
             sent_at: None,
@@ -184,7 +173,7 @@ impl Coordinator {
     pub fn available(&mut self, available: bool, now: Millis) {
         if !available {
             self.stage = Stage::Unavailable;
-            self.commands.push(Command::Close);
+            self.close();
         } else if self.stage == Stage::Unavailable {
             if self.joined && self.others().next().is_none() {
                 self.open();
@@ -203,8 +192,10 @@ impl Coordinator {
             self.commands.push(Command::Hold(HashSet::new()));
         }
         match self.stage {
-            Stage::Unavailable | Stage::Live => {}
-            Stage::Settling
+            Stage::Unavailable => {}
+            Stage::Live if !self.recovery_due => {}
+            Stage::Live
+            | Stage::Settling
             | Stage::Ready
             | Stage::Learning(_)
             | Stage::Claiming
@@ -225,9 +216,10 @@ impl Coordinator {
             && self.stage != Stage::Unavailable
         {
             // The others have removed this replica, and publish its lanes.
-            self.commands.push(Command::Close);
+            self.close();
             self.begin(now);
         }
+        self.begin_recovery(now);
         self.has_released = false;
         self.send_heartbeat(now);
         match self.stage {
@@ -264,8 +256,14 @@ impl Coordinator {
     }
 
     pub(super) fn open(&mut self) {
+        self.commands.push(if self.is_open { Command::Recover } else { Command::Open });
         (self.stage, self.joined, self.sent_at, self.has_released) = (Stage::Live, true, None, true);
-        self.commands.push(Command::Open);
+        (self.is_open, self.recovery_due) = (true, false);
+    }
+
+    fn close(&mut self) {
+        (self.is_open, self.recovery_due) = (false, false);
+        self.commands.push(Command::Close);
     }
 
     pub(super) fn write(&mut self, body: Body) {

@@ -1,4 +1,8 @@
 //! The exchange of claims before a replica publishes, after a start and after an outage.
+//!
+//! After the recovery of partitions it publishes all other lanes meanwhile, and claims those that waited for them.
+
+use std::collections::HashSet;
 
 use super::coordinator::{Coordinator, Facts, Stage};
 use super::record::Body;
@@ -29,7 +33,7 @@ impl Coordinator {
         self.enter(Stage::Settling, now);
     }
 
-    fn enter(&mut self, stage: Stage, now: Millis) {
+    pub(super) fn enter(&mut self, stage: Stage, now: Millis) {
         (self.stage, self.stage_since, self.sent_at) = (stage, now, None);
     }
 
@@ -74,7 +78,8 @@ impl Coordinator {
         if self.others().next().is_none() {
             return self.open();
         }
-        if !is_timed_out && facts.in_flight() {
+        let in_flight = if self.is_open { facts.recovering_in_flight() } else { facts.in_flight() };
+        if !is_timed_out && in_flight {
             return;
         }
         self.rounds += 1;
@@ -86,7 +91,7 @@ impl Coordinator {
         let round = self.table.round().filter(|round| round.ready.contains(&self.me.replica));
         let Some(round) = round.filter(|_| self.sent_at.is_none() && now > self.stage_since) else {
             if self.may_send(now) {
-                self.write(Body::Ready { live: false });
+                self.write(Body::Ready { live: self.is_open, recovering: self.is_open });
             }
             return;
         };
@@ -101,7 +106,7 @@ impl Coordinator {
         let round = self.table.round().filter(|round| round.claimed.contains(&self.me.replica));
         let Some(round) = round else {
             if self.may_send(now) {
-                self.write_claim(facts.waiting());
+                self.write_claim(self.waiting(facts));
             }
             return;
         };
@@ -123,7 +128,7 @@ impl Coordinator {
         }
         if self.table.releases() == releases {
             // This replica knows all published events of its lanes.
-            (self.held, self.release) = (std::collections::HashSet::new(), None);
+            (self.held, self.release) = (HashSet::new(), None);
         }
         self.hold_all();
         self.open();
@@ -133,7 +138,7 @@ impl Coordinator {
     /// lanes stay: they show which replica has most of the events that the outage left.
     fn claim_new_lanes(&mut self, facts: &impl Facts) {
         let claimed = self.table.claimed(self.me.replica);
-        let mut lanes = facts.waiting();
+        let mut lanes = self.waiting(facts);
         if lanes.keys().any(|lane| !claimed.is_some_and(|claimed| claimed.contains_key(lane))) {
             lanes.extend(claimed.into_iter().flatten().map(|(lane, events)| (*lane, *events)));
             self.write_claim(lanes);
@@ -161,8 +166,11 @@ impl Coordinator {
             }
         };
         if !is_ready {
-            if self.may_send(now) {
-                self.write(Body::Ready { live: true });
+            // If partitions have recovered, this producer is about to report their records. The others have to learn
+            // them before they claim, and this replica takes part as one that recovers.
+            let is_settled = now >= since + MAX_SETTLING || !facts.recovering_in_flight();
+            if is_settled && self.may_send(now) {
+                self.write(Body::Ready { live: true, recovering: false });
             }
             return;
         }

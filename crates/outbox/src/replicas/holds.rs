@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::Position;
-use super::coordinator::{Command, Coordinator, Facts, RESEND_INTERVAL, Stage};
+use super::coordinator::{Command, Coordinator, Facts, RESEND_INTERVAL};
 use super::record::{self, Body};
 use crate::{LaneKey, Millis};
 
@@ -35,7 +35,7 @@ impl Coordinator {
 
     /// Claims withheld lanes that have filled. Returns those whose claim is not read back yet.
     fn claim_filled(&mut self, now: Millis, facts: &impl Facts) -> HashSet<LaneKey> {
-        if self.stage != Stage::Live || self.others().next().is_none() {
+        if !self.is_open || self.others().next().is_none() {
             // Whoever does not publish yet claims all lanes before it begins.
             return HashSet::new();
         }
@@ -89,7 +89,7 @@ impl Coordinator {
     pub(super) fn report_done(&mut self, now: Millis, facts: &impl Facts) {
         let waiting = self.done_sent_at.is_some_and(|sent| now < sent + RESEND_INTERVAL)
             || now < self.checked_at + CHECK_INTERVAL;
-        if self.stage != Stage::Live || self.owned.is_empty() || waiting || self.has_released {
+        if !self.is_open || self.owned.is_empty() || waiting || self.has_released {
             return;
         }
         self.checked_at = now;

@@ -10,9 +10,11 @@
 //! reasons.
 
 pub mod coordinator;
+mod facts;
 mod gather;
 mod holds;
 pub mod record;
+mod recovery;
 pub mod table;
 mod view;
 

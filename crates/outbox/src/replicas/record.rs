@@ -31,6 +31,9 @@ pub enum Body {
     Ready {
         /// True if it publishes already. If false, everything that it has claimed or owned before is void.
         live: bool,
+        /// True if it publishes already, but partitions have recovered, and it withholds the lanes that waited for them
+        /// until the others have claimed.
+        recovering: bool,
     },
     /// The lanes in which events wait, each with their number. A claim can have several parts.
     Claim {
@@ -72,11 +75,23 @@ struct Wire {
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum WireBody {
     Heartbeat,
-    Ready { live: bool },
-    Claim { number: u64, lanes: Vec<(u64, u32)>, last: bool },
-    Extend { lanes: Vec<(u64, u32)> },
+    Ready {
+        live: bool,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        recovering: bool,
+    },
+    Claim {
+        number: u64,
+        lanes: Vec<(u64, u32)>,
+        last: bool,
+    },
+    Extend {
+        lanes: Vec<(u64, u32)>,
+    },
     Start,
-    Done { up_to: Position },
+    Done {
+        up_to: Position,
+    },
     Leave,
 }
 
@@ -86,7 +101,7 @@ impl Record {
     pub fn to_json(&self) -> Vec<u8> {
         let body = match &self.body {
             Body::Heartbeat => WireBody::Heartbeat,
-            Body::Ready { live } => WireBody::Ready { live: *live },
+            Body::Ready { live, recovering } => WireBody::Ready { live: *live, recovering: *recovering },
             Body::Claim { number, lanes, last } => {
                 WireBody::Claim { number: *number, lanes: to_wire(lanes), last: *last }
             }
@@ -113,7 +128,7 @@ impl Record {
         let writer = Writer { replica: ReplicaId(number(&replica)?), process: number(&process)? };
         let body = match body {
             WireBody::Heartbeat => Body::Heartbeat,
-            WireBody::Ready { live } => Body::Ready { live },
+            WireBody::Ready { live, recovering } => Body::Ready { live, recovering },
             WireBody::Claim { number, lanes, last } => Body::Claim { number, lanes: from_wire(lanes), last },
             WireBody::Extend { lanes } => Body::Extend { lanes: from_wire(lanes) },
             WireBody::Start => Body::Start,
@@ -167,7 +182,8 @@ mod tests {
         let lanes = vec![(LaneKey(u64::MAX), 3), (LaneKey(0), u32::MAX)];
         for body in [
             Body::Heartbeat,
-            Body::Ready { live: true },
+            Body::Ready { live: true, recovering: false },
+            Body::Ready { live: true, recovering: true },
             Body::Claim { number: 9, lanes: lanes.clone(), last: false },
             Body::Extend { lanes },
             Body::Start,
@@ -177,6 +193,13 @@ mod tests {
             let record = record(body);
             assert_eq!(Record::from_json(&record.to_json()), Some(record));
         }
+    }
+
+    #[test]
+    fn recovering_is_written_and_read_only_if_it_is_true() {
+        let ready = |recovering| String::from_utf8(record(Body::Ready { live: true, recovering }).to_json()).unwrap();
+        assert!(!ready(false).contains("recovering"), "earlier versions write it like this");
+        assert!(ready(true).contains("\"live\":true"), "earlier versions read it like this");
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl Table {
         self.members.entry(*replica).or_insert_with(|| Member::new(*process)).silence.clear();
         match body {
             Body::Heartbeat => self.heartbeat(*replica),
-            Body::Ready { live } => self.ready(*replica, *live),
+            Body::Ready { live, recovering } => self.ready(*replica, *live, *recovering),
             Body::Claim { number, lanes, last } => self.claim(*replica, *number, lanes, *last),
             Body::Extend { lanes } => self.extend(*replica, lanes),
             Body::Start => self.start(*replica),
@@ -79,7 +79,7 @@ impl Table {
         }
     }
 
-    fn ready(&mut self, replica: ReplicaId, live: bool) {
+    fn ready(&mut self, replica: ReplicaId, live: bool, recovering: bool) {
         if !live && self.members.get(&replica).is_some_and(|member| !member.has_restarted) {
             self.void(replica);
         }
@@ -88,7 +88,7 @@ impl Table {
         let round = self.round.insert(round.unwrap_or_else(|| Round::new(id)));
         round.ready.insert(replica);
         round.claimed.remove(&replica);
-        if live {
+        if live && !recovering {
             round.gathering.remove(&replica);
         } else {
             round.gathering.insert(replica);

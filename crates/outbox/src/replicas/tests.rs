@@ -15,6 +15,10 @@ impl Facts for Calm {
         false
     }
 
+    fn recovering_in_flight(&self) -> bool {
+        false
+    }
+
     fn in_flight_in(&self, _: &HashSet<LaneKey>) -> bool {
         false
     }
@@ -74,9 +78,12 @@ impl Bench {
                     self.append(ME, body.clone());
                     self.written.push(body);
                 }
-                Command::Open | Command::Close | Command::Hold(_) | Command::CatchUp(_) | Command::Follow(_) => {
-                    others.push(command)
-                }
+                Command::Open
+                | Command::Recover
+                | Command::Close
+                | Command::Hold(_)
+                | Command::CatchUp(_)
+                | Command::Follow(_) => others.push(command),
             }
         }
         others
@@ -135,4 +142,75 @@ fn following_ends_some_time_after_the_last_peer_left() {
     assert_eq!(follows(bench.step(600_000, &nothing)), Some(Command::Follow(false)));
     bench.append(OTHER, Body::Heartbeat);
     assert_eq!(follows(bench.step(600_100, &nothing)), Some(Command::Follow(true)));
+}
+
+/// Lets a replica that knows another one begin to publish, and then lets a partition recover. Returns the time.
+fn recovered(bench: &mut Bench) -> Millis {
+    bench.append(OTHER, Body::Heartbeat);
+    bench.coordinator.available(true, 0);
+    let nothing = waiting(&[]);
+    let opened = (0..14_000).step_by(50).find(|now| bench.step(*now, &nothing).contains(&Command::Open)).unwrap();
+    bench.append(OTHER, Body::Heartbeat);
+    bench.coordinator.partitions_recovered(opened);
+    opened
+}
+
+/// Returns when the replica publishes what waited for the partition.
+fn recovers(bench: &mut Bench, from: Millis) -> Option<Millis> {
+    let nothing = waiting(&[]);
+    (from..from + 30_000).step_by(50).find(|now| bench.step(*now, &nothing).contains(&Command::Recover))
+}
+
+#[test]
+fn recovery_waits_for_silent_replicas_for_a_limited_time() {
+    let mut bench = Bench::new();
+    let opened = recovered(&mut bench);
+    let recovers = recovers(&mut bench, opened).unwrap();
+    assert!((opened + 4000..=opened + 17_100).contains(&recovers), "{opened}: {recovers}");
+    assert!(bench.written.contains(&Body::Ready { live: true, recovering: true }));
+}
+
+#[test]
+fn recovery_without_the_coordination_topic_ends() {
+    let mut bench = Bench::new();
+    let opened = recovered(&mut bench);
+    let nothing = waiting(&[]);
+    let written = |now| bench.coordinator.step(now, &nothing);
+    let recovers = (opened..opened + 30_000).step_by(50).map(written).position(|all| all.contains(&Command::Recover));
+    assert!(recovers.is_some_and(|steps| steps <= 17_100 / 50), "{recovers:?}");
+}
+
+#[test]
+fn recovery_waits_for_nobody_after_the_last_replica_left() {
+    let mut bench = Bench::new();
+    let opened = recovered(&mut bench);
+    bench.append(OTHER, Body::Leave);
+    assert!(recovers(&mut bench, opened).is_some_and(|recovers| recovers <= opened + 5_100));
+    bench.append(OTHER, Body::Heartbeat);
+    bench.coordinator.partitions_recovered(opened + 6_000);
+    bench.coordinator.uncoordinated();
+    assert!(bench.step(opened + 6_000, &waiting(&[])).contains(&Command::Recover), "nobody can be asked");
+}
+
+#[test]
+fn replica_of_an_earlier_version_answers_a_recovery() {
+    let mut bench = Bench::new();
+    let from = recovered(&mut bench);
+    let (nothing, mut answered, mut recovers) = (waiting(&[]), 0, None);
+    for now in (from..from + 30_000).step_by(50) {
+        if bench.step(now, &nothing).contains(&Command::Recover) {
+            recovers.get_or_insert(now);
+        }
+        let is_asked = bench.written.contains(&Body::Ready { live: true, recovering: true });
+        if is_asked && answered == 0 {
+            bench.append(OTHER, Body::Ready { live: true, recovering: false });
+            answered = 1;
+        } else if answered == 1 && matches!(bench.written.last(), Some(Body::Claim { .. })) {
+            bench.append(OTHER, Body::Claim { number: 1, lanes: Vec::new(), last: true });
+            bench.append(OTHER, Body::Start);
+            answered = 2;
+        }
+    }
+    assert_eq!(answered, 2);
+    assert!(recovers.is_some_and(|recovers| recovers < from + 1_000), "{from}: {recovers:?}");
 }

@@ -37,6 +37,9 @@ impl Coordinator {
     /// Returns true if it has something to do before the next heartbeat.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        !matches!(self.stage, Stage::Unavailable | Stage::Live) || !self.held.is_empty() || !self.owned.is_empty()
+        !matches!(self.stage, Stage::Unavailable | Stage::Live)
+            || self.recovery_due
+            || !self.held.is_empty()
+            || !self.owned.is_empty()
     }
 }

@@ -89,7 +89,9 @@ impl Machine {
         let mut events = Vec::new();
         let mut next = self.outbox.lanes.head(lane);
         while let Some(event) = next.and_then(|slot| self.outbox.events.get(slot as usize)) {
-            let passable = matches!(event.stage, Stage::Queued | Stage::Ready) && event.attempts == 0;
+            let is_closed = self.outbox.heads.is_closed(lane) && matches!(event.stage, Stage::BackingOff(_));
+            let is_waiting = is_closed || matches!(event.stage, Stage::Queued | Stage::Ready);
+            let passable = is_waiting && event.attempts == 0;
             events.push((event.key, event.seq, passable));
             next = event.next;
         }

@@ -152,6 +152,7 @@ impl Scheduler<'_> {
         let mut incarnation = Incarnation::new(plan.events, plan.lanes);
         let there = &mut self.replicas[replica];
         let mut machine = Machine::new(plan.limits, self.defect);
+        machine.outbox.coordinate_recoveries(plan.following);
         let entries: Vec<_> = there.disk.entries.iter().map(|(seq, payload)| (*seq, *payload)).collect();
         incarnation.cluster = self.oracle.cluster;
         for (seq, payload) in &entries {

@@ -77,3 +77,80 @@ fn event_leaves_the_middle_of_its_lane() {
     bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 0);
     assert!(bench.issued().contains(&Issued::Produce(4, Form::Whole)));
 }
+
+/// Closes the partition of lane 7, of which the producer has event 0, and adds events 1 and 2 in the wrong order.
+fn closed_partition(coordinates: bool) -> Bench {
+    let mut bench = Bench::new(100);
+    bench.outbox.coordinate_recoveries(coordinates);
+    bench.admit_one(0, 7, 10, Form::Whole);
+    bench.issued();
+    bench.outbox.partition_closed(&[bench.last()]);
+    bench.admit_one(1, 7, 30, Form::Whole);
+    bench.admit_one(2, 7, 20, Form::Whole);
+    bench.issued();
+    bench.outbox.written([Seq(0), Seq(1), Seq(2)]);
+    bench.issued();
+    bench
+}
+
+#[test]
+fn lane_of_a_recovered_partition_waits_for_the_replicas() {
+    let mut bench = closed_partition(true);
+    assert!(bench.outbox.has_closed_in_flight());
+    bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 0);
+    assert!(bench.outbox.partition_opened(), "the others are to be asked");
+    assert_eq!(bench.issued(), [Issued::Forget(0)]);
+    assert_eq!(bench.outbox.withheld_by_lane(), [(LaneKey(7), 2)].into());
+    let lanes = std::collections::HashSet::from([LaneKey(7)]);
+    assert!(!bench.outbox.has_backlog(&lanes, Seq(3)), "it delays no other replica");
+    bench.outbox.partitions_recovered();
+    assert_eq!(bench.issued(), [Issued::Load(2)], "the older one");
+    bench.outbox.loaded(bench.last(), Loaded::Found(Form::Whole), 0);
+    assert_eq!(bench.issued(), [Issued::Produce(2, Form::Whole)]);
+    assert!(bench.outbox.has_backlog(&lanes, Seq(3)));
+}
+
+#[test]
+fn older_event_passes_the_head_of_a_closed_lane() {
+    let mut bench = closed_partition(true);
+    bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 0);
+    bench.admit_one(3, 7, 15, Form::Whole);
+    bench.issued();
+    bench.outbox.written([Seq(3)]);
+    bench.outbox.partitions_recovered();
+    assert!(bench.issued().contains(&Issued::Load(3)));
+}
+
+#[test]
+fn closed_partition_gets_no_new_event_with_replicas() {
+    let mut bench = Bench::new(100);
+    bench.outbox.coordinate_recoveries(true);
+    let key = EventKey::of("app", "0");
+    let new_event =
+        NewEvent { key, lane: LaneKey(7), event_time: 0, partition_unavailable: true, publication: Form::Whole };
+    bench.outbox.admit([new_event], "one", SOON);
+    assert_eq!(bench.issued(), [Issued::Write(0)]);
+    bench.outbox.written([Seq(0)]);
+    assert_eq!(bench.issued(), [Issued::Answer("one", vec![Verdict::NotConfirmed])]);
+    let head = bench.outbox.waiting_heads(1)[0];
+    assert_eq!(head.reason, WaitReason::Failed(FailureCode::PartitionUnavailable));
+    bench.outbox.tick(700_000);
+    assert_eq!(bench.issued(), [Issued::Load(0)], "if the recovery is not reported");
+}
+
+#[test]
+fn recovered_partition_is_published_at_once_without_replicas() {
+    let mut bench = closed_partition(false);
+    bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 0);
+    assert!(!bench.outbox.partition_opened());
+    assert!(bench.issued().contains(&Issued::Produce(1, Form::Whole)), "in the order of acceptance");
+}
+
+#[test]
+fn closed_lanes_go_on_when_the_last_other_replica_leaves() {
+    let mut bench = closed_partition(true);
+    bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 0);
+    bench.issued();
+    bench.outbox.coordinate_recoveries(false);
+    assert_eq!(bench.issued(), [Issued::Load(2)]);
+}

@@ -4,6 +4,7 @@
 mod arrivals;
 mod judge;
 mod node;
+mod partition;
 mod plan;
 mod scheduler;
 mod tests;

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::partition::Partition;
 use crate::replicas::coordinator::{Coordinator, Facts};
 use crate::replicas::record::Body;
 use crate::replicas::{ReplicaId, Writer};
@@ -35,6 +36,9 @@ pub(super) struct Process {
     pub(super) available: bool,
     pub(super) open: bool,
     pub(super) held: HashSet<LaneKey>,
+    /// The lanes that wait until their partition accepts records and the other replicas are asked.
+    pub(super) closed: HashSet<LaneKey>,
+    pub(super) partition: Partition,
     pub(super) mark: Event,
     pub(super) flights: Vec<(Millis, LaneKey, Event)>,
     pub(super) writes: Vec<(Millis, Body)>,
@@ -56,6 +60,8 @@ impl Process {
             available: false,
             open: false,
             held: HashSet::new(),
+            closed: HashSet::new(),
+            partition: Partition::default(),
             mark: 0,
             flights: Vec::new(),
             writes: Vec::new(),
@@ -73,6 +79,7 @@ pub(super) struct View<'a> {
     pub(super) waiting: &'a BTreeMap<LaneKey, BTreeSet<Event>>,
     pub(super) flights: &'a [(Millis, LaneKey, Event)],
     pub(super) held: &'a HashSet<LaneKey>,
+    pub(super) closed: &'a HashSet<LaneKey>,
     pub(super) mark: Event,
     pub(super) caught_up: u64,
     pub(super) current: bool,
@@ -81,6 +88,10 @@ pub(super) struct View<'a> {
 impl Facts for View<'_> {
     fn in_flight(&self) -> bool {
         !self.flights.is_empty()
+    }
+
+    fn recovering_in_flight(&self) -> bool {
+        self.in_flight_in(self.closed)
     }
 
     fn in_flight_in(&self, lanes: &HashSet<LaneKey>) -> bool {
@@ -92,12 +103,14 @@ impl Facts for View<'_> {
     }
 
     fn withheld(&self) -> HashMap<LaneKey, u32> {
-        self.waiting().into_iter().filter(|(lane, _)| self.held.contains(lane)).collect()
+        let is_held = |lane: &LaneKey| self.held.contains(lane) || self.closed.contains(lane);
+        self.waiting().into_iter().filter(|(lane, _)| is_held(lane)).collect()
     }
 
     fn has_backlog(&self, lanes: &HashSet<LaneKey>) -> bool {
         let old =
             |lane: &LaneKey| self.waiting.get(lane).is_some_and(|events| events.iter().any(|at| *at <= self.mark));
+        let lanes: HashSet<_> = lanes.difference(self.closed).copied().collect();
         lanes.iter().any(old) || self.flights.iter().any(|(_, lane, event)| lanes.contains(lane) && *event <= self.mark)
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::node::{Event, Node, Process, View};
+use super::partition::NEVER;
 use super::plan::{Defect, Plan};
 use crate::replicas::ReplicaId;
 use crate::replicas::coordinator::Command;
@@ -10,7 +11,7 @@ use crate::replicas::record::{Body, Record};
 use crate::{LaneKey, Millis};
 
 /// The step of the simulated clock.
-const STEP: Millis = 20;
+pub(super) const STEP: Millis = 20;
 
 /// How long Kafka is unavailable.
 pub(super) const OUTAGE: std::ops::Range<Millis> = 10_000..30_000;
@@ -105,9 +106,9 @@ impl Scheduler {
             match self.rng.u8(0..3) {
                 0 => {
                     let flights = node.process.take().map(|process| process.flights).unwrap_or_default();
-                    for (_, lane, event) in flights {
+                    for (due, lane, event) in flights {
                         node.waiting.entry(lane).or_default().insert(event);
-                        if self.rng.bool() {
+                        if due != NEVER && self.rng.bool() {
                             self.published.push((self.now, lane, event));
                         }
                     }
@@ -148,6 +149,7 @@ impl Scheduler {
                 process.read += 1;
             }
         }
+        self.watch_partition(at)?;
         self.land(at);
         let commands = self.ask(at);
         for command in commands {
@@ -191,6 +193,7 @@ impl Scheduler {
             waiting: &node.waiting,
             flights: &process.flights,
             held: &process.held,
+            closed: &process.closed,
             mark: process.mark,
             caught_up: process.caught_up,
             current: node.reaches && process.read >= target,
@@ -212,7 +215,15 @@ impl Scheduler {
                     process.writes.push((due, body));
                 }
             }
-            Command::Open => (process.open, process.available_since, process.mark) = (true, None, now),
+            Command::Open => {
+                (process.open, process.available_since, process.mark) = (true, None, now);
+                process.closed.clear();
+            }
+            Command::Recover if self.plan.defect == Some(Defect::NeverRecovers) => {}
+            Command::Recover => {
+                process.mark = now;
+                process.closed.clear();
+            }
             Command::Close => (process.open, process.available_since) = (false, process.available.then_some(now)),
             Command::Hold(lanes) => {
                 if self.plan.defect != Some(Defect::HoldsNothing) {
@@ -231,8 +242,7 @@ impl Scheduler {
     fn publish(&mut self, at: usize) -> Result<(), String> {
         let now = self.now;
         let Some(process) = self.nodes[at].process.as_ref().filter(|process| process.open) else { return Ok(()) };
-        let free =
-            |lane: &LaneKey| !process.held.contains(lane) && process.flights.iter().all(|(_, other, _)| other != lane);
+        let free = |lane: &LaneKey| !process.waits(*lane) && process.flights.iter().all(|(_, other, _)| other != lane);
         let heads = self.nodes[at].waiting.iter().filter(|(lane, _)| free(lane));
         let heads: Vec<_> = heads.filter_map(|(lane, events)| Some((*lane, *events.first()?))).collect();
         for (lane, event) in heads {
@@ -245,40 +255,16 @@ impl Scheduler {
             if let Some(other) = self.others_replay_filled(at, lane, event) {
                 return Err(format!("{now}: {:?} and {other:?} both replay what filled {lane:?}", self.nodes[at].id));
             }
+            let (is_down, is_affected, due) = (self.is_down(lane), self.is_affected(lane), now + self.rng.u64(5..60));
             let node = &mut self.nodes[at];
-            node.waiting.entry(lane).or_default().remove(&event);
-            if let Some(process) = node.process.as_mut() {
-                process.flights.push((now + self.rng.u64(5..60), lane, event));
+            if let Some(process) = node.process.as_mut()
+                && let Some(due) = process.hand_over(lane, (is_affected, is_down), due)
+            {
+                node.waiting.entry(lane).or_default().remove(&event);
+                process.flights.push((due, lane, event));
             }
         }
         Ok(())
-    }
-
-    /// Returns another replica that replays this lane too, although each sees the other's claim to it.
-    fn others_replay(&self, at: usize, lane: LaneKey) -> Option<ReplicaId> {
-        let mine = self.nodes[at].process.as_ref()?;
-        let others = (0..self.nodes.len()).filter(|other| *other != at);
-        others.map(|other| &self.nodes[other]).find_map(|other| {
-            let process = other.process.as_ref().filter(|process| process.open && other.paused_until <= self.now)?;
-            let replays = other.waiting.get(&lane).is_some_and(|events| !events.is_empty());
-            let sees = mine.coordinator.table.waits_for(other.id, lane)
-                && process.coordinator.table.waits_for(self.nodes[at].id, lane);
-            (replays && sees && !process.held.contains(&lane)).then_some(other.id)
-        })
-    }
-
-    /// Returns another replica that replays what has filled this lane while it was withheld, as this one does.
-    fn others_replay_filled(&self, at: usize, lane: LaneKey, event: Event) -> Option<ReplicaId> {
-        let has_filled = |id, event| self.filled.get(&(lane, event)).is_some_and(|nodes| nodes.contains(&id));
-        if self.plan.faults || !has_filled(self.nodes[at].id, event) {
-            return None;
-        }
-        let others = self.nodes.iter().filter(|other| other.id != self.nodes[at].id);
-        let mut others = others.filter(|other| {
-            let replays = other.process.as_ref().is_some_and(|process| process.open && !process.held.contains(&lane));
-            replays && other.waiting.get(&lane).is_some_and(|all| all.iter().any(|event| has_filled(other.id, *event)))
-        });
-        others.next().map(|other| other.id)
     }
 
     /// Passes published events to the replicas that follow.

@@ -1,6 +1,6 @@
 //! Runs the schedules, and checks that planted defects are found.
 
-use super::plan::{Defect, Plan};
+use super::plan::{Defect, Outage, Plan};
 use super::scheduler::{LATE_EVENTS, Scheduler};
 
 /// How many schedules of each kind are run. `IDAAS_BRIDGE_SCHEDULES` and `IDAAS_BRIDGE_SEED` work as for the outbox.
@@ -11,11 +11,11 @@ fn seeds(usual: u64) -> std::ops::Range<u64> {
 }
 
 /// Returns the share of events after the outage that are published twice, in thousandths.
-fn try_all(faults: bool, replicas: &[u64]) -> usize {
+fn try_all(outage: Outage, faults: bool, replicas: &[u64]) -> usize {
     let (mut events, mut twice) = (0, 0);
     for seed in seeds(40) {
         for replicas in replicas {
-            let plan = Plan { seed, replicas: *replicas, faults, defect: None };
+            let plan = Plan { seed, replicas: *replicas, outage, faults, defect: None };
             match Scheduler::new(plan).run() {
                 Ok(late) => (events, twice) = (events + LATE_EVENTS, twice + late),
                 Err(problem) => panic!("{plan:?}: {problem}"),
@@ -27,27 +27,39 @@ fn try_all(faults: bool, replicas: &[u64]) -> usize {
 
 #[test]
 fn calm_outage_publishes_once_and_in_order() {
-    try_all(false, &[1, 2, 3]);
+    try_all(Outage::Cluster, false, &[1, 2, 3]);
 }
 
 #[test]
 fn events_after_an_outage_are_hardly_published_twice() {
-    let twice = [2, 3].map(|replicas| try_all(false, &[replicas]));
+    let twice = [2, 3].map(|replicas| try_all(Outage::Cluster, false, &[replicas]));
     assert!(twice.iter().all(|twice| *twice <= 50), "of two and three replicas, in thousandths: {twice:?}");
 }
 
 #[test]
 fn kills_pauses_and_disconnects_hold_nothing_for_ever() {
-    try_all(true, &[1, 2, 3]);
+    try_all(Outage::Cluster, true, &[1, 2, 3]);
+}
+
+#[test]
+fn partition_outage_publishes_once_and_in_order() {
+    let twice = [2, 3].map(|replicas| try_all(Outage::Partition, false, &[replicas]));
+    assert!(twice.iter().all(|twice| *twice <= 50), "of two and three replicas, in thousandths: {twice:?}");
+    try_all(Outage::Partition, false, &[1]);
+}
+
+#[test]
+fn faults_around_a_partition_outage_hold_nothing_for_ever() {
+    try_all(Outage::Partition, true, &[1, 2, 3]);
 }
 
 fn finds(defect: Defect, faults: bool, message: &str) {
-    finds_among(2, defect, faults, message);
+    finds_in(Outage::Cluster, 2, defect, faults, message);
 }
 
-fn finds_among(replicas: u64, defect: Defect, faults: bool, message: &str) {
+fn finds_in(outage: Outage, replicas: u64, defect: Defect, faults: bool, message: &str) {
     let found = (0..200).find_map(|seed| {
-        let plan = Plan { seed, replicas, faults, defect: Some(defect) };
+        let plan = Plan { seed, replicas, outage, faults, defect: Some(defect) };
         Scheduler::new(plan).run().err().filter(|problem| problem.contains(message))
     });
     assert!(found.is_some(), "{defect:?} is not found");
@@ -60,7 +72,7 @@ fn two_replicas_on_one_lane_are_found() {
 
 #[test]
 fn unclaimed_lanes_that_filled_at_two_replicas_are_found() {
-    finds_among(3, Defect::ExtendsNothing, false, "both replay what filled");
+    finds_in(Outage::Cluster, 3, Defect::ExtendsNothing, false, "both replay what filled");
 }
 
 #[test]
@@ -76,4 +88,15 @@ fn endless_waiting_is_found() {
 #[test]
 fn releasing_before_learning_is_found() {
     finds(Defect::LearnsNothing, false, "published twice");
+}
+
+#[test]
+fn recovery_without_asking_others_is_found() {
+    finds_in(Outage::Partition, 2, Defect::RecoversAlone, false, "published twice");
+    finds_in(Outage::Partition, 2, Defect::HoldsNothing, false, "both replay");
+}
+
+#[test]
+fn lanes_that_never_recover_are_found() {
+    finds_in(Outage::Partition, 2, Defect::NeverRecovers, false, "waits too long for a partition");
 }

@@ -47,7 +47,7 @@ pub struct Round {
     pub id: Position,
     /// The members that take part.
     pub ready: BTreeSet<ReplicaId>,
-    /// Those of them that do not publish yet.
+    /// Those of them that do not publish yet, or not what waited for partitions.
     pub gathering: BTreeSet<ReplicaId>,
     /// The members whose claim is complete.
     pub claimed: BTreeSet<ReplicaId>,
