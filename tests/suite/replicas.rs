@@ -297,17 +297,17 @@ fn judge(
 }
 
 fn assert_good(report: &Report, bridge: &str) {
-    assert_published_once(report, bridge);
-    assert_eq!(report.inversions_in_whole_entities, 0, "{report:?}");
-}
-
-fn assert_published_once(report: &Report, bridge: &str) {
-    use std::io::Write;
-    // For whoever runs it by hand.
-    let _ = writeln!(std::io::stderr(), "{bridge}: {report:?}");
+    show(report, bridge);
     assert_eq!(report.lost, 0, "{report:?}");
     assert!(report.duplicates * 100 <= report.events, "{report:?}");
     assert!(report.whole_entities > 0, "{report:?}");
+    assert_eq!(report.inversions_in_whole_entities, 0, "{report:?}");
+}
+
+/// For whoever runs it by hand.
+fn show(report: &Report, bridge: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{bridge}: {report:?}");
 }
 
 #[test]
@@ -315,12 +315,15 @@ fn outage_with_two_replicas_publishes_once_and_in_order() {
     assert_good(&outage(Away::Cluster, "twins", |_| {}), "two replicas");
 }
 
+/// Records that each producer can hold of a partition that accepts none. Both replicas can have the same events there.
+const HELD_BY_PRODUCERS: usize = 2 * 16;
+
 #[test]
-fn partition_outage_publishes_once_and_nearly_in_order() {
+fn partition_outage_with_two_replicas_repeats_little() {
     let report = outage(Away::Partition, "leaderless", |_| {});
-    assert_published_once(&report, "a partition");
-    // The events that the producer had when the partition closed keep their place, whatever their time is.
-    assert!(report.inversions_in_whole_entities * 20 <= report.whole_entities, "{report:?}");
+    show(&report, "a partition");
+    assert_eq!(report.lost, 0, "{report:?}");
+    assert!(report.duplicates <= HELD_BY_PRODUCERS, "{report:?}");
 }
 
 #[test]
