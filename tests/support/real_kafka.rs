@@ -63,7 +63,7 @@ pub(crate) struct RealKafka {
     /// For each listener of [`Options::advertised`].
     advertised: Vec<String>,
     directory: RunDirectory,
-    /// Held by all clusters but the shared one, so that few run at a time.
+    /// Held by all clusters but the shared one, so that they come one after the other.
     _turn: Option<Turn>,
 }
 
@@ -81,10 +81,10 @@ pub(crate) struct PartitionState {
 }
 
 impl RealKafka {
-    /// Starts a cluster and waits until each node knows all of them. Few run at a time (the shared node aside), so a
-    /// test must not start its second while it holds its first. `None` as with [`shared_one_node`].
+    /// Starts a cluster and waits until each node knows all of them. One cluster at a time (the shared node aside):
+    /// a test must not start its second while it holds its first. `None` as with [`shared_one_node`].
     pub(crate) fn start(nodes: Nodes, options: Options) -> Option<Self> {
-        install::available_or_left_out().then(|| Self::launch(nodes, options, Some(Turn::wait(nodes.count()))))
+        install::available_or_left_out().then(|| Self::launch(nodes, options, Some(Turn::wait())))
     }
 
     fn launch(nodes: Nodes, options: Options, turn: Option<Turn>) -> Self {
