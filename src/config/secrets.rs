@@ -22,7 +22,7 @@ pub(super) fn text(diagnostics: &mut Diagnostics<'_>, raw_value: &RawValue) -> R
         Raw::Variable(text) => Zeroizing::new(text.clone()),
         Raw::Plain(toml::Value::String(text)) => {
             let remedy = "move it out and write { file = \"…\" }";
-            diagnostics.warn(&raw_value.key, "the secret stands in the configuration itself", remedy);
+            diagnostics.warn(&raw_value.key, "the secret is in the configuration itself", remedy);
             Zeroizing::new(text.clone())
         }
         Raw::Plain(_) | Raw::List(_) => return Err(raw_value.mismatch(FORMS)),

@@ -83,7 +83,7 @@ pub trait DeliveryObserver: Send + Sync {
     /// Called when a partition accepts records again.
     fn partitions_recovered(&self);
     /// Called when partitions that were not closed, or only for a moment, may count as accepting records again.
-    fn may_have_recovered(&self) {}
+    fn may_have_recovered(&self);
     /// Called when a partition stopped accepting records. The events in `waiting` wait for it.
     fn partition_closed(&self, waiting: &[EventHandle]);
     /// Called when the number of a topic's partitions that accept no records has changed.

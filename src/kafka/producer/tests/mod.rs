@@ -68,6 +68,8 @@ impl DeliveryObserver for Book {
         self.turned.notify_all();
     }
 
+    fn may_have_recovered(&self) {}
+
     fn partition_closed(&self, waiting: &[EventHandle]) {
         self.pages.lock().waiting.extend(waiting);
         self.turned.notify_all();
