@@ -17,7 +17,7 @@ type AskReplicas = dyn Fn() -> bool + Send + Sync;
 pub(super) struct Recovery {
     /// How many times partitions have recovered.
     count: AtomicU64,
-    /// `None` if there is no coordination of replicas.
+    /// `None` if replicas are not coordinated.
     pub(super) ask_replicas: OnceLock<Box<AskReplicas>>,
 }
 

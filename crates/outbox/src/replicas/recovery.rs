@@ -1,14 +1,14 @@
 //! The exchange of claims after the recovery of partitions.
 //!
 //! It is the same as after an outage (`gather`), but the replica goes on to publish all other lanes, and claims only
-//! those that waited for their partitions. If it takes too long, they are published without.
+//! those that waited for their partitions. If the exchange takes too long, their events are published without it.
 
 use std::collections::HashMap;
 
 use super::coordinator::{Coordinator, Facts, Stage};
 use crate::{LaneKey, Millis};
 
-/// Minimum interval between the beginnings of an exchange of claims and of one for partitions that recover. Partitions
+/// Minimum interval between the starts of two exchanges, of which the later one is for recovered partitions. Partitions
 /// that recover and fail all the time cause no more of them.
 const MIN_RECOVERY_INTERVAL: Millis = 5000;
 
