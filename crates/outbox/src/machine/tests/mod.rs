@@ -2,6 +2,7 @@
 
 mod answers;
 mod lanes;
+mod redrive;
 mod replay;
 
 use idaas_callback::Reason;
