@@ -133,6 +133,14 @@ impl Dispatcher {
         Deadlines { write: now + left - WRITE_ALLOWANCE.min(left / 2), answer: now + left }
     }
 
+    /// Handles the end of an outage of the whole cluster, with the topics and indexes of partitions that have a leader.
+    /// To be called before [`Dispatcher::set_connected`]: what waited for these partitions is published then.
+    pub fn outage_ended(&self, with_leader: &[(String, usize)]) {
+        if let Some(producer) = &*self.executor.producer.load() {
+            producer.outage_ended(with_leader);
+        }
+    }
+
     /// Notes whether the broker is available.
     pub fn set_connected(&self, connected: bool) {
         self.executor.step(|outbox, _| outbox.connected(connected));

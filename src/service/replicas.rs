@@ -132,6 +132,14 @@ impl Replicas {
         }
     }
 
+    /// Records that Kafka is available, with the topics and indexes of partitions that have a leader.
+    pub(super) fn kafka_answers(&self, with_leader: &[(String, usize)]) {
+        if let Some(dispatcher) = self.dispatcher.upgrade() {
+            dispatcher.outage_ended(with_leader);
+        }
+        self.set_available(true);
+    }
+
     /// Records whether Kafka is available.
     pub(super) fn set_available(&self, is_available: bool) {
         self.replay_permit.is_available.store(is_available, Ordering::SeqCst);

@@ -160,11 +160,11 @@ pub(super) fn watch(
     let (liveness, acceptance) = (Arc::clone(&metrics.liveness), dispatcher.acceptance());
     Watch::prepare(cluster, topics(config), &liveness, acceptance, move |event| match event {
         WatchEvent::Cluster(id) => replicas.cluster_seen(&id),
-        WatchEvent::Available => {
+        WatchEvent::Available { with_leader } => {
             if metrics.kafka.set_answering(true) {
                 tracing::info!(code = LogCode::KafkaAvailable.as_str(), "Kafka answers");
             }
-            replicas.set_available(true);
+            replicas.kafka_answers(&with_leader);
         }
         WatchEvent::Unavailable { brokers } => {
             // The producer may have reported it already, with the reason.

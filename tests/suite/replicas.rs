@@ -230,6 +230,15 @@ fn outage(away: Away, prefix: &str, during_replay: impl FnOnce(&mut [TestBridge;
     let node = if away == Away::Cluster { 1 } else { kafka.leader_of(&format!("{prefix}.user.v1"), 0) };
     kafka.kill(node);
     std::thread::sleep(outage);
+    // On a slow machine, that takes longer.
+    retry(|| {
+        let accepted: BTreeSet<usize> = answers.lock().iter().map(|answer| answer.event).collect();
+        if accepted.len() == events {
+            Ok(())
+        } else {
+            Err(format!("{} of {events} events are accepted", accepted.len()))
+        }
+    });
     if away == Away::Partition {
         bridges.iter().for_each(|bridge| bridge.wait_metric("kafka_available", &[], 1.0));
     }

@@ -31,7 +31,10 @@ const IDENTITY_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WatchEvent {
     /// The cluster answers, and names leaders.
-    Available,
+    Available {
+        /// The topics and indexes of all partitions that have a leader. Empty if they could not be read.
+        with_leader: Vec<(String, usize)>,
+    },
     /// No broker answers, or no partition has a leader.
     Unavailable {
         /// The advertised broker addresses, as far as they are known.
@@ -88,7 +91,7 @@ impl Watch {
                 }
                 if let Some(available) = acceptance.record_probe(number, probe) {
                     on_event(if available {
-                        WatchEvent::Available
+                        WatchEvent::Available { with_leader: partitions_with_leader(&client) }
                     } else {
                         WatchEvent::Unavailable { brokers: answers.brokers.clone() }
                     });
@@ -177,6 +180,18 @@ fn accepting(client: &BaseConsumer<Watcher>, topics: &[String], answers: &mut La
     while client.poll(Duration::ZERO).is_some() {}
     answers.led = found;
     answers.led.is_some()
+}
+
+/// Returns the topics and indexes of all partitions that have a leader.
+fn partitions_with_leader(client: &BaseConsumer<Watcher>) -> Vec<(String, usize)> {
+    let Ok(metadata) = client.fetch_metadata(None, METADATA_TIMEOUT) else { return Vec::new() };
+    let mut partitions = Vec::new();
+    for topic in metadata.topics() {
+        let led = topic.partitions().iter().filter(|partition| partition.leader() >= 0);
+        let ids = led.filter_map(|partition| usize::try_from(partition.id()).ok());
+        partitions.extend(ids.map(|id| (topic.name().to_owned(), id)));
+    }
+    partitions
 }
 
 /// Returns one of the topics that has a partition with a leader.

@@ -189,6 +189,21 @@ impl Availability {
         partition.close(Some(code), now)
     }
 
+    /// Opens partitions that have a leader after an outage of the whole cluster, unless they reject records. The waiting
+    /// time of their records starts over. Returns true if a partition was opened.
+    pub(in crate::kafka) fn outage_ended(&mut self, with_leader: &[(String, usize)], now: Duration) -> bool {
+        let before = self.openings;
+        for (topic, index) in with_leader {
+            let topic = self.topics.iter_mut().find(|known| known.name == *topic);
+            let partition = topic.and_then(|topic| topic.partitions.get_mut(*index));
+            let Some(partition) = partition.filter(|partition| partition.only_waits()) else { continue };
+            partition.closed = None;
+            partition.outstanding.iter_mut().for_each(|record| record.since = now);
+            self.openings += 1;
+        }
+        self.openings != before
+    }
+
     /// Closes partitions whose records have waited for too long.
     pub(in crate::kafka) fn tick(&mut self, now: Duration) -> Changes {
         let mut changes = Changes::default();
@@ -218,8 +233,7 @@ impl Availability {
         let silent = |topic: &Topic| {
             let silent = |(index, partition): (usize, &Partition)| {
                 let waited = now.saturating_sub(partition.outstanding.front()?.since);
-                let only_waits = partition.closed?.failure.is_none_or(|code| WAITING.contains(&code));
-                only_waits.then(|| Silent { topic: topic.name.clone(), partition: index, waited })
+                partition.only_waits().then(|| Silent { topic: topic.name.clone(), partition: index, waited })
             };
             topic.partitions.iter().enumerate().filter_map(silent).collect::<Vec<_>>()
         };
@@ -254,6 +268,11 @@ impl Partition {
     fn silence(&self, now: Duration) -> Option<Duration> {
         let since = self.outstanding.front()?.since;
         Some(now.saturating_sub(self.last_success.map_or(since, |success| success.max(since))))
+    }
+
+    /// Returns true if it is closed, and its records wait or time out, but are not rejected.
+    fn only_waits(&self) -> bool {
+        self.closed.is_some_and(|closed| closed.failure.is_none_or(|code| WAITING.contains(&code)))
     }
 
     /// Closes the partition. Returns the events that wait for it, if it was open.

@@ -159,6 +159,13 @@ impl InFlight {
         }
     }
 
+    /// Handles the end of an outage of the whole cluster, with the partitions that have a leader.
+    pub(super) fn outage_ended(&self, with_leader: &[(String, usize)]) {
+        if self.availability.lock().outage_ended(with_leader, self.now()) {
+            self.observer.partitions_recovered();
+        }
+    }
+
     pub(super) fn set_partition_counts(&self, counts: Vec<(String, usize)>) {
         self.availability.lock().counts(counts);
     }

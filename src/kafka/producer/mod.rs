@@ -135,6 +135,11 @@ impl Producer {
         self.state.in_flight.accepts(topic, key)
     }
 
+    /// Handles the end of an outage of the whole cluster, with the topics and indexes of partitions that have a leader.
+    pub fn outage_ended(&self, with_leader: &[(String, usize)]) {
+        self.state.in_flight.outage_ended(with_leader);
+    }
+
     /// Returns the decision whether Kafka accepts records, for the watch.
     #[must_use]
     pub fn acceptance(&self) -> Arc<Acceptance> {

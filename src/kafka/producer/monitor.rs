@@ -46,6 +46,9 @@ struct State {
     probing: Option<Receiver<Leaders>>,
     probed: Option<Instant>,
     leaders: Option<Leaders>,
+    /// Partitions that could be reached at the probe before. A leader that has just returned still has to be found by
+    /// the producer.
+    reachable_before: HashSet<(String, usize)>,
     replaced: Option<Instant>,
     min_interval: Duration,
 }
@@ -56,7 +59,14 @@ impl Monitor {
     }
 
     pub(super) fn run(&self) {
-        let mut state = State { probing: None, probed: None, leaders: None, replaced: None, min_interval: STUCK_AFTER };
+        let mut state = State {
+            probing: None,
+            probed: None,
+            leaders: None,
+            reachable_before: HashSet::new(),
+            replaced: None,
+            min_interval: STUCK_AFTER,
+        };
         loop {
             std::thread::sleep(TICK);
             let Some(producer) = self.producer.upgrade() else { return };
@@ -88,7 +98,8 @@ impl Monitor {
             state.probe(producer);
             self.replace_stuck(producer, state);
         } else {
-            (state.leaders, state.min_interval) = (None, STUCK_AFTER);
+            state.set_leaders(None);
+            state.min_interval = STUCK_AFTER;
         }
         let is_change = acceptance.record_observation(&Observation {
             is_denied: in_flight.is_denied(),
@@ -108,7 +119,9 @@ impl Monitor {
             return;
         }
         let is_stuck = |silent: &Silent| {
-            silent.waited >= STUCK_AFTER && leaders.reachable.contains(&(silent.topic.clone(), silent.partition))
+            let partition = (silent.topic.clone(), silent.partition);
+            let is_reachable = |reachable: &HashSet<_>| reachable.contains(&partition);
+            silent.waited >= STUCK_AFTER && is_reachable(&leaders.reachable) && is_reachable(&state.reachable_before)
         };
         let Some(stuck) = producer.in_flight.silent().into_iter().find(is_stuck) else { return };
         tracing::warn!(
@@ -125,17 +138,22 @@ impl Monitor {
 }
 
 impl State {
+    fn set_leaders(&mut self, leaders: Option<Leaders>) {
+        let before = std::mem::replace(&mut self.leaders, leaders);
+        self.reachable_before = before.map(|leaders| leaders.reachable).unwrap_or_default();
+    }
+
     /// Probes the leaders at intervals, on a background thread, because probing blocks.
     fn probe(&mut self, producer: &ProducerState) {
         if let Some(probing) = &self.probing {
             match probing.try_recv() {
                 Ok(leaders) => {
                     producer.in_flight.set_partition_counts(leaders.counts.clone());
-                    self.leaders = Some(leaders);
+                    self.set_leaders(Some(leaders));
                 }
                 Err(std::sync::mpsc::TryRecvError::Empty) => return,
                 // The cluster does not answer at all. `cluster_watch` handles that.
-                Err(std::sync::mpsc::TryRecvError::Disconnected) => self.leaders = None,
+                Err(std::sync::mpsc::TryRecvError::Disconnected) => self.set_leaders(None),
             }
             self.probing = None;
             self.probed = Some(Instant::now());

@@ -137,3 +137,21 @@ fn records_that_only_wait_are_silent_and_refused_ones_are_not() {
     assert_eq!(silent.iter().map(|silent| silent.waited).collect::<Vec<_>>(), [seconds(5)]);
     assert_eq!(stage.availability.closed(), (true, true));
 }
+
+#[test]
+fn end_of_an_outage_opens_partitions_that_have_a_leader() {
+    let (mut stage, (a, b)) = (Stage::new(2), Stage::two_keys());
+    let (slot, record) = stage.send(a, seconds(0)).unwrap();
+    stage.send(b, seconds(0)).unwrap();
+    stage.availability.tick(seconds(2));
+    assert!(!stage.availability.outage_ended(&[], seconds(30)));
+    assert!(stage.availability.outage_ended(&[(TOPIC.to_owned(), 0)], seconds(30)));
+    assert!(stage.availability.accepts(TOPIC, Some(a)));
+    assert!(!stage.availability.accepts(TOPIC, Some(b)), "it has no leader yet");
+    assert!((0..2 * MAX_PROBES).all(|_| stage.send(a, seconds(30)).is_some()), "all that waits can be published");
+    assert_eq!(stage.availability.silent(seconds(31)).len(), 1, "its wait starts over");
+    assert_eq!(stage.availability.tick(seconds(31)).waiting, []);
+    assert_eq!(stage.availability.tick(seconds(32)).waiting.len(), 1 + 2 * MAX_PROBES, "silence closes it again");
+    stage.availability.failed(slot, record, Some(FailureCode::NotAuthorized), seconds(33));
+    assert!(!stage.availability.outage_ended(&[(TOPIC.to_owned(), 0)], seconds(40)), "it rejects records");
+}
