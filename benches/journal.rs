@@ -3,13 +3,13 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::print_stderr, reason = "a benchmark fails by panicking")]
 #![allow(missing_docs, reason = "a program")]
 
-use std::borrow::Cow;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use idaas_bridge::journal::store::{Batch, Opened, Store};
 use idaas_bridge::journal::{Entry, Journal, JournalEvents, JournalRejection};
 use idaas_callback::event_type::Entity;
+use idaas_callback::headers::{HeaderName, Headers};
 use idaas_callback::jose::jwe::ContentKey;
 use idaas_callback::record::Record;
 use idaas_callback::{DeadLetterSource, StoredOriginal};
@@ -55,11 +55,11 @@ fn entry(seq: u64, size: usize) -> Entry {
             topic: "idaas.user.v1".into(),
             key: Some(user),
             value: noise(seq, size / 2),
-            headers: vec![
-                ("content-type", Cow::Borrowed("application/json")),
-                ("ce_source", Cow::Borrowed("/idaas/idaas_ue2jvisn35ea5lmthk267xxxx/app_mkv7rgt4d7i4u7zqtzev2mxxxx")),
-                ("ce_type", Cow::Borrowed("com.alibabacloud.idaas.user.updated.v1")),
-            ],
+            headers: Headers::from_iter([
+                (HeaderName::ContentType, "application/json"),
+                (HeaderName::Source, "/idaas/idaas_ue2jvisn35ea5lmthk267xxxx/app_mkv7rgt4d7i4u7zqtzev2mxxxx"),
+                (HeaderName::Type, "com.alibabacloud.idaas.user.updated.v1"),
+            ]),
             timestamp: 1_000_000,
         },
         credential: None,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use idaas_callback::event_type::{Action, Entity};
+use idaas_callback::headers::HeaderName;
 use idaas_callback::record::Record;
 use outbox::verdict::Verdict;
 use serde::Deserialize;
@@ -82,9 +83,8 @@ pub(super) fn journaled(metrics: &Metrics, publication: &EventPublication) {
 /// Returns the action in a record's CloudEvents type, `com.alibabacloud.idaas.<entity>.<action>.v1`. Allocates
 /// nothing.
 fn action(record: &Record) -> Option<Action> {
-    let header = record.headers.iter().find(|(name, _)| *name == "ce_type");
-    let kind = match header {
-        Some((_, kind)) => kind.as_ref(),
+    let kind = match record.headers.get(HeaderName::Type) {
+        Some(kind) => kind,
         None => {
             let begin = record.value.get(..record.value.len().min(MAX_BEFORE_TYPE))?;
             // The cut can split a character.
@@ -102,29 +102,27 @@ fn kind(record: &Record) -> Option<String> {
     struct Typed {
         r#type: String,
     }
-    let header = record.headers.iter().find(|(name, _)| *name == "ce_type");
-    header
-        .map(|(_, value)| value.clone().into_owned())
-        .or_else(|| serde_json::from_slice(&record.value).ok().map(|typed: Typed| typed.r#type))
+    let header = record.headers.get(HeaderName::Type).map(str::to_owned);
+    header.or_else(|| serde_json::from_slice(&record.value).ok().map(|typed: Typed| typed.r#type))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn record(headers: Vec<(&'static str, std::borrow::Cow<'static, str>)>, value: &str) -> Record {
-        let (topic, value) = ("topic".into(), value.into());
+    fn record(headers: &[(HeaderName, &str)], value: &str) -> Record {
+        let (topic, value, headers) = ("topic".into(), value.into(), headers.iter().copied().collect());
         Record { entity: Entity::User, topic, key: None, value, headers, timestamp: 0 }
     }
 
     #[test]
     fn the_action_is_known_in_both_modes() {
         let kind = "com.alibabacloud.idaas.user.password_changed.v1";
-        let binary = record(vec![("ce_id", "evnt".into()), ("ce_type", kind.into())], "{}");
+        let binary = record(&[(HeaderName::Id, "evnt"), (HeaderName::Type, kind)], "{}");
         assert_eq!(action(&binary), Some(Action::PasswordChanged));
         let id = r#"\"type\":\"com.alibabacloud.idaas.user.deleted.v1\""#;
         let value = format!(r#"{{"specversion":"1.0","id":"{id}","source":"/é","type":"{kind}","data":{{}}}}"#);
-        assert_eq!(action(&record(Vec::new(), &value)), Some(Action::PasswordChanged));
-        assert_eq!(action(&record(Vec::new(), "{}")), None);
+        assert_eq!(action(&record(&[], &value)), Some(Action::PasswordChanged));
+        assert_eq!(action(&record(&[], "{}")), None);
     }
 }

@@ -202,7 +202,7 @@ impl JournalAdmin {
             "acceptedAt": rfc3339(entry.received_at),
             "eventTime": entry.event_time.and_then(rfc3339),
             "code": entry.verdict.code(),
-            "headers": entry.record.headers.iter().cloned().collect::<BTreeMap<_, _>>(),
+            "headers": entry.record.headers.iter().collect::<BTreeMap<_, _>>(),
             "value": sealed(&entry.record),
             "credential": entry.credential.as_ref().map(sealed),
         })

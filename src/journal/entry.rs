@@ -3,12 +3,12 @@
 //! The encoding is compressed. Its first byte is the version, so an entry written by a newer build is recognized as
 //! such. Decoding never panics, whatever the input.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use idaas_callback::event_type::Entity;
+use idaas_callback::headers::HeaderName;
 use idaas_callback::jose::seal::SealFault;
-use idaas_callback::record::{Record, header_name};
+use idaas_callback::record::Record;
 use idaas_callback::{DeadLetterSource, Reason, StoredOriginal};
 use outbox::verdict::Verdict;
 use outbox::{EventKey, LaneKey, Seq};
@@ -183,15 +183,13 @@ impl<'a> WireRecord<'a> {
             topic: &record.topic,
             key: record.key.as_deref(),
             value: Bytes::new(&record.value),
-            headers: record.headers.iter().map(|(name, value)| (*name, &**value)).collect(),
+            headers: record.headers.iter().collect(),
             timestamp: record.timestamp,
         }
     }
 
     fn restore(self) -> Result<Record, DecodeFault> {
-        let header = |(name, value): (&str, &str)| {
-            Ok((header_name(name).ok_or(DecodeFault::Malformed)?, Cow::Owned(value.to_owned())))
-        };
+        let header = |(name, value): (&str, &'a str)| Ok((HeaderName::of(name).ok_or(DecodeFault::Malformed)?, value));
         Ok(Record {
             entity: entity(self.entity)?,
             topic: Arc::from(self.topic),

@@ -115,7 +115,7 @@ fn callbacks_of_other_libraries_become_valid_records() {
                 panic!("{library}: {event}")
             };
             let headers: Vec<_> =
-                record.headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+                record.headers.iter().map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).collect();
             assert_conforms(&headers, record.key.as_deref().map(str::as_bytes), &record.value, &record.topic);
             let value: Value = serde_json::from_slice(&record.value).unwrap();
             assert_eq!(value["origin"]["eventType"], event["eventType"], "{library}");

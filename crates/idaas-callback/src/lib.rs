@@ -8,6 +8,7 @@ mod event;
 pub mod event_type;
 pub mod fetched;
 mod field;
+pub mod headers;
 pub mod jose;
 pub mod json;
 mod normalize;

@@ -1,12 +1,12 @@
 //! A CloudEvent as a Kafka record: topic, key, headers, value (CloudEvents 1.0.2, Kafka protocol binding).
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::event_type::{Action, Entity};
+use super::headers::{HeaderName, Headers};
 use super::policy::EventMode;
 use super::value::Value;
 
@@ -23,7 +23,7 @@ pub struct Record {
     /// JSON in UTF-8.
     pub value: Vec<u8>,
     /// The CloudEvents attributes and the content type.
-    pub headers: Vec<(&'static str, Cow<'static, str>)>,
+    pub headers: Headers,
     /// Time of receipt, in milliseconds since 1970.
     pub timestamp: i64,
 }
@@ -70,26 +70,6 @@ const SPECVERSION: &str = "1.0";
 /// The initial capacity of a record's value, in bytes. A user has about this size.
 const VALUE_CAPACITY: usize = 1536;
 
-/// The names of all headers that a record can have.
-const HEADERS: [&str; 10] = [
-    "content-type",
-    "ce_specversion",
-    "ce_id",
-    "ce_source",
-    "ce_type",
-    "ce_dataschema",
-    "ce_subject",
-    "ce_time",
-    "ce_partitionkey",
-    "ce_traceparent",
-];
-
-/// Returns the static name of a header. `None` if records do not have such a header.
-#[must_use]
-pub fn header_name(name: &str) -> Option<&'static str> {
-    HEADERS.into_iter().find(|known| *known == name)
-}
-
 /// Builds the record of a value, for a topic.
 pub(super) fn build(attributes: &Attributes<'_>, value: &Value<'_>, topic: &Arc<str>, mode: EventMode) -> Record {
     let Attributes { entity, .. } = *attributes;
@@ -121,12 +101,14 @@ impl Record {
     }
 }
 
-fn source(attributes: &Attributes<'_>) -> String {
-    ["/idaas/", attributes.instance_id, "/", attributes.application_id].concat()
+/// Returns the parts of the attribute `source`.
+const fn source<'a>(attributes: &Attributes<'a>) -> [&'a str; 4] {
+    ["/idaas/", attributes.instance_id, "/", attributes.application_id]
 }
 
-fn ce_type(attributes: &Attributes<'_>) -> String {
-    ["com.alibabacloud.idaas.", attributes.entity.name(), ".", attributes.action.name(), ".v1"].concat()
+/// Returns the parts of the attribute `type`.
+fn ce_type(attributes: &Attributes<'_>) -> [&'static str; 5] {
+    ["com.alibabacloud.idaas.", attributes.entity.name(), ".", attributes.action.name(), ".v1"]
 }
 
 const fn dataschema(entity: Entity) -> &'static str {
@@ -141,32 +123,36 @@ const fn dataschema(entity: Entity) -> &'static str {
     }
 }
 
-fn binary(attributes: &Attributes<'_>) -> Vec<(&'static str, Cow<'static, str>)> {
-    let mut headers = Vec::with_capacity(10);
-    headers.push(("content-type", Cow::Borrowed("application/json")));
-    headers.push(("ce_specversion", Cow::Borrowed(SPECVERSION)));
-    headers.push(("ce_id", Cow::Owned(attributes.id.to_owned())));
-    headers.push(("ce_source", Cow::Owned(source(attributes))));
-    headers.push(("ce_type", Cow::Owned(ce_type(attributes))));
-    headers.push(("ce_dataschema", Cow::Borrowed(dataschema(attributes.entity))));
+fn binary(attributes: &Attributes<'_>) -> Headers {
+    let mut headers = Headers::with_typical_capacity();
+    headers.push(HeaderName::ContentType, &["application/json"]);
+    headers.push(HeaderName::SpecVersion, &[SPECVERSION]);
+    headers.push(HeaderName::Id, &[attributes.id]);
+    headers.push(HeaderName::Source, &source(attributes));
+    headers.push(HeaderName::Type, &ce_type(attributes));
+    headers.push(HeaderName::DataSchema, &[dataschema(attributes.entity)]);
     let optional = [
-        ("ce_subject", attributes.subject),
-        ("ce_time", attributes.time),
-        ("ce_partitionkey", attributes.key),
-        ("ce_traceparent", attributes.traceparent),
+        (HeaderName::Subject, attributes.subject),
+        (HeaderName::Time, attributes.time),
+        (HeaderName::PartitionKey, attributes.key),
+        (HeaderName::TraceParent, attributes.traceparent),
     ];
-    headers.extend(optional.into_iter().filter_map(|(name, value)| Some((name, Cow::Owned(value?.to_owned())))));
+    for (name, value) in optional {
+        if let Some(value) = value {
+            headers.push(name, &[value]);
+        }
+    }
     headers
 }
 
-fn structured(attributes: &Attributes<'_>, json: Vec<u8>) -> (Vec<(&'static str, Cow<'static, str>)>, Vec<u8>) {
-    let headers = vec![("content-type", Cow::Borrowed("application/cloudevents+json; charset=UTF-8"))];
+fn structured(attributes: &Attributes<'_>, json: Vec<u8>) -> (Headers, Vec<u8>) {
+    let headers = Headers::from_iter([(HeaderName::ContentType, "application/cloudevents+json; charset=UTF-8")]);
     let data = String::from_utf8(json).ok().and_then(|json| RawValue::from_string(json).ok());
     let event = Structured {
         specversion: SPECVERSION,
         id: attributes.id,
-        source: &source(attributes),
-        r#type: &ce_type(attributes),
+        source: &source(attributes).concat(),
+        r#type: &ce_type(attributes).concat(),
         subject: attributes.subject,
         time: attributes.time,
         dataschema: dataschema(attributes.entity),

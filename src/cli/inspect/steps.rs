@@ -216,7 +216,7 @@ impl Screen<'_> {
     fn record(&mut self, record: &Record) -> io::Result<()> {
         writeln!(self.out, "  {} {}", styled(QUIET, "topic"), record.topic)?;
         writeln!(self.out, "  {}   {}", styled(QUIET, "key"), record.key.as_deref().unwrap_or("(none)"))?;
-        for (name, value) in &record.headers {
+        for (name, value) in record.headers.iter() {
             writeln!(self.out, "  {} {name}: {value}", styled(QUIET, "header"))?;
         }
         let value = String::from_utf8_lossy(&record.value);

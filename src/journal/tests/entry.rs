@@ -89,6 +89,7 @@ fn shown(record: &Record) -> String {
         *sealed = String::from_utf8(opened).unwrap().into();
     }
     let Record { entity, topic, key, headers, timestamp, value: _ } = record;
+    let headers: Vec<_> = headers.iter().collect();
     format!("{entity:?} {topic} {key:?} {headers:?} {timestamp} {value}")
 }
 

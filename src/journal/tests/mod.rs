@@ -10,11 +10,11 @@ mod rekeying;
 mod store;
 mod writer;
 
-use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
 use idaas_callback::event_type::Entity;
+use idaas_callback::headers::{HeaderName, Headers};
 use idaas_callback::jose::jwe::ContentKey;
 use idaas_callback::record::Record;
 use idaas_callback::{DeadLetterSource, StoredOriginal};
@@ -84,7 +84,7 @@ pub(crate) fn entry_of(seq: u64, size: usize) -> Entry {
             topic: "idaas.user.v1".into(),
             key: Some(user),
             value: noise(seq, size),
-            headers: vec![("content-type", Cow::Borrowed("application/json"))],
+            headers: Headers::from_iter([(HeaderName::ContentType, "application/json")]),
             timestamp: 1_000_000,
         },
         credential: None,

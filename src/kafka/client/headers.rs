@@ -7,11 +7,10 @@ use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 
 /// Builds the headers of a record that is about to be sent, with the trace context of its span if it has one.
 pub(in crate::kafka) fn of(record: &Record, traceparent: Option<&str>) -> OwnedHeaders {
-    let own = record.headers.iter().map(|(name, value)| (*name, &**value));
-    own.chain(traceparent.map(|context| ("traceparent", context))).fold(
-        OwnedHeaders::new_with_capacity(record.headers.len() + usize::from(traceparent.is_some())),
-        |headers, (key, value)| headers.insert(Header { key, value: Some(value.as_bytes()) }),
-    )
+    let own = record.headers.iter();
+    let headers = OwnedHeaders::new_with_capacity(own.len() + usize::from(traceparent.is_some()));
+    own.chain(traceparent.map(|context| ("traceparent", context)))
+        .fold(headers, |headers, (key, value)| headers.insert(Header { key, value: Some(value.as_bytes()) }))
 }
 
 /// Passes a record's headers to `read`, in their order, and returns its result. A missing value is passed as an empty

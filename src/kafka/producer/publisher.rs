@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use rdkafka::client::ClientContext;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
@@ -21,6 +20,7 @@ use super::confirmation_gate::{Change, ConfirmationGate, GateDecision};
 use super::record_error::RecordError;
 use crate::kafka::client::connection_error::ErrorCollector;
 use crate::kafka::client::error::{ProducerFault, describe};
+use crate::kafka::client::headers;
 use crate::kafka::client::settings::Cluster;
 use idaas_callback::record::Record;
 use outbox::FailureCode;
@@ -198,10 +198,7 @@ impl Publisher {
     }
 
     fn send(&self, record: &Record) -> Result<DeliveryFuture, Option<RDKafkaErrorCode>> {
-        let headers =
-            record.headers.iter().fold(OwnedHeaders::new_with_capacity(record.headers.len()), |all, (key, value)| {
-                all.insert(Header { key, value: Some(value.as_bytes()) })
-            });
+        let headers = headers::of(record, None);
         let mut message: FutureRecord<'_, str, [u8]> = FutureRecord::to(&record.topic)
             .payload(record.value.as_slice())
             .timestamp(record.timestamp)

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use idaas_callback::event_type::Entity;
+use idaas_callback::headers::HeaderName;
 use idaas_callback::record::Record;
 use opentelemetry::trace::{Span as _, SpanContext, SpanKind, TraceContextExt};
 use opentelemetry::{Context, KeyValue};
@@ -124,7 +125,7 @@ impl Spans {
 
 /// Returns the trace context of a record's event, from a header or from a structured value before `data`.
 fn traceparent_of(record: &Record) -> Option<&str> {
-    if let Some((_, value)) = record.headers.iter().find(|(name, _)| *name == "ce_traceparent") {
+    if let Some(value) = record.headers.get(HeaderName::TraceParent) {
         return Some(value);
     }
     // Quotation marks within strings are escaped, so this match cannot be inside a string.

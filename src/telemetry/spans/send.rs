@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use idaas_callback::headers::HeaderName;
 use idaas_callback::record::Record;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Span as _, SpanKind};
@@ -31,8 +32,8 @@ impl Spans {
             KeyValue::new("messaging.message.body.size", size),
             KeyValue::new("cloudevents.event_id", id.to_owned()),
         ];
-        let kind = record.headers.iter().find(|(name, _)| *name == "ce_type");
-        attributes.extend(kind.map(|(_, kind)| KeyValue::new("cloudevents.event_type", kind.clone().into_owned())));
+        let kind = record.headers.get(HeaderName::Type);
+        attributes.extend(kind.map(|kind| KeyValue::new("cloudevents.event_type", kind.to_owned())));
         let span = self.begin(format!("send {}", record.topic), SpanKind::Producer, &event.0, attributes);
         Arc::new(SendSpan { traceparent: traceparent(span.span_context()), span: Mutex::new(span) })
     }

@@ -1,12 +1,12 @@
 //! The journal as an operator meets it, where no service runs.
 
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use idaas_bridge::journal::Entry;
 use idaas_bridge::journal::store::{Batch, Store};
 use idaas_callback::event_type::Entity;
+use idaas_callback::headers::{HeaderName, Headers};
 use idaas_callback::jose::jwe::ContentKey;
 use idaas_callback::record::Record;
 use idaas_callback::{DeadLetterSource, StoredOriginal};
@@ -64,7 +64,7 @@ fn entry(seq: u64) -> Entry {
             topic: "idaas.user.v1".into(),
             key: Some("user_a".to_owned()),
             value: br#"{"user":{"username":"zhangsan"}}"#.to_vec(),
-            headers: vec![("content-type", Cow::Borrowed("application/json"))],
+            headers: Headers::from_iter([(HeaderName::ContentType, "application/json")]),
             timestamp: 0,
         },
         credential: None,

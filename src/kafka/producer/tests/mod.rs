@@ -9,6 +9,7 @@ mod shutdown;
 use std::collections::HashMap;
 
 use idaas_callback::event_type::Entity;
+use idaas_callback::headers::Headers;
 use outbox::verdict::Verdict;
 use outbox::{EventHandle, Seq};
 use parking_lot::{Condvar, Mutex};
@@ -171,7 +172,7 @@ impl Stage {
             topic: TOPIC.into(),
             key: Some("user_1".to_owned()),
             value: b"{}".to_vec(),
-            headers: Vec::new(),
+            headers: Headers::default(),
             timestamp: 1_700_000_000_000,
         };
         match self.producer.send(&record, opaque.clone()) {
