@@ -230,7 +230,7 @@ fn outage(away: Away, prefix: &str, during_replay: impl FnOnce(&mut [TestBridge;
     let node = if away == Away::Cluster { 1 } else { kafka.leader_of(&format!("{prefix}.user.v1"), 0) };
     kafka.kill(node);
     std::thread::sleep(outage);
-    // On a slow machine, that takes longer.
+    // On a slow machine, sending all events takes longer than the outage.
     retry(|| {
         let accepted: BTreeSet<usize> = answers.lock().iter().map(|answer| answer.event).collect();
         if accepted.len() == events {

@@ -60,7 +60,7 @@ const VALUES_CAPACITY: usize = 384;
 #[derive(Clone, Default)]
 pub struct Headers {
     values: String,
-    /// Each name, and where its value ends. It begins where the one before ends.
+    /// Each name, and the end of its value in `values`. A value begins where the previous one ends.
     ends: Vec<(HeaderName, usize)>,
 }
 
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn values_keep_their_order_and_borders() {
+    fn values_keep_their_order_and_bounds() {
         let mut headers = Headers::with_typical_capacity();
         headers.push(HeaderName::Id, &["evnt_", "1"]);
         headers.push(HeaderName::Subject, &[""]);

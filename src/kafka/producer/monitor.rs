@@ -46,7 +46,7 @@ struct State {
     probing: Option<Receiver<Leaders>>,
     probed: Option<Instant>,
     leaders: Option<Leaders>,
-    /// Partitions that could be reached at the probe before. A leader that has just returned still has to be found by
+    /// Partitions that the previous probe could reach. A leader that has just returned still has to be found by
     /// the producer.
     reachable_before: HashSet<(String, usize)>,
     replaced: Option<Instant>,
