@@ -27,7 +27,7 @@ use idaas_simulator::sender::now_ms;
 use idaas_simulator::tenant_keys::TenantKeys;
 use idaas_simulator::token;
 use parking_lot::Mutex;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval_at};
 
 use self::events::Subject;
@@ -93,8 +93,8 @@ impl Load {
         });
         let sending = Arc::clone(&shared);
         let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(run(sending));
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            runtime.enable_all().max_blocking_threads(1).build().unwrap().block_on(run(sending));
         });
         Self { shared, thread: Some(thread) }
     }
@@ -258,9 +258,12 @@ impl Shared {
     /// Delivers these events of a callback, and returns those that are to come again.
     async fn contact(&self, callback: &Callback, open: Vec<usize>) -> Vec<usize> {
         let events: Vec<_> = open.iter().map(|index| callback.events[index - callback.first].clone()).collect();
-        let ids: Vec<_> = events.iter().map(|event| event.event_id.as_str()).collect();
+        let ids: Vec<_> = events.iter().map(|event| event.event_id.clone()).collect();
         let tenant_keys = Arc::clone(&self.tenant_keys.lock());
-        let body = token::body(&tenant_keys, &events, now_ms() / 1000).expect("a signature");
+        // On another thread: hundreds of callbacks can come again at once, and while some are encrypted, the requests
+        // that have begun must go on.
+        let body = spawn_blocking(move || token::body(&tenant_keys, &events, now_ms() / 1000));
+        let body = body.await.expect("no panic").expect("a signature");
         let began = self.ledger.elapsed();
         let end = delivery::deliver(self.to, &self.path, &body, &ids).await;
         let unsettled = match &end {

@@ -16,7 +16,7 @@ use super::ledger::{End, EventAnswer};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Posts a body, and says what became of the events with these ids.
-pub(super) async fn deliver(to: SocketAddr, path: &str, body: &str, ids: &[&str]) -> End {
+pub(super) async fn deliver(to: SocketAddr, path: &str, body: &str, ids: &[String]) -> End {
     match tokio::time::timeout(PATIENCE, exchange(to, path, body)).await {
         Err(_) => End::TooLate,
         Ok(Err(how)) => End::Cut(how),
@@ -53,7 +53,7 @@ fn parse(answer: &[u8]) -> Option<(u16, Vec<u8>)> {
 }
 
 /// What an answer says of each id. All four lists must be there, and an id in exactly one place.
-fn said(body: &[u8], ids: &[&str]) -> Vec<EventAnswer> {
+fn said(body: &[u8], ids: &[impl AsRef<str>]) -> Vec<EventAnswer> {
     let answer: Value = serde_json::from_slice(body).unwrap_or_default();
     let mut found: BTreeMap<&str, Vec<EventAnswer>> = BTreeMap::new();
     let mut whole = true;
@@ -77,7 +77,7 @@ fn said(body: &[u8], ids: &[&str]) -> Vec<EventAnswer> {
     }
     whole &= found.len() == ids.len();
     ids.iter()
-        .map(|id| match found.get(id).map(Vec::as_slice) {
+        .map(|id| match found.get(id.as_ref()).map(Vec::as_slice) {
             Some([said]) if whole => said.clone(),
             _ => EventAnswer::Nonsense,
         })

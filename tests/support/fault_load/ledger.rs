@@ -1,6 +1,6 @@
 //! What was sent, and what was said of it: one entry per contact, with its time. Knows nothing of Kafka.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use idaas_simulator::sender::now_ms;
@@ -172,5 +172,25 @@ impl LedgerSnapshot {
             text += &format!("; {:.3} to {:.3} s: {said}", contact.began.as_secs_f64(), contact.ended.as_secs_f64());
         }
         text
+    }
+
+    /// When one delivery began and ended, and how, for people.
+    pub(crate) fn delivery(&self, contact: usize) -> String {
+        let contact = &self.contacts[contact];
+        let (began, ended) = (contact.began.as_secs_f64(), contact.ended.as_secs_f64());
+        let how = match &contact.end {
+            End::Answered(said) => {
+                let names: BTreeSet<_> = said.iter().map(EventAnswer::name).collect();
+                names.into_iter().collect::<Vec<_>>().join(", ")
+            }
+            End::Refused(status, code) => format!("{status} {code}"),
+            End::Cut(how) => (*how).to_owned(),
+            End::TooLate => "nothing in 10 s".to_owned(),
+        };
+        format!(
+            "{began:.3} to {ended:.3} s, {} events from {}: {how}",
+            contact.events.len(),
+            self.events[contact.events[0]].id
+        )
     }
 }

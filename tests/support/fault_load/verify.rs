@@ -147,11 +147,11 @@ fn appended_after(copies: &[Stored], said: i64) -> bool {
 }
 
 fn answers(snapshot: &LedgerSnapshot, report: &mut Report) {
-    for contact in &snapshot.contacts {
+    for (position, contact) in snapshot.contacts.iter().enumerate() {
         let took = contact.ended.saturating_sub(contact.began);
         let mut unexpected = BTreeMap::new();
         match &contact.end {
-            End::TooLate => report.late += 1,
+            End::TooLate => report.late.push(position),
             End::Cut(_) => {}
             End::Refused(status, code) => {
                 if !matches!((status, code.as_str()), (503, _) | (422, "undecryptable")) {
@@ -174,7 +174,9 @@ fn answers(snapshot: &LedgerSnapshot, report: &mut Report) {
         }
         if !matches!(contact.end, End::TooLate | End::Cut(_)) {
             report.slowest = report.slowest.max(took);
-            report.late += usize::from(took > PATIENCE);
+            if took > PATIENCE {
+                report.late.push(position);
+            }
         }
         report.unexpected.extend(unexpected.into_values());
     }

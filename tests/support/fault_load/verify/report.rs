@@ -29,8 +29,8 @@ pub(crate) struct Report {
     pub(crate) unexpected: Vec<usize>,
     /// Never accepted, and told so to the last.
     pub(crate) refused: usize,
-    /// Answers after more than 10 s, or never.
-    pub(crate) late: usize,
+    /// Answers after more than 10 s, or never: positions of contacts.
+    pub(crate) late: Vec<usize>,
     /// Records that Kafka showed and then had no more: the cluster's own fault, which makes the rest worthless.
     pub(crate) forgotten: usize,
     /// Of the answers that came.
@@ -58,7 +58,7 @@ impl Report {
             distorted: Vec::new(),
             unexpected: Vec::new(),
             refused: 0,
-            late: 0,
+            late: Vec::new(),
             forgotten: 0,
             slowest: Duration::ZERO,
             remarks: Vec::new(),
@@ -101,8 +101,13 @@ impl Report {
             }
         }
         // One in a thousand may be the machine's fault: a late answer loses nothing, because its events are sent again.
-        if self.late * 1000 > self.sent {
-            faults.push(format!("{} answers came after more than 10 s, or never", self.late));
+        if self.late.len() * 1000 > self.sent {
+            let told: Vec<_> = self.late.iter().take(TOLD).map(|contact| self.snapshot.delivery(*contact)).collect();
+            faults.push(format!(
+                "{} answers came after more than 10 s, or never:\n    {}",
+                self.late.len(),
+                told.join("\n    ")
+            ));
         }
         if self.forgotten > 0 {
             faults.push(format!("Kafka itself forgot {} records", self.forgotten));

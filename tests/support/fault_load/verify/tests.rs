@@ -134,7 +134,7 @@ fn another_key_or_number_than_was_sent_is_a_distortion() {
 
 #[test]
 fn an_answer_too_late_or_one_that_nothing_calls_for_is_a_fault() {
-    assert_eq!(judged(&snapshot(&[End::TooLate]), on_kafka(&[0])).late, 1);
+    assert_eq!(judged(&snapshot(&[End::TooLate]), on_kafka(&[0])).late, [0]);
     for end in
         [answered(EventAnswer::Skipped), answered(EventAnswer::Nonsense), End::Refused(401, "bad_signature".to_owned())]
     {
