@@ -259,6 +259,7 @@ pub(in crate::kafka) fn log(level: RDKafkaLogLevel, facility: &str, message: &st
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kafka::embedded::mock_cluster;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -279,5 +280,23 @@ mod tests {
         assert_eq!(changed(3, false, Some("a")), (None, 2));
         assert_eq!(changed(4, true, Some("b")), (Some("b".to_owned()), 3), "it accepts records again");
         assert_eq!(changed(14, true, Some("c")), (Some("c".to_owned()), 4), "10 s have passed");
+    }
+
+    #[test]
+    fn a_cluster_that_answers_is_reported_with_the_partitions_that_have_a_leader() {
+        let mock = mock_cluster(1).unwrap();
+        mock.create_topic("idaas.user.v1", 3, 1).unwrap();
+        mock.partition_leader("idaas.user.v1", 1, None).unwrap();
+        let (sender, events) = std::sync::mpsc::channel();
+        let (cluster, topics) = (Cluster::plain(&mock.bootstrap_servers()), vec!["idaas.user.v1".to_owned()]);
+        let on_event = move |event| sender.send(event).unwrap_or_default();
+        let watch = Watch::prepare(&cluster, topics, &Arc::default(), Arc::default(), on_event).unwrap();
+        watch.begin();
+        let mut events = std::iter::from_fn(|| events.recv_timeout(30 * SECOND).ok());
+        let available = events.find_map(|event| match event {
+            WatchEvent::Available { with_leader } => Some(with_leader),
+            WatchEvent::Unavailable { .. } | WatchEvent::Cluster(_) => None,
+        });
+        assert_eq!(available.unwrap(), [("idaas.user.v1".to_owned(), 0), ("idaas.user.v1".to_owned(), 2)]);
     }
 }

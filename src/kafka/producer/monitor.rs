@@ -59,14 +59,7 @@ impl Monitor {
     }
 
     pub(super) fn run(&self) {
-        let mut state = State {
-            probing: None,
-            probed: None,
-            leaders: None,
-            reachable_before: HashSet::new(),
-            replaced: None,
-            min_interval: STUCK_AFTER,
-        };
+        let mut state = State::default();
         loop {
             std::thread::sleep(TICK);
             let Some(producer) = self.producer.upgrade() else { return };
@@ -114,16 +107,10 @@ impl Monitor {
     }
 
     fn replace_stuck(&self, producer: &ProducerState, state: &mut State) {
-        let Some(leaders) = &state.leaders else { return };
         if state.replaced.is_some_and(|replaced| replaced.elapsed() < state.min_interval) {
             return;
         }
-        let is_stuck = |silent: &Silent| {
-            let partition = (silent.topic.clone(), silent.partition);
-            let is_reachable = |reachable: &HashSet<_>| reachable.contains(&partition);
-            silent.waited >= STUCK_AFTER && is_reachable(&leaders.reachable) && is_reachable(&state.reachable_before)
-        };
-        let Some(stuck) = producer.in_flight.silent().into_iter().find(is_stuck) else { return };
+        let Some(stuck) = state.stuck(producer.in_flight.silent()) else { return };
         tracing::warn!(
             code = LogCode::ProducerStuck.as_str(),
             topic = stuck.topic,
@@ -137,7 +124,31 @@ impl Monitor {
     }
 }
 
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            probing: None,
+            probed: None,
+            leaders: None,
+            reachable_before: HashSet::new(),
+            replaced: None,
+            min_interval: STUCK_AFTER,
+        }
+    }
+}
+
 impl State {
+    /// Returns a partition whose records wait although its leader could be reached, twice in a row.
+    fn stuck(&self, silent: Vec<Silent>) -> Option<Silent> {
+        let leaders = self.leaders.as_ref()?;
+        let is_stuck = |silent: &Silent| {
+            let partition = (silent.topic.clone(), silent.partition);
+            let is_reachable = |reachable: &HashSet<_>| reachable.contains(&partition);
+            silent.waited >= STUCK_AFTER && is_reachable(&leaders.reachable) && is_reachable(&self.reachable_before)
+        };
+        silent.into_iter().find(is_stuck)
+    }
+
     fn set_leaders(&mut self, leaders: Option<Leaders>) {
         let before = std::mem::replace(&mut self.leaders, leaders);
         self.reachable_before = before.map(|leaders| leaders.reachable).unwrap_or_default();
@@ -205,4 +216,35 @@ fn probe(cluster: &Arc<Cluster>, topics: &[String]) -> Option<Leaders> {
     leaders.answers.tried = answers.len();
     leaders.answers.answered = answers.values().filter(|answered| **answered).count();
     Some(leaders)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOPIC: &str = "idaas.user.v1";
+
+    fn reachable(partitions: &[usize]) -> Option<Leaders> {
+        let reachable = partitions.iter().map(|partition| (TOPIC.to_owned(), *partition)).collect();
+        Some(Leaders { reachable, ..Leaders::default() })
+    }
+
+    #[test]
+    fn a_producer_is_stuck_if_two_probes_in_a_row_reach_the_leader() {
+        let mut state = State::default();
+        let silent = |waited| vec![Silent { topic: TOPIC.to_owned(), partition: 1, waited }];
+        let is_stuck = |state: &State, waited| state.stuck(silent(waited)).is_some();
+        assert!(!is_stuck(&state, 2 * STUCK_AFTER), "no probe");
+        state.set_leaders(reachable(&[0, 1]));
+        assert!(!is_stuck(&state, 2 * STUCK_AFTER), "the leader may have returned just now");
+        state.set_leaders(reachable(&[0, 1]));
+        assert!(is_stuck(&state, STUCK_AFTER));
+        assert!(!is_stuck(&state, STUCK_AFTER / 2), "the records have not waited for long");
+        state.set_leaders(reachable(&[0]));
+        assert!(!is_stuck(&state, 2 * STUCK_AFTER), "its leader is away");
+        state.set_leaders(reachable(&[1]));
+        state.set_leaders(None);
+        state.set_leaders(reachable(&[1]));
+        assert!(!is_stuck(&state, 2 * STUCK_AFTER), "a probe in between had no answer");
+    }
 }
