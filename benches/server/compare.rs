@@ -11,7 +11,7 @@ use crate::process::Server;
 use crate::support::real_kafka::RealKafka;
 use crate::{Batches, CONNECTIONS};
 
-const ROUNDS: usize = 24;
+const ROUNDS: usize = 48;
 
 /// Prints, for each size of callback, the processor time for an event of both programs, and the ratio.
 pub(crate) fn run(kafka: &RealKafka, other: &Path, only: Option<usize>) {
