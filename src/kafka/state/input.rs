@@ -25,11 +25,13 @@ use crate::kafka::client::headers;
 use crate::kafka::client::settings::Cluster;
 
 /// Defaults that the operator can override.
-const DEFAULTS: [(&str, &str); 6] = [
+const DEFAULTS: [(&str, &str); 7] = [
     ("session.timeout.ms", "10000"),
     ("heartbeat.interval.ms", "2000"),
     ("max.poll.interval.ms", "300000"),
     ("queued.max.messages.kbytes", "8192"),
+    // Once the queue is full, librdkafka would wait for a second before the next fetch.
+    ("fetch.queue.backoff.ms", "10"),
     ("fetch.wait.max.ms", "50"),
     ("fetch.error.backoff.ms", "100"),
 ];
