@@ -169,8 +169,8 @@ fn group_commit(writers: usize, per_callback: u64, callbacks: u64) {
     let directory = tempfile::tempdir().expect("a directory");
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..writers).map(|_| mpsc::channel()).unzip();
     let owners = Arc::new(Mutex::new(Vec::new()));
-    let journal = Journal::start(open(&directory).store, Arc::new(Waiting { senders, owners: Arc::clone(&owners) }))
-        .expect("a thread");
+    let events = Arc::new(Waiting { senders, owners: Arc::clone(&owners) });
+    let journal = Journal::start(open(&directory).store, events, &Arc::default()).expect("a thread");
     let began = Instant::now();
     let mut waits: Vec<Duration> = std::thread::scope(|scope| {
         let (journal, owners) = (&journal, &owners);

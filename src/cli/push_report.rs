@@ -35,9 +35,9 @@ pub struct PushReportArguments {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
     config: PathBuf,
-    /// Report only pushes that started within this time before now [default: all]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "last")]
-    since: Option<Duration>,
+    /// Report only pushes that started since this time: RFC 3339, or a time before now (7d) [default: all]
+    #[arg(long, value_name = "TIME", value_parser = start_of, conflicts_with = "last")]
+    since: Option<SystemTime>,
     /// Report only the newest push of each application
     #[arg(long)]
     last: bool,
@@ -50,6 +50,15 @@ pub struct PushReportArguments {
     /// Print one JSON object per push
     #[arg(long)]
     json: bool,
+}
+
+/// Parses a time in RFC 3339, or a duration before now.
+fn start_of(text: &str) -> Result<SystemTime, String> {
+    if let Ok(duration) = humantime::parse_duration(text) {
+        return Ok(SystemTime::now().checked_sub(duration).unwrap_or(UNIX_EPOCH));
+    }
+    humantime::parse_rfc3339_weak(text)
+        .map_err(|_| "is neither RFC 3339 (2026-01-15T08:00:00Z) nor a duration (7d)".to_owned())
 }
 
 /// Runs the command.
@@ -85,8 +94,7 @@ pub fn run(arguments: &PushReportArguments) -> Exit {
     if arguments.last {
         runs::keep_newest(&mut runs);
     }
-    let begin = arguments.since.map(|since| SystemTime::now().checked_sub(since).unwrap_or(UNIX_EPOCH));
-    let begin = begin.and_then(|begin| begin.duration_since(UNIX_EPOCH).ok());
+    let begin = arguments.since.and_then(|since| since.duration_since(UNIX_EPOCH).ok());
     let begin = begin.and_then(|begin| i64::try_from(begin.as_millis()).ok()).unwrap_or(i64::MIN);
     runs.retain(|run| run.begin >= begin);
     let Some(_) = runs.first() else {
@@ -108,4 +116,17 @@ fn warn(scanned: &Scanned, call: &Call<'_>) -> bool {
         print_error_with_fix("not all partitions could be read", remedy);
     }
     scanned.complete
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn start_is_a_time_or_a_duration_before_now() {
+        assert_eq!(start_of("1970-01-01T00:01:00Z"), Ok(UNIX_EPOCH + Duration::from_secs(60)));
+        let age = SystemTime::now().duration_since(start_of("7d").unwrap()).unwrap();
+        assert_eq!(age.as_secs() / 86_400, 7);
+        assert!(start_of("yesterday").is_err());
+    }
 }

@@ -22,8 +22,7 @@ pub struct NamedFile {
     pub key: String,
     /// The file's path.
     pub path: PathBuf,
-    /// SHA-256 of its contents. `None` if it cannot be read as a file, for example because it is a directory of
-    /// certificates.
+    /// SHA-256 of its contents; of a directory of certificates, that of the files in it. `None` if it cannot be read.
     pub digest: Option<[u8; 32]>,
 }
 
@@ -32,6 +31,13 @@ impl NamedFile {
     #[must_use]
     pub fn new(key: String, path: PathBuf, content: Option<&[u8]>) -> Self {
         Self { key, path, digest: content.map(|content| Sha256::digest(content).into()) }
+    }
+
+    /// Returns the entry with the present contents. Blocks.
+    #[must_use]
+    pub fn read_again(self) -> Self {
+        let content = content(&self.path, |path| std::fs::read(path)).ok();
+        Self::new(self.key, self.path, content.as_ref().map(|content| content.as_slice()))
     }
 }
 
@@ -84,6 +90,36 @@ pub(super) fn read(files: &ConfigFiles<'_>, key: &str, path: &Path) -> Result<Ze
     })
 }
 
+/// Reads the file or the directory of certificates that `key` names, and records it as a named file. `None` if it cannot
+/// be read.
+pub(super) fn read_location(files: &ConfigFiles<'_>, key: &str, path: &Path) -> Option<Zeroizing<Vec<u8>>> {
+    let content = content(path, files.read).ok();
+    let digested = content.as_ref().map(|content| content.as_slice());
+    files.named.borrow_mut().push(NamedFile::new(key.to_owned(), path.to_owned(), digested));
+    content
+}
+
+/// Returns the content of a file; of a directory, the names and contents of the files in it.
+///
+/// # Errors
+/// The operating system's error if it cannot be read.
+fn content(path: &Path, read: impl Fn(&Path) -> io::Result<Vec<u8>>) -> io::Result<Zeroizing<Vec<u8>>> {
+    match read(path) {
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => {}
+        content => return content.map(Zeroizing::new),
+    }
+    let mut paths: Vec<_> = std::fs::read_dir(path)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort_unstable();
+    let mut all = Zeroizing::new(Vec::new());
+    for path in paths {
+        // What is not a file, or has just been removed, is no certificate.
+        let Ok(content) = read(&path).map(Zeroizing::new) else { continue };
+        all.extend_from_slice(path.as_os_str().as_encoded_bytes());
+        all.extend_from_slice(&content);
+    }
+    Ok(all)
+}
+
 /// Returns the path of a PEM file, after checking that it is readable and has a block whose label ends in `label`.
 pub(super) fn pem(files: &ConfigFiles<'_>, raw_value: &RawValue, label: &str) -> Result<PathBuf, Diagnosis> {
     let path = resolve(files, raw_value.text()?);
@@ -126,4 +162,28 @@ pub(super) fn shown(text: &str, otherwise: &str) -> String {
     let tail = text.rsplit('/').next().unwrap_or(text);
     let key_like = tail.len() >= 32 && tail.chars().all(|c| c.is_ascii_hexdigit());
     if key_like { otherwise.to_owned() } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_changes_with_the_files_in_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str, content: &str| std::fs::write(directory.path().join(name), content).unwrap();
+        let digest = || NamedFile::new("key".to_owned(), directory.path().to_owned(), None).read_again().digest;
+        std::fs::create_dir(directory.path().join("more")).unwrap();
+        let empty = digest();
+        assert!(empty.is_some());
+        file("b.pem", "1");
+        let one = digest();
+        file("b.pem", "2");
+        let changed = digest();
+        file("a.pem", "2");
+        let two = digest();
+        let all = [empty, one, changed, two];
+        assert!(all.iter().enumerate().all(|(index, digest)| !all[..index].contains(digest)));
+        assert_eq!(digest(), two);
+    }
 }

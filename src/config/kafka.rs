@@ -81,8 +81,8 @@ fn read_properties(section: &mut TableReader<'_, '_>) -> (Properties, Digests) {
         let value = property(section.diagnostics, &name, &raw_value);
         let Some(value) = section.diagnostics.accept(&key, value) else { continue };
         if properties::is_path(&name) && value.expose() != "probe" {
-            // Errors are ignored: the path can be a directory of certificates, and librdkafka reports unusable files.
-            let content = files::read(section.diagnostics.files, &key, Path::new(value.expose())).ok();
+            // Errors are ignored, because librdkafka reports unusable files.
+            let content = files::read_location(section.diagnostics.files, &key, Path::new(value.expose()));
             named.insert(name.clone(), content.map(|content| Sha256::digest(&content).into()));
         }
         properties.insert(name, value);

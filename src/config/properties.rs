@@ -62,6 +62,10 @@ pub(super) fn is_path(name: &str) -> bool {
             | "ssl.key.location"
             | "ssl.keystore.location"
             | "ssl.crl.location"
+            | "https.ca.location"
             | "sasl.kerberos.keytab"
+            | "sasl.oauthbearer.assertion.private.key.file"
+            | "sasl.oauthbearer.assertion.file"
+            | "sasl.oauthbearer.assertion.jwt.template.file"
     )
 }

@@ -31,7 +31,8 @@ impl Config {
         differs("dedupe.replicas", self.dedupe.replicas != new.dedupe.replicas);
         differs("dedupe.follow_replicas", self.dedupe.follow_replicas != new.dedupe.follow_replicas);
         differs("log.format", self.log.format != new.log.format);
-        differs("tracing", self.tracing != new.tracing);
+        let otlp_ca = |config: &Self| config.files.iter().find(|file| file.key == "tracing.otlp_ca").cloned();
+        differs("tracing", self.tracing != new.tracing || otlp_ca(self) != otlp_ca(new));
         keys
     }
 

@@ -97,7 +97,8 @@ impl Console {
             messages: watch::Sender::new(Messages::default()),
         });
         console.configure(config);
-        tokio::spawn(observe(Arc::downgrade(&console), Arc::clone(&console.arrived)));
+        let alive = console.app_state.metrics.liveness.watch("console");
+        tokio::spawn(alive.during(observe(Arc::downgrade(&console), Arc::clone(&console.arrived))));
         console
     }
 

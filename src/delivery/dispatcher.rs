@@ -65,12 +65,12 @@ impl Dispatcher {
             bytes: row.memory,
         });
         executor.outbox.lock().recover(recovered, next);
-        let journal = Journal::start(store, Arc::clone(&executor) as _).map_err(|error| {
+        let liveness = Arc::clone(&executor.metrics.liveness);
+        let journal = Journal::start(store, Arc::clone(&executor) as _, &liveness).map_err(|error| {
             let problem = format!("the journal's thread cannot be started: {error}");
             Diagnosis::new(LogCode::NotStarted, problem, "raise the limits of threads and open files")
         })?;
         executor.journal.store(Some(Arc::new(journal)));
-        let liveness = Arc::clone(&executor.metrics.liveness);
         let producer = Producer::start(cluster, Arc::clone(&executor) as _, &liveness)?;
         executor.producer.store(Some(Arc::new(producer)));
         tokio::spawn(tick(Arc::downgrade(&executor), liveness.watch("outbox clock")));

@@ -23,7 +23,7 @@ use crate::journal::admin::DiscardHook;
 use crate::journal::{Entry, Journal, JournalEvents, JournalRejection};
 use crate::kafka::producer::Producer;
 use crate::kafka::producer::delivery::{DeliveryObserver, DeliveryOpaque, Position, Undeliverable};
-use crate::kafka::producer::statistics::ProducerStatistics;
+use crate::telemetry::kafka::ProducerStatistics;
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::spans::Spans;

@@ -72,6 +72,8 @@ pub struct Client {
     token: Option<Token>,
     pace: RateLimiter,
     requests: u64,
+    /// The time of the latest request.
+    read_at: i64,
     notify: Notify,
 }
 
@@ -108,13 +110,20 @@ impl Client {
         let (instance, application) = (segment(&settings.instance_id), segment(&settings.application_id));
         let base_url = format!("{}/v2/{instance}/{application}", settings.fetch.endpoint);
         let pace = RateLimiter::new(settings.fetch.requests_per_second);
-        Ok(Self { http, settings, base_url, token: None, pace, requests: 0, notify })
+        Ok(Self { http, settings, base_url, token: None, pace, requests: 0, read_at: 0, notify })
     }
 
     /// Returns the number of requests sent, including those for tokens.
     #[must_use]
     pub const fn requests(&self) -> u64 {
         self.requests
+    }
+
+    /// Returns the time of the latest request, in milliseconds since 1970 by the API's clock: also of one that was
+    /// rejected.
+    #[must_use]
+    pub const fn read_at(&self) -> i64 {
+        self.read_at
     }
 
     /// Requests a token, to test the credentials.
@@ -140,11 +149,10 @@ impl Client {
             let authorization = Secret::new(["Bearer ", token.expose().as_str()].concat());
             let headers = [("accept", "application/json"), ("authorization", authorization.expose().as_str())];
             let response = self.http.get(&url, &headers, MAX_BODY).await;
+            let date = response.as_ref().ok().and_then(|response| response.header("date"));
+            self.read_at = read_at(sent, date, began.elapsed());
             match classify(response, call.entity()) {
-                Attempt::Answered(response) => {
-                    let read_at = read_at(sent, response.header("date"), began.elapsed());
-                    return Ok(Answer { body: response.body, read_at });
-                }
+                Attempt::Answered(response) => return Ok(Answer { body: response.body, read_at: self.read_at }),
                 Attempt::Failed(cause) => return Err(fault(cause)),
                 Attempt::InvalidToken if renewed => return Err(fault(Cause::TokenRefused)),
                 Attempt::InvalidToken => {

@@ -146,18 +146,16 @@ impl<'a> Run<'a> {
             let found = match self.client.call(&call).await {
                 Ok(Answer { body, read_at }) => {
                     let (name, permission) = (call.name(), call.permission());
-                    let found = walk.answered(call, &body);
+                    let found = walk.answered(call, &body, read_at);
                     let malformed = |_| RunFault::Api(ApiFault { call: name, permission, cause: Cause::Malformed });
-                    Some((found.map_err(malformed)?, read_at))
+                    found.map_err(malformed)?
                 }
                 Err(ApiFault { cause: Cause::Rejected(rejection), .. }) if rejection.is_about_the_entity() => {
-                    Some((walk.rejected(call), milliseconds(SystemTime::now())))
+                    walk.rejected(call)
                 }
                 Err(fault) => return Err(RunFault::Api(fault)),
             };
-            if let Some((found, read_at)) = found {
-                self.publish(found, read_at).await?;
-            }
+            self.publish(found).await?;
             self.summary.vanished = walk.vanished();
             self.report(walk.progress());
         }
@@ -176,9 +174,9 @@ impl<'a> Run<'a> {
     }
 
     /// Publishes the snapshots of entities that one request returned.
-    async fn publish(&mut self, found: Vec<Found>, read_at: i64) -> Result<(), RunFault> {
+    async fn publish(&mut self, found: Vec<Found>) -> Result<(), RunFault> {
         let mut items = Vec::with_capacity(found.len());
-        for Found { entity, object } in found {
+        for Found { entity, object, read_at } in found {
             self.summary.count(entity, |counts| counts.read += 1);
             let Some(item) = self.item(entity, &object, false, read_at) else { continue };
             if self.published.contains(item.id.text()) {

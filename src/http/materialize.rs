@@ -2,22 +2,14 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use actix_web::http::header::ContentType;
 use actix_web::web::Data;
 use actix_web::{HttpResponse, web};
 
 use super::{Admin, listen_admin};
-use crate::telemetry::materialize::StateMetrics;
-
-/// The data behind the endpoints.
-pub struct StateHealth {
-    /// The metrics of `materialize`.
-    pub metrics: Arc<StateMetrics>,
-    /// True once all assigned partitions are restored.
-    pub ready: AtomicBool,
-}
+use crate::materialize::StateHealth;
 
 /// Starts to serve metrics and health.
 ///

@@ -37,7 +37,7 @@ use crate::journal::JournalAdmin;
 use crate::telemetry::log_code::LogCode;
 
 pub use access::AdminToken;
-pub use materialize::{StateHealth, serve_state};
+pub use materialize::serve_state;
 pub use tls::{CertificateFault, ListenerCertificate, certificate_expiry};
 
 /// Longer than usual idle timeouts of load balancers, so that the load balancer closes idle connections.

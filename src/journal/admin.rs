@@ -12,12 +12,12 @@ use outbox::{EventKey, RedriveOutcome, Seq};
 use serde_json::{Value, json};
 
 use super::Entry;
-use super::fault::JournalRejection;
 use super::handle::{Journal, JournalEvents, Response};
 use super::quarantine::{QuarantineId, QuarantineRow};
 use super::store::Store;
 use super::summary::{EntrySummary, QuarantinedSummary, Summary, SummaryBuilder};
 use super::waiting::{LaneHead, WaitingHead, next_step};
+use crate::telemetry::journal::JournalRejection;
 
 /// How many rows are read at a time, so that writers do not wait long.
 const PAGE_SIZE: usize = 5000;
@@ -87,7 +87,7 @@ impl JournalAdmin {
     /// # Errors
     /// The operating system's error if the journal's thread cannot be started.
     pub fn offline(store: Store) -> std::io::Result<Self> {
-        let journal = Arc::new(Journal::start(store, Arc::new(NoopEvents))?);
+        let journal = Arc::new(Journal::start(store, Arc::new(NoopEvents), &Arc::default())?);
         Ok(Self { outbox: Arc::new(OfflineDiscard(Arc::clone(&journal))), journal })
     }
 

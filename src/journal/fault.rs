@@ -1,9 +1,10 @@
-//! Reasons why the journal cannot be opened or rejects data. Each has a stable code, and a fix or a message.
+//! Reasons why the journal cannot be opened, each with a stable code and a fix, and the messages of its rejections.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use crate::diagnosis::Diagnosis;
+use crate::telemetry::journal::JournalRejection;
 
 /// Reason why the journal cannot be opened. Nothing was changed or removed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, strum::IntoStaticStr)]
@@ -62,32 +63,7 @@ impl From<&OpenFault> for Diagnosis {
     }
 }
 
-/// Reason why the journal rejects data now. It accepts data again as soon as the cause is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr)]
-#[strum(serialize_all = "snake_case")]
-pub enum JournalRejection {
-    /// `journal.max_size` is reached.
-    Full,
-    /// The quarantine has reached its share of `journal.max_size`. Entries are still accepted.
-    QuarantineFull,
-    /// Too much data waits to be written.
-    Busy,
-    /// The disk is full.
-    DiskFull,
-    /// Writing or syncing failed, or the data on the disk cannot be trusted.
-    Failed,
-}
-
 impl JournalRejection {
-    /// All reasons.
-    pub const ALL: [Self; 5] = [Self::Full, Self::QuarantineFull, Self::Busy, Self::DiskFull, Self::Failed];
-
-    /// Returns the stable code, used as a metric label.
-    #[must_use]
-    pub fn code(self) -> &'static str {
-        self.into()
-    }
-
     /// Returns one sentence for the log.
     #[must_use]
     pub const fn message(self) -> &'static str {

@@ -12,12 +12,13 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::entry::Entry;
-use super::fault::JournalRejection;
 use super::inbox::{Inbox, Query, Queue, Reply};
 use super::quarantine::{QuarantineId, QuarantineRow, Quarantined};
 use super::row::EntryRow;
 use super::store::{KeyChange, Store};
 use super::writer::Writer;
+use crate::telemetry::journal::{JournalRejection, Usage};
+use crate::telemetry::liveness::Liveness;
 use crate::telemetry::log_code::LogCode;
 
 /// Limit for callbacks that wait to be quarantined, in bytes. Without it, redeliveries would fill the memory while the
@@ -42,30 +43,6 @@ pub trait JournalEvents: Send + Sync {
     fn unread(&self, seqs: Vec<Seq>, rejection: JournalRejection);
 }
 
-/// What is in the journal, for metrics and operators.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Number of entries.
-    pub events: u64,
-    /// Size of entries and quarantine, in bytes.
-    pub bytes: u64,
-    /// Limit of `bytes`.
-    pub limit: u64,
-    /// When the oldest entry was received, in milliseconds since 1970.
-    pub oldest_received_at: Option<i64>,
-    /// Number of callbacks in quarantine.
-    pub quarantine: u64,
-    /// Size of the quarantine, in bytes.
-    pub quarantine_bytes: u64,
-    /// Limit of `quarantine_bytes`.
-    pub quarantine_limit: u64,
-    /// Number of callbacks that the quarantine has rejected since the start, by reason, in the order of
-    /// [`JournalRejection::ALL`].
-    pub quarantine_rejected: [u64; JournalRejection::ALL.len()],
-    /// Number of entries and callbacks sealed with a key other than the first of `journal.keys`.
-    pub old_key: u64,
-}
-
 /// The response of the journal's thread. A receive error means that the journal has been closed.
 pub type Response<T> = oneshot::Receiver<Result<T, JournalRejection>>;
 
@@ -82,10 +59,12 @@ impl Journal {
     ///
     /// # Errors
     /// The operating system's error if the thread cannot be started.
-    pub fn start(store: Store, events: Arc<dyn JournalEvents>) -> std::io::Result<Self> {
+    pub fn start(store: Store, events: Arc<dyn JournalEvents>, liveness: &Arc<Liveness>) -> std::io::Result<Self> {
         let inbox = Arc::new(Inbox::new(store.sealing_key()));
         let mut writer = Writer::new(store, events, Arc::clone(&inbox));
+        let alive = liveness.watch("journal");
         let work = move || {
+            let _alive = alive;
             let _end = CloseOnDrop(writer.inbox());
             writer.run();
             // The file is closed before the end is reported.

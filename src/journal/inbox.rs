@@ -10,12 +10,11 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use super::entry::Entry;
-use super::fault::JournalRejection;
-use super::handle::Usage;
 use super::quarantine::{QuarantineId, QuarantineRow, Quarantined};
 use super::rejection_log::QuarantineRejectionLog;
 use super::row::EntryRow;
 use super::store::KeyChange;
+use crate::telemetry::journal::{JournalRejection, Usage};
 
 /// Maximum time that a deletion waits for a write whose commit it can join.
 pub(super) const MAX_DELETE_DELAY: Duration = Duration::from_millis(50);

@@ -22,9 +22,11 @@ mod writer;
 
 pub use admin::{DiscardHook, JournalAdmin};
 pub use entry::Entry;
-pub use fault::{JournalRejection, OpenFault};
-pub use handle::{Journal, JournalEvents, Response, Usage};
+pub use fault::OpenFault;
+pub use handle::{Journal, JournalEvents, Response};
 pub use quarantine::{QuarantineId, QuarantineRow, Quarantined};
 pub use quarantine_replay::{QuarantineReplay, ReadableCallback};
 pub use row::{EntryRef, EntryRow};
 pub use store::KeyChange;
+
+pub use crate::telemetry::journal::{JournalRejection, Usage};

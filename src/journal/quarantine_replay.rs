@@ -8,9 +8,9 @@ use idaas_callback::policy::Policy;
 use idaas_callback::{Prepared, Refusal, RequestContext, from_quarantine};
 use tokio::sync::OwnedMutexGuard;
 
-use super::fault::JournalRejection;
 use super::handle::Journal;
 use super::quarantine::{DeliveryOrder, QuarantineId, Quarantined};
+use crate::telemetry::journal::JournalRejection;
 
 /// How many lines are read at a time, so that writers do not wait long.
 const PAGE_SIZE: usize = 5000;

@@ -1,7 +1,7 @@
 //! Logs when the journal or the quarantine begins to reject, and when it accepts again: once each, however many
 //! events it is.
 
-use super::fault::JournalRejection;
+use crate::telemetry::journal::JournalRejection;
 use crate::telemetry::log_code::LogCode;
 
 /// Percentages of the quarantine's limit: a warning is logged at the first, and can be logged again after a fall below

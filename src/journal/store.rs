@@ -25,9 +25,9 @@ use rekeying::RekeyPosition;
 use tables::{Changes, KeyCounts, State};
 
 use super::entry::Entry;
-use super::fault::JournalRejection;
 use super::quarantine::{self, QuarantineId, Quarantined};
 use super::row::EntryRef;
+use crate::telemetry::journal::JournalRejection;
 use crate::telemetry::log_code::LogCode;
 
 pub use rekeying::KeyChange;

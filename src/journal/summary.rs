@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::handle::Usage;
 use super::quarantine::{DeliveryOrder, QuarantineRow};
 use super::row::EntryRow;
 use super::waiting::{LaneHead, WaitState};
+use crate::telemetry::journal::Usage;
 
 /// Summary of the journal. Times are milliseconds since 1970 in the fields, and RFC 3339 in JSON.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::fault::JournalRejection;
-use super::handle::{JournalEvents, Usage};
+use super::handle::JournalEvents;
 use super::inbox::{Inbox, QuarantineRequest, Query, Reply};
 use super::quarantine::{self, QuarantineId, Quarantined};
 use super::rejection_log::RejectionLog;
 use super::store::{Batch, Committed, Store};
 use super::work::Work;
+use crate::telemetry::journal::{JournalRejection, Usage};
 use crate::telemetry::log_code::LogCode;
 
 /// Idle time before the file is compacted.

@@ -13,20 +13,6 @@ pub enum RefreshResult {
     Failed(FetchFault),
 }
 
-impl RefreshResult {
-    /// All values of [`RefreshResult::code`].
-    pub const CODES: [&str; 2] = ["ok", "failed"];
-
-    /// Returns the value of the metric's label `result`.
-    #[must_use]
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Changed | Self::Unchanged => "ok",
-            Self::Failed(_) => "failed",
-        }
-    }
-}
-
 /// Observes each refresh, for the metrics. Called from the background task; must not block.
 pub trait KeyObserver: Send + Sync {
     /// Called when a refresh has ended. The store already contains its result.

@@ -20,6 +20,7 @@ use super::observer::{KeyObserver, RefreshResult};
 use super::schedule::{Cause, End, Schedule, Timing};
 use super::source::Source;
 use super::store::{KeyStore, Keys};
+use crate::telemetry::liveness::Liveness;
 use crate::telemetry::log_code::LogCode;
 
 /// Maximum wait for the disk in a refresh, so that an unresponsive disk does not stop the refreshes.
@@ -38,6 +39,8 @@ pub struct Settings {
     pub timing: Timing,
     /// Observes the refreshes.
     pub observer: Arc<dyn KeyObserver>,
+    /// Watches the tasks.
+    pub liveness: Arc<Liveness>,
 }
 
 /// A key store and the task that refreshes it. Dropping it stops the task.
@@ -102,7 +105,8 @@ fn start_with(application: &str, source: Source, settings: &Settings, fetcher: F
         known,
         write: None,
     };
-    Refresher { source, store, task: tokio::spawn(work.run(settings.timing)) }
+    let alive = settings.liveness.watch("key refresh");
+    Refresher { source, store, task: tokio::spawn(alive.during(work.run(settings.timing))) }
 }
 
 fn read_cache(application: &str, cache: &Cache) -> Option<Cached> {

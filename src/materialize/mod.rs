@@ -15,17 +15,17 @@ mod store;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
 use self::session::{Ended, Session};
 use self::store::Store;
-use crate::http::StateHealth;
 use crate::kafka::admin::topics::state_topics::TopicPair;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
+use crate::telemetry::materialize::StateMetrics;
 
 /// The shortest and the longest pause before another attempt.
 const MIN_BACKOFF: Duration = Duration::from_millis(200);
@@ -45,6 +45,14 @@ pub struct Materializer {
     pub health: Arc<StateHealth>,
     /// Requests the end.
     pub stop: Arc<Stop>,
+}
+
+/// Readiness and metrics of `materialize`, which its admin listener shows.
+pub struct StateHealth {
+    /// The metrics of `materialize`.
+    pub metrics: Arc<StateMetrics>,
+    /// True once all assigned partitions are restored.
+    pub ready: AtomicBool,
 }
 
 /// The working state cannot be kept in the directory.

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::config::NamedFile;
+use crate::telemetry::liveness::Liveness;
 use crate::telemetry::log_code::LogCode;
 
 /// Time between two polls. A change counts once two consecutive polls agree, so that a file written in several steps is
@@ -39,9 +40,9 @@ type Stamp = Option<(u64, u64, u64, i64, i64, i64, i64)>;
 
 impl FileWatch {
     /// Starts to watch these files. Must be called within a tokio runtime.
-    pub(super) fn start(files: Vec<NamedFile>) -> Self {
+    pub(super) fn start(files: Vec<NamedFile>, liveness: &Arc<Liveness>) -> Self {
         let shared = Arc::new(Shared { known: Mutex::new(files), changed: Notify::new() });
-        let task = tokio::spawn(watch(Arc::clone(&shared)));
+        let task = tokio::spawn(liveness.watch("file watch").during(watch(Arc::clone(&shared))));
         Self { shared, task }
     }
 
@@ -77,7 +78,7 @@ async fn watch(shared: Arc<Shared>) {
         last_compared.clone_from(&last);
         let now = blocking({
             let known = known.clone();
-            move || known.into_iter().map(read).collect::<Vec<_>>()
+            move || known.into_iter().map(NamedFile::read_again).collect::<Vec<_>>()
         });
         let now = now.await;
         let keys: Vec<_> = known.iter().zip(&now).filter(|(old, new)| old != new).map(|(old, _)| &*old.key).collect();
@@ -115,18 +116,12 @@ fn stamp(path: &Path) -> Stamp {
     Some((data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec(), data.ctime(), data.ctime_nsec()))
 }
 
-fn read(file: NamedFile) -> NamedFile {
-    let NamedFile { key, path, .. } = file;
-    let content = std::fs::read(&path).ok().map(zeroize::Zeroizing::new);
-    NamedFile::new(key, path, content.as_ref().map(|content| content.as_slice()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn named(path: PathBuf) -> NamedFile {
-        read(NamedFile::new("key".to_owned(), path, None))
+        NamedFile::new("key".to_owned(), path, None).read_again()
     }
 
     async fn changes(watch: &FileWatch) -> bool {
@@ -138,7 +133,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         std::fs::write(path("a"), "1").unwrap();
-        let watch = FileWatch::start(vec![named(path("a")), named(path("absent"))]);
+        let watch = FileWatch::start(vec![named(path("a")), named(path("absent"))], &Arc::default());
         assert!(!changes(&watch).await);
         std::fs::write(path("a"), "2").unwrap();
         assert!(changes(&watch).await);
@@ -163,7 +158,7 @@ mod tests {
         // As in Kubernetes: key -> ..data/key, and ..data -> the newest version.
         std::os::unix::fs::symlink("1", path("..data")).unwrap();
         std::os::unix::fs::symlink("..data/key", path("key")).unwrap();
-        let watch = FileWatch::start(vec![named(path("key"))]);
+        let watch = FileWatch::start(vec![named(path("key"))], &Arc::default());
         assert!(!changes(&watch).await);
         std::os::unix::fs::symlink("2", path("..new")).unwrap();
         std::fs::rename(path("..new"), path("..data")).unwrap();
@@ -175,7 +170,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a");
         std::fs::write(&path, "1").unwrap();
-        let watch = FileWatch::start(vec![named(path.clone())]);
+        let watch = FileWatch::start(vec![named(path.clone())], &Arc::default());
         std::fs::write(&path, "1").unwrap();
         assert!(!changes(&watch).await);
         std::fs::write(&path, "2").unwrap();

@@ -38,8 +38,10 @@ impl Observer {
 impl KeyObserver for Observer {
     fn refreshed(&self, application: &str, result: &RefreshResult) {
         // Missing if a reload has just removed the application.
-        if let Some(metrics) = self.metrics.find(application) {
-            metrics.jwks_refreshed(result.code());
+        let Some(metrics) = self.metrics.find(application) else { return };
+        match result {
+            RefreshResult::Changed | RefreshResult::Unchanged => metrics.jwks_refreshed.inc(),
+            RefreshResult::Failed(_) => metrics.jwks_refresh_failed.inc(),
         }
     }
 

@@ -100,7 +100,7 @@ impl Service {
         let topic_reconciler = topics::TopicReconciler::new(&config, path.to_owned());
         warm_up(Arc::clone(&app_state), Arc::clone(&topic_reconciler), Arc::clone(&dedup_rebuild));
         log_start(listen, admin_listen, config.applications.len());
-        let files = file_watch::FileWatch::start(reload::files_to_watch(&config));
+        let files = file_watch::FileWatch::start(reload::files_to_watch(&config), &metrics.liveness);
         let path = path.to_owned();
         Ok(Self {
             path,
@@ -167,7 +167,8 @@ fn warm_up(
     topic_reconciler: Arc<topics::TopicReconciler>,
     dedup_rebuild: Arc<dedup_rebuild::DedupRebuild>,
 ) {
-    tokio::spawn(async move {
+    let liveness = Arc::clone(&app_state.metrics.liveness);
+    tokio::spawn(liveness.watch("warm-up").during(async move {
         let warming = Arc::clone(&app_state);
         let known = tokio::task::spawn_blocking(move || warming.dispatcher.warm_up(WARM_UP)).await;
         let answers = matches!(known, Ok(Some(_)));
@@ -181,15 +182,15 @@ fn warm_up(
             Arc::clone(&dedup_rebuild).attempt_once(&app_state).await;
         }
         app_state.warmed_up();
-        tokio::spawn(Arc::clone(&dedup_rebuild).run_until_done(Arc::clone(&app_state)));
-        tokio::spawn(rebuild_after_cluster_replaced(
-            Arc::clone(&app_state),
-            dedup_rebuild,
-            Arc::clone(&topic_reconciler),
-        ));
+        let liveness = &app_state.metrics.liveness;
+        let rebuild = Arc::clone(&dedup_rebuild).run_until_done(Arc::clone(&app_state));
+        tokio::spawn(liveness.watch("dedup rebuild").during(rebuild));
+        let rebuild =
+            rebuild_after_cluster_replaced(Arc::clone(&app_state), dedup_rebuild, Arc::clone(&topic_reconciler));
+        tokio::spawn(liveness.watch("dedup rebuild").during(rebuild));
         tokio::spawn(quarantine_replay::run(Arc::clone(&app_state)));
         topic_reconciler.run_until_done(app_state).await;
-    });
+    }));
 }
 
 /// Creates missing topics and rebuilds the dedup cache whenever another cluster answers at the same address. Replay

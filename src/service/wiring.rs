@@ -95,6 +95,7 @@ pub(super) fn key_settings(config: &Config, metrics: &Arc<Metrics>) -> Settings 
         clients: Clients::new(Proxy::Environment),
         timing: Timing::default(),
         observer: Arc::new(super::key_observer::Observer::new(Arc::clone(metrics), config.server.clock_skew)),
+        liveness: Arc::clone(&metrics.liveness),
     }
 }
 

@@ -11,7 +11,6 @@ use outbox::verdict::{List, Verdict};
 use prometheus::{Histogram, IntCounter};
 
 use super::last_event::LastEvent;
-use crate::keys::RefreshResult;
 
 /// The offset of the key endpoint's clock is unknown.
 pub(super) const UNKNOWN_OFFSET: i64 = i64::MIN;
@@ -53,7 +52,10 @@ pub struct ApplicationMetrics {
     /// Seconds; [`UNKNOWN_OFFSET`] before the first fetch from an endpoint that sends its time.
     pub(super) clock_offset: Arc<AtomicI64>,
     pub(super) decryptions: Vec<IntCounter>,
-    pub(super) jwks_refreshes: [(&'static str, IntCounter); RefreshResult::CODES.len()],
+    /// Refreshes of the key set that ended with a usable set.
+    pub jwks_refreshed: IntCounter,
+    /// Refreshes of the key set that failed.
+    pub jwks_refresh_failed: IntCounter,
     pub(super) drift: [[IntCounter; Entity::ALL.len()]; 3],
 }
 
@@ -114,11 +116,6 @@ impl ApplicationMetrics {
     /// Counts a callback that was decrypted with the key at this position.
     pub fn decrypted(&self, position: usize) {
         inc(self.decryptions.get(position));
-    }
-
-    /// Counts a refresh of the key set. `result` is a code of [`RefreshResult`].
-    pub fn jwks_refreshed(&self, result: &str) {
-        inc(self.jwks_refreshes.iter().find(|(code, _)| *code == result).map(|(_, counter)| counter));
     }
 
     /// Sets by how many seconds this machine's clock is ahead of the key endpoint's.

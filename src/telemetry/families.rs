@@ -14,7 +14,6 @@ use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Registry}
 use super::application::{ApplicationMetrics, UNKNOWN_OFFSET};
 use super::last_event::LastEvent;
 use super::metrics::{ApplicationState, DURATION_EDGES, counters, histograms, opts, register};
-use crate::keys::RefreshResult;
 
 /// A metric's name and help text.
 type Help = (&'static str, &'static str);
@@ -136,8 +135,8 @@ impl ApplicationFamilies {
             clock_offset: before
                 .map_or_else(|| Arc::new(AtomicI64::new(UNKNOWN_OFFSET)), |before| Arc::clone(&before.clock_offset)),
             decryptions: (0..keys).map(|key| self.decryptions.with_label_values(&[name, &key.to_string()])).collect(),
-            jwks_refreshes: RefreshResult::CODES
-                .map(|result| (result, self.jwks_refreshes.with_label_values(&[name, result]))),
+            jwks_refreshed: self.jwks_refreshes.with_label_values(&[name, "ok"]),
+            jwks_refresh_failed: self.jwks_refreshes.with_label_values(&[name, "failed"]),
             drift: self
                 .drift
                 .each_ref()

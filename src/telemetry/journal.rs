@@ -7,7 +7,57 @@ use outbox::WaitReason;
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
 use super::metrics::{Total, counters, opts, register};
-use crate::journal::{JournalRejection, Usage};
+
+/// Reason why the journal rejects data now. It accepts data again as soon as the cause is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum JournalRejection {
+    /// `journal.max_size` is reached.
+    Full,
+    /// The quarantine has reached its share of `journal.max_size`. Entries are still accepted.
+    QuarantineFull,
+    /// Too much data waits to be written.
+    Busy,
+    /// The disk is full.
+    DiskFull,
+    /// Writing or syncing failed, or the data on the disk cannot be trusted.
+    Failed,
+}
+
+impl JournalRejection {
+    /// All reasons.
+    pub const ALL: [Self; 5] = [Self::Full, Self::QuarantineFull, Self::Busy, Self::DiskFull, Self::Failed];
+
+    /// Returns the stable code, used as a metric label.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// What is in the journal, for metrics and operators.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Number of entries.
+    pub events: u64,
+    /// Size of entries and quarantine, in bytes.
+    pub bytes: u64,
+    /// Limit of `bytes`.
+    pub limit: u64,
+    /// When the oldest entry was received, in milliseconds since 1970.
+    pub oldest_received_at: Option<i64>,
+    /// Number of callbacks in quarantine.
+    pub quarantine: u64,
+    /// Size of the quarantine, in bytes.
+    pub quarantine_bytes: u64,
+    /// Limit of `quarantine_bytes`.
+    pub quarantine_limit: u64,
+    /// Number of callbacks that the quarantine has rejected since the start, by reason, in the order of
+    /// [`JournalRejection::ALL`].
+    pub quarantine_rejected: [u64; JournalRejection::ALL.len()],
+    /// Number of entries and callbacks sealed with a key other than the first of `journal.keys`.
+    pub old_key: u64,
+}
 
 /// The number and size of journal entries and quarantined callbacks, and their outcomes.
 pub struct JournalMetrics {

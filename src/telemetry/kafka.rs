@@ -9,7 +9,6 @@ use prometheus::{GaugeVec, IntCounter, IntGauge, IntGaugeVec, Registry};
 use serde::Serialize;
 
 use super::metrics::{Total, opts, register};
-use crate::kafka::producer::statistics::ProducerStatistics;
 
 /// The state of the cluster and the producer at one moment.
 #[derive(Debug, Clone, Serialize)]
@@ -49,6 +48,25 @@ pub struct RoundTrip {
     pub id: String,
     /// The round trip.
     pub milliseconds: f64,
+}
+
+/// The producer's queue, and its requests to the brokers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProducerStatistics {
+    /// Records that wait in the producer.
+    pub queue_events: u64,
+    /// The maximum number of waiting records.
+    pub queue_events_limit: u64,
+    /// Bytes that wait in the producer.
+    pub queue_bytes: u64,
+    /// The maximum number of waiting bytes.
+    pub queue_bytes_limit: u64,
+    /// Requests that timed out, over all brokers, since the producer began.
+    pub request_timeouts: u64,
+    /// Requests that were retried, over all brokers, since the producer began.
+    pub retries: u64,
+    /// Mean round trip of each broker by its id, in microseconds.
+    pub round_trips: Vec<(i32, u64)>,
 }
 
 /// The metrics of the cluster and the producer.
@@ -102,7 +120,10 @@ impl KafkaMetrics {
                 "kafka_cluster_replaced_total",
                 "How often a different Kafka cluster answered at the same address.",
             )?,
-            producer_recreated: counter("kafka_producer_recreated_total", "Replacements of the Kafka producer.")?,
+            producer_recreated: counter(
+                "kafka_producer_recreated_total",
+                "Replacements of the Kafka producer after a fault. A reload does not count.",
+            )?,
             queue_events: gauge("kafka_queue_events", "Records in the producer that the broker has not confirmed.")?,
             queue_events_limit: gauge("kafka_queue_events_limit", "Limit of kafka_queue_events.")?,
             queue_bytes: gauge(

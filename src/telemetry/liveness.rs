@@ -34,6 +34,14 @@ impl Liveness {
     }
 }
 
+impl Alive {
+    /// Completes `work`, as a task that is watched until then.
+    pub async fn during<T>(self, work: impl Future<Output = T>) -> T {
+        let _alive = self;
+        work.await
+    }
+}
+
 impl Drop for Alive {
     fn drop(&mut self) {
         // A thread that was not stopped ended by a panic.
@@ -69,6 +77,15 @@ mod tests {
             });
             assert!(broken.join().is_err());
         }
+        assert_eq!(liveness.ended(), ["broken"]);
+    }
+
+    #[tokio::test]
+    async fn task_that_panics_counts_as_ended() {
+        let liveness = Arc::new(Liveness::default());
+        tokio::spawn(liveness.watch("orderly").during(async {})).await.unwrap();
+        let broken = liveness.watch("broken").during(async { panic!("on purpose") });
+        assert!(tokio::spawn(broken).await.is_err());
         assert_eq!(liveness.ended(), ["broken"]);
     }
 }

@@ -1,5 +1,6 @@
 //! The rules of the source tree that the compiler does not know.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Lines of a file of the program before its tests.
@@ -8,11 +9,11 @@ const LONGEST_FILE: usize = 300;
 struct Source {
     /// From the top of the repository, with `/`.
     name: String,
-    /// Without comments, and without what follows the first `#[cfg(test)]`.
+    /// Without comments, and without what follows the first `#[cfg(test)]` at the start of a line.
     text: String,
     /// The same without the content of its texts.
     code: String,
-    /// Lines before the first `#[cfg(test)]`, comments and all.
+    /// Lines before that `#[cfg(test)]`, comments and all.
     lines: usize,
 }
 
@@ -37,9 +38,9 @@ fn sources() -> Vec<Source> {
     let source = |path: PathBuf| {
         let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
         let text = std::fs::read_to_string(&path).unwrap();
-        let mut own: Vec<&str> = text.lines().take_while(|line| line.trim() != "#[cfg(test)]").collect();
+        let mut own: Vec<&str> = text.lines().take_while(|line| *line != "#[cfg(test)]").collect();
         // A module of tests that stands alone is announced before the rest, not after it.
-        if own.len() < 60 && text.contains("#[cfg(test)]\nmod tests;") {
+        if own.len() < 60 && text.lines().any(|line| line.ends_with("mod tests;")) {
             own = text.lines().collect();
         }
         let lines = own.len();
@@ -91,6 +92,43 @@ fn only_in(paths: &[&str], words: &[&str]) {
         })
         .collect();
     assert!(violations.is_empty(), "only {paths:?} may:\n{}", violations.join("\n"));
+}
+
+/// The modules at the top of `src/`, each with the modules that its code names in paths that begin with `crate::`.
+fn module_imports() -> BTreeMap<String, BTreeSet<String>> {
+    let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in sources() {
+        let Some(path) = source.name.strip_prefix("src/") else { continue };
+        let module = path.split(['/', '.']).next().unwrap_or_default();
+        let imported = imports.entry(module.to_owned()).or_default();
+        for path in source.code.split("crate::").skip(1) {
+            let name = path.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+            assert!(!name.is_empty(), "{}: each module that is imported has its own `use crate::`", source.name);
+            if name != module {
+                imported.insert(name.to_owned());
+            }
+        }
+    }
+    imports
+}
+
+/// Returns the modules of one cycle, each of which imports the next one, and the last one the first.
+fn cycle(mut imports: BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
+    // A module that imports nothing of what is left is in no cycle.
+    while let Some(lowest) = imports
+        .iter()
+        .find(|(_, imported)| !imported.iter().any(|name| imports.contains_key(name)))
+        .map(|(module, _)| module.clone())
+    {
+        imports.remove(&lowest);
+    }
+    let mut path: Vec<String> = Vec::new();
+    let mut module = imports.keys().next()?;
+    while !path.contains(module) {
+        path.push(module.clone());
+        module = imports[module].iter().find(|name| imports.contains_key(*name))?;
+    }
+    Some(path.split_off(path.iter().position(|name| name == module)?))
 }
 
 /// The crates that neither know the time nor reach outside of the process. That nothing of the service is in them, and
@@ -169,6 +207,20 @@ fn each_foreign_library_is_met_in_one_place() {
     only_in(&["src/telemetry/"], &["prometheus"]);
     only_in(&["src/terminal/"], &["anstream", "anstyle", "indicatif", "terminal_size", "textwrap"]);
     only_in(&["src/telemetry/spans/"], &["opentelemetry", "opentelemetry_sdk", "opentelemetry_proto", "prost"]);
+}
+
+#[test]
+fn modules_import_in_one_direction() {
+    let of = |module: &str, imported: &[&str]| {
+        (module.to_owned(), imported.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>())
+    };
+    let imports = BTreeMap::from([of("a", &["b"]), of("b", &["c", "d"]), of("c", &["b"]), of("d", &[])]);
+    assert_eq!(cycle(imports), Some(vec!["b".to_owned(), "c".to_owned()]));
+
+    let imports = module_imports();
+    assert!(imports["service"].contains("kafka"), "the imports were not found");
+    let cycle = cycle(imports).map(|modules| modules.join(" -> "));
+    assert_eq!(cycle, None, "these modules import each other in a cycle");
 }
 
 #[test]

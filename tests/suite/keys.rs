@@ -73,7 +73,16 @@ impl KeyObserver for Told {
 fn settings() -> (Settings, UnboundedReceiver<(String, RefreshResult)>) {
     let (sender, receiver) = unbounded_channel();
     let observer = Arc::new(Told(sender));
-    (Settings { directory: None, clients: Clients::new(Proxy::Direct), timing: Timing::default(), observer }, receiver)
+    (
+        Settings {
+            directory: None,
+            clients: Clients::new(Proxy::Direct),
+            timing: Timing::default(),
+            observer,
+            liveness: Arc::default(),
+        },
+        receiver,
+    )
 }
 
 fn one(source: &Source) -> [(String, Source); 1] {

@@ -159,7 +159,7 @@ impl Observed {
             observed.0.0.lock().extend(events);
             observed.0.1.notify_all();
         };
-        Follower::start(cluster, LiveScope::new(scope), resume, observe).unwrap()
+        Follower::start(cluster, LiveScope::new(scope), resume, observe, &Arc::default()).unwrap()
     }
 
     fn wait_for(&self, of: &[(&str, Verdict)]) {

@@ -150,18 +150,27 @@ fn advertised(cluster: &Cluster, brokers: &Brokers, states: &[State], emit: &mut
 fn coordination(administrator: &Administrator, config: &Config) -> Finding {
     let (code, topic) = (Code::ReplicasTopic, coordination_topic(&config.topics.prefix));
     let key = format!("topic {topic}");
-    let text = match administrator.coordination_topic(&topic, REQUEST_TIMEOUT) {
-        Some(State::Present(_)) => "several replicas can coordinate",
-        Some(State::Missing) if config.topics.create => "does not exist; `serve` creates it",
-        Some(State::Missing) => {
-            "does not exist; a single replica does not need it, several do: create it with `idaas-bridge topics --create`"
-        }
+    match administrator.coordination_topic(&topic, REQUEST_TIMEOUT) {
+        Some(State::Present(_)) => Finding::ok(
+            code,
+            &key,
+            "exists; several replicas must be allowed to read and write it, which is not tested",
+        ),
+        Some(State::Missing) if config.topics.create => Finding::ok(code, &key, "does not exist; `serve` creates it"),
+        Some(State::Missing) => Finding::ok(
+            code,
+            &key,
+            "does not exist; a single replica does not need it, several do: create it with `idaas-bridge topics --create`",
+        ),
         Some(State::Hidden) => {
-            "cannot be seen by this user; a single replica does not need it, several do: allow Describe, Read and Write"
+            let remedy = "allow Describe, Read and Write on it if there are several replicas";
+            Finding::not_tested(code, &key, "whether replicas can coordinate: this user cannot see the topic", remedy)
         }
-        Some(State::Unreadable(_)) | None => "whether several replicas can coordinate is not known: no answer in time",
-    };
-    Finding::ok(code, &key, text)
+        Some(State::Unreadable(_)) | None => {
+            let remedy = "run check again once Kafka answers";
+            Finding::not_tested(code, &key, "whether replicas can coordinate: no answer in time", remedy)
+        }
+    }
 }
 
 fn unreachable_broker(broker: &Broker, error: &ConnectionError, states: &[State]) -> Finding {

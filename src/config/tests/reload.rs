@@ -45,3 +45,12 @@ fn a_renewed_file_of_a_kafka_property_is_a_change_of_it() {
     let changed = old.changed_properties(&world.good(&text));
     assert_eq!(changed, ["kafka.properties.\"sasl.password\"", "kafka.properties.\"ssl.key.location\""]);
 }
+
+#[test]
+fn a_renewed_certificate_of_the_collector_needs_a_restart() {
+    let text = format!("{MINIMAL}[tracing]\notlp_endpoint = 'https://collector:4318'\notlp_ca = 'tls.crt'\n");
+    let old = World::new().good(&text);
+    let new = World::new().file("tls.crt", "-----BEGIN CERTIFICATE-----\nrenewed\n").good(&text);
+    assert_eq!(old.needs_restart(&new), ["tracing"]);
+    assert!(old.needs_restart(&World::new().good(&text)).is_empty());
+}

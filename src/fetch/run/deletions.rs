@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 /// The API's answer about an entity.
 enum Existence {
-    Exists(Found, i64),
+    Exists(Found),
     /// The entity does not exist. Contains the time of the request in milliseconds since 1970.
     Gone(i64),
     /// The answer is inconclusive.
@@ -41,7 +41,7 @@ impl Run<'_> {
             let before = suspects.len();
             for id in ids {
                 match self.ask(entity, &id).await? {
-                    Existence::Exists(found, read_at) => self.publish(vec![found], read_at).await?,
+                    Existence::Exists(found) => self.publish(vec![found]).await?,
                     Existence::Gone(_) => suspects.push(Suspect { entity, id, answered_at: Instant::now() }),
                     Existence::Unclear => self.summary.count(entity, |counts| counts.unclear += 1),
                 }
@@ -70,7 +70,7 @@ impl Run<'_> {
         tokio::time::sleep(suspect.wait(Instant::now())).await;
         let Suspect { entity, id, .. } = suspect;
         match self.ask(entity, &id).await? {
-            Existence::Exists(found, read_at) => self.publish(vec![found], read_at).await,
+            Existence::Exists(found) => self.publish(vec![found]).await,
             Existence::Unclear => {
                 self.summary.count(entity, |counts| counts.unclear += 1);
                 Ok(())
@@ -89,11 +89,10 @@ impl Run<'_> {
 
     async fn ask(&mut self, entity: Entity, id: &str) -> Result<Existence, RunFault> {
         let Some(call) = Call::by_id(entity, id.to_owned()) else { return Ok(Existence::Unclear) };
-        let sent_at = super::milliseconds(std::time::SystemTime::now());
         let answer = match self.client.call(&call).await {
             Ok(answer) => answer,
             Err(ApiFault { cause: Cause::Rejected(rejection), .. }) => match rejection {
-                Rejection::NotFound => return Ok(Existence::Gone(sent_at)),
+                Rejection::NotFound => return Ok(Existence::Gone(self.client.read_at())),
                 Rejection::NotInScope | Rejection::Other(_, _) | Rejection::PermissionDenied(_) => {
                     return Ok(Existence::Unclear);
                 }
@@ -121,7 +120,7 @@ impl Run<'_> {
         } else {
             object
         };
-        Ok(Existence::Exists(Found { entity, object }, answer.read_at))
+        Ok(Existence::Exists(Found { entity, object, read_at: answer.read_at }))
     }
 }
 

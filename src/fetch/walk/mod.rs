@@ -29,6 +29,9 @@ use idaas_callback::event_type::Entity;
 pub(super) struct Found {
     pub(super) entity: Entity,
     pub(super) object: Object,
+    /// When it was requested, in milliseconds since 1970. If it was read by several requests, the time of the first: what
+    /// has changed since then can be missing, and its own event is newer.
+    pub(super) read_at: i64,
 }
 
 /// A problem that did not end the walk.
@@ -131,8 +134,8 @@ impl Walk {
         (self.users_read.saturating_sub(open), self.units.len())
     }
 
-    /// Processes the answer to a call. Returns the entities found in it.
-    pub(super) fn answered(&mut self, call: Call, body: &[u8]) -> Result<Vec<Found>, Malformed> {
+    /// Processes the answer to a call that was made at `read_at`. Returns the entities found in it.
+    pub(super) fn answered(&mut self, call: Call, body: &[u8], read_at: i64) -> Result<Vec<Found>, Malformed> {
         match call {
             Call::Scope => {
                 let Scope { organizational_unit_ids, group_ids } = parse(body)?;
@@ -152,34 +155,34 @@ impl Walk {
             }
             Call::Unit(_) => {
                 let unit = object(Entity::OrganizationalUnit, &parse::<Box<RawValue>>(body)?)?;
-                Ok(self.found_unit(unit).into_iter().collect())
+                Ok(self.found_unit(unit, read_at).into_iter().collect())
             }
             Call::Units { parent, page } => {
                 let rows = self.rows(Entity::OrganizationalUnit, body, page)?;
-                let found = rows.objects.into_iter().filter_map(|unit| self.found_unit(unit)).collect();
+                let found = rows.objects.into_iter().filter_map(|unit| self.found_unit(unit, read_at)).collect();
                 self.queue_next_page(rows.next, parent, |parent, page| Call::Units { parent, page });
                 Ok(found)
             }
             Call::Users { unit, page } => {
                 let rows = self.rows(Entity::User, body, page)?;
                 self.queue_next_page(rows.next, unit, |unit, page| Call::Users { unit, page });
-                Ok(self.found_users(rows.objects))
+                Ok(self.found_users(rows.objects, read_at))
             }
             Call::User(_) => {
                 let user = object(Entity::User, &parse::<Box<RawValue>>(body)?)?;
-                let mut found = vec![Found { entity: Entity::User, object: user }];
+                let mut found = vec![Found { entity: Entity::User, object: user, read_at }];
                 found.extend(self.go_on_with_group());
                 Ok(found)
             }
             Call::Groups { .. } => {
                 let (rows, token) = after_token(Entity::Group, body)?;
-                let next = self.groups.add_listed(rows, token);
+                let next = self.groups.add_listed(rows, token, read_at);
                 self.queue.extend(next);
                 Ok(Vec::new())
             }
             Call::Group(_) => {
                 let group = object(Entity::Group, &parse::<Box<RawValue>>(body)?)?;
-                self.queue.push_front(self.groups.add(group));
+                self.queue.push_front(self.groups.add(group, read_at));
                 Ok(Vec::new())
             }
             Call::Members { group, .. } => self.members(group, body),
@@ -209,19 +212,19 @@ impl Walk {
         Vec::new()
     }
 
-    fn found_unit(&mut self, object: Object) -> Option<Found> {
+    fn found_unit(&mut self, object: Object, read_at: i64) -> Option<Found> {
         if !self.seen_units.insert(object.id.clone()) {
             return None;
         }
         self.units.push(object.id.clone());
         self.queue.push_back(Call::Units { parent: object.id.clone(), page: 1 });
-        Some(Found { entity: Entity::OrganizationalUnit, object })
+        Some(Found { entity: Entity::OrganizationalUnit, object, read_at })
     }
 
     /// Returns new users of a list. With details, queues a request for each of them instead, before the next page.
-    fn found_users(&mut self, users: Vec<Object>) -> Vec<Found> {
+    fn found_users(&mut self, users: Vec<Object>, read_at: i64) -> Vec<Found> {
         let new = users.into_iter().filter(|user| self.seen_users.insert(user.id.clone()));
-        let new: Vec<_> = new.map(|object| Found { entity: Entity::User, object }).collect();
+        let new: Vec<_> = new.map(|object| Found { entity: Entity::User, object, read_at }).collect();
         if !self.options.details {
             return new;
         }
@@ -275,9 +278,9 @@ impl Walk {
                 self.queue.push_front(Call::User(user));
                 None
             }
-            groups::Step::Complete(object) => {
+            groups::Step::Complete(object, read_at) => {
                 self.queue.extend(self.groups.next_group());
-                self.seen_groups.insert(object.id.clone()).then_some(Found { entity: Entity::Group, object })
+                self.seen_groups.insert(object.id.clone()).then_some(Found { entity: Entity::Group, object, read_at })
             }
             groups::Step::None => None,
         }

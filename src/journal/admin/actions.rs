@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use outbox::{EventKey, LaneKey, RedriveOutcome, Seq};
 
 use super::{JournalAdmin, Lookup, MAX_HEADS, PAGE_SIZE, Retried, or_closed};
-use crate::journal::fault::JournalRejection;
 use crate::journal::quarantine::QuarantineId;
 use crate::journal::row::EntryRow;
 use crate::journal::summary::{EntrySummary, QuarantinedSummary};
 use crate::journal::waiting::{WaitState, next_step};
+use crate::telemetry::journal::JournalRejection;
 use crate::telemetry::log_code::LogCode;
 
 impl JournalAdmin {

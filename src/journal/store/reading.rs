@@ -4,9 +4,9 @@ use outbox::Seq;
 
 use super::Store;
 use crate::journal::entry::Entry;
-use crate::journal::fault::JournalRejection;
 use crate::journal::quarantine::{QuarantineId, QuarantineRow, Quarantined};
 use crate::journal::row::EntryRow;
+use crate::telemetry::journal::JournalRejection;
 use crate::telemetry::log_code::LogCode;
 
 impl Store {

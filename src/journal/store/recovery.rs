@@ -12,7 +12,8 @@ use super::open;
 use super::preallocation::DiskSpace;
 use super::tables::Changes;
 use crate::diagnosis::Diagnosis;
-use crate::journal::fault::{JournalRejection, OpenFault};
+use crate::journal::fault::OpenFault;
+use crate::telemetry::journal::JournalRejection;
 use crate::telemetry::log_code::LogCode;
 
 /// First and longest delay before the next attempt to open the file. It doubles after each failure, because each

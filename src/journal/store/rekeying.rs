@@ -9,7 +9,7 @@ use idaas_callback::jose::seal::KeyId;
 use super::Store;
 use super::codec::{SealedCodec, Table};
 use super::tables::{Changes, Put};
-use crate::journal::fault::JournalRejection;
+use crate::telemetry::journal::JournalRejection;
 
 /// Limits of one step: rows sealed again, their size in bytes, and rows inspected.
 const STEP_ROWS: usize = 256;

@@ -127,7 +127,7 @@ fn desk_with_lanes(directory: &Path) -> (crate::journal::JournalAdmin, Arc<Lanes
         fn read(&self, _: Vec<(Seq, Option<Entry>)>) {}
         fn unread(&self, _: Vec<Seq>, _: crate::journal::JournalRejection) {}
     }
-    let journal = Arc::new(crate::journal::Journal::start(store, Arc::new(IgnoredEvents)).unwrap());
+    let journal = Arc::new(crate::journal::Journal::start(store, Arc::new(IgnoredEvents), &Arc::default()).unwrap());
     (crate::journal::JournalAdmin::new(journal, Arc::clone(&lanes) as _), lanes)
 }
 

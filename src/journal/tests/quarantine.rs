@@ -75,14 +75,16 @@ async fn a_quarantined_callback_is_read_with_the_right_key() {
     let (directory, tenant_keys) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
     let callback = undecryptable(&tenant_keys, 1);
     assert_eq!(callback.reason, Refusal::Undecryptable);
-    let journal = Arc::new(Journal::start(open(directory.path()).store, Arc::new(IgnoredEvents)).unwrap());
+    let journal =
+        Arc::new(Journal::start(open(directory.path()).store, Arc::new(IgnoredEvents), &Arc::default()).unwrap());
     let id = journal.quarantine(callback.clone()).await.unwrap().unwrap();
     assert_eq!(journal.quarantine(callback).await.unwrap().unwrap(), id, "the same content is kept once");
     assert_eq!(journal.usage().quarantine, 1);
     journal.close();
     drop(journal);
 
-    let journal = Arc::new(Journal::start(open(directory.path()).store, Arc::new(IgnoredEvents)).unwrap());
+    let journal =
+        Arc::new(Journal::start(open(directory.path()).store, Arc::new(IgnoredEvents), &Arc::default()).unwrap());
     let late = Arc::new(policy(&tenant_keys, vec![key('d')]));
     let mut reopening = QuarantineReplay::begin(Arc::clone(&journal), |_| true).await.unwrap();
     assert!(reopening.next(|_| Some(Arc::clone(&late))).await.is_none(), "still no key fits");
@@ -169,7 +171,7 @@ fn a_full_quarantine_accepts_again_after_a_removal() {
 async fn refusals_of_the_quarantine_are_counted_by_their_reason() {
     let (directory, tenant_keys) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
     let store = opened(directory.path(), &[key('a')], 400_000).ok().unwrap().store;
-    let journal = Journal::start(store, Arc::new(IgnoredEvents)).unwrap();
+    let journal = Journal::start(store, Arc::new(IgnoredEvents), &Arc::default()).unwrap();
     let (mut quarantined, mut refused) = (0, 0);
     for callback in many(&tenant_keys, 20) {
         match journal.quarantine(callback).await.unwrap() {
@@ -202,7 +204,7 @@ async fn a_callback_is_kept_although_nobody_waits_for_it_any_longer() {
     let (directory, tenant_keys) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
     let faults = FaultInjection::default();
     faults.on_this_thread();
-    let journal = Journal::start(open(directory.path()).store, Arc::new(IgnoredEvents)).unwrap();
+    let journal = Journal::start(open(directory.path()).store, Arc::new(IgnoredEvents), &Arc::default()).unwrap();
     let stalled = faults.hold_sync();
     // The caller stops waiting while the disk hangs, as a request does at its deadline.
     drop(journal.quarantine(undecryptable(&tenant_keys, 1)));
@@ -217,7 +219,7 @@ async fn a_hanging_disk_bounds_what_waits_in_memory() {
     let (directory, tenant_keys) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
     let faults = FaultInjection::default();
     faults.on_this_thread();
-    let journal = Journal::start(open(directory.path()).store, Arc::new(IgnoredEvents)).unwrap();
+    let journal = Journal::start(open(directory.path()).store, Arc::new(IgnoredEvents), &Arc::default()).unwrap();
     let mut large = undecryptable(&tenant_keys, 1);
     large.callback.content = idaas_callback::QuarantinedContent::Encrypted("x".repeat(8 << 20));
     let stalled = faults.hold_sync();
@@ -244,7 +246,7 @@ async fn callbacks_are_opened_in_the_order_of_their_acceptance() {
     let mut store = open(directory.path()).store;
     let many = many(&tenant_keys, 300);
     store.commit(&Batch { quarantines: &many, ..Batch::default() });
-    let journal = Arc::new(Journal::start(store, Arc::new(IgnoredEvents)).unwrap());
+    let journal = Arc::new(Journal::start(store, Arc::new(IgnoredEvents), &Arc::default()).unwrap());
     let fitting = Arc::new(policy(&tenant_keys, vec![right_key(&tenant_keys)]));
     let mut reopening = QuarantineReplay::begin(Arc::clone(&journal), |name| name != "app7").await.unwrap();
     let mut opened = Vec::new();

@@ -50,7 +50,7 @@ async fn new_keys_are_applied_while_the_journal_runs() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = open(directory.path()).store;
     put(&mut store, &entries(0..20));
-    let journal = Journal::start(store, Arc::new(IgnoredEvents)).unwrap();
+    let journal = Journal::start(store, Arc::new(IgnoredEvents), &Arc::default()).unwrap();
     let still = KeyChange::StillNeeded(key('a').id().to_owned(), 20);
     assert_eq!(journal.replace_keys(vec![key('b')]).await.unwrap().unwrap(), still);
     assert_eq!(journal.replace_keys(Vec::new()).await.unwrap().unwrap(), KeyChange::NoKeys);

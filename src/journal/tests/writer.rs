@@ -44,7 +44,7 @@ impl JournalEvents for NotificationSender {
 
 fn started(store: Store) -> (Journal, Receiver<Notification>) {
     let (sender, notifications) = channel();
-    (Journal::start(store, Arc::new(NotificationSender(sender))).unwrap(), notifications)
+    (Journal::start(store, Arc::new(NotificationSender(sender)), &Arc::default()).unwrap(), notifications)
 }
 
 fn next(notifications: &Receiver<Notification>) -> Notification {

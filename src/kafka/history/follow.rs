@@ -18,6 +18,7 @@ use super::partition_reader::{FetchProfile, Offsets, PartitionReader};
 use super::recent_records::{BatchObserver, Checkpoint, Window, unread};
 use crate::kafka::client::clock::ago;
 use crate::kafka::client::settings::Cluster;
+use crate::telemetry::liveness::Liveness;
 use crate::telemetry::log_code::LogCode;
 
 /// Maximum wait for records before the thread checks whether to stop.
@@ -67,6 +68,7 @@ impl Follower {
         scope: LiveScope,
         resume: Checkpoint,
         observe: impl Fn(&[Known]) + Send + Sync + 'static,
+        liveness: &Arc<Liveness>,
     ) -> Result<Self, ReadFault> {
         let reader = PartitionReader::of_events(cluster, FetchProfile::Easy)?;
         reader.read(&resume.offsets)?;
@@ -87,7 +89,12 @@ impl Follower {
             scanned: None,
             next_scan: Instant::now(),
         };
-        let thread = std::thread::Builder::new().name("kafka follower".to_owned()).spawn(move || following.run());
+        let alive = liveness.watch("kafka follower");
+        let run = move || {
+            let _alive = alive;
+            following.run();
+        };
+        let thread = std::thread::Builder::new().name("kafka follower".to_owned()).spawn(run);
         let thread = thread.map_err(|error| ReadFault::Settings(error.to_string()))?;
         Ok(Self { shared, thread: Some(thread) })
     }

@@ -26,7 +26,7 @@ use super::health::Health;
 use super::in_flight::{HandedOver, InFlight};
 use super::record_error::RecordError;
 use super::resend::{Resend, Resender};
-use super::statistics::ProducerStatistics;
+use super::statistics::{epoch, producer_statistics};
 use crate::kafka::client::clock::record_timestamp;
 use crate::kafka::client::error::ProducerFault;
 use crate::kafka::client::headers;
@@ -226,11 +226,10 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, statistics: Statistics) {
-        let statistics = ProducerStatistics::from(&statistics);
-        self.state.health.epoch(statistics.epoch);
+        self.state.health.epoch(epoch(&statistics));
         // A producer that only waits for its last reports does not have the current state.
         if self.state.health.is_current() {
-            self.state.in_flight.observer.state(statistics);
+            self.state.in_flight.observer.state(producer_statistics(&statistics));
         }
     }
 

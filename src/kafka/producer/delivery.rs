@@ -8,9 +8,9 @@ use std::time::Instant;
 use idaas_callback::event_type::Entity;
 use outbox::{DeliveryReport, EventHandle};
 
-use super::statistics::ProducerStatistics;
 use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::event::TrackedEvent;
+use crate::telemetry::kafka::ProducerStatistics;
 use crate::telemetry::spans::SendSpan;
 
 /// The data of a record that is returned with its report.
@@ -78,7 +78,7 @@ pub trait DeliveryObserver: Send + Sync {
     fn report(&self, opaque: DeliveryOpaque, topic: &str, result: (DeliveryReport, Option<Position>), at: Instant);
     /// Receives the producer's statistics, about once a second.
     fn state(&self, state: ProducerStatistics);
-    /// Called when the producer was replaced.
+    /// Called when the producer was replaced, except by one with other settings.
     fn recreated(&self);
     /// Called when a partition accepts records again.
     fn partitions_recovered(&self);

@@ -16,7 +16,7 @@ pub mod publisher;
 mod record_error;
 mod replacement;
 mod resend;
-pub mod statistics;
+mod statistics;
 mod supervisor;
 #[cfg(test)]
 mod tests;

@@ -94,7 +94,10 @@ impl ProducerState {
     fn switch_to(&self, connection: Connection, why: ReplaceReason) {
         self.current.store(connection.health().number(), Ordering::Relaxed);
         let old = self.connection.swap(Arc::new(connection));
-        self.in_flight.observer.recreated();
+        // A reload is no sign of trouble.
+        if why != ReplaceReason::Settings {
+            self.in_flight.observer.recreated();
+        }
         tracing::warn!(
             code = LogCode::ProducerRecreated.as_str(),
             reason = why.code(),
@@ -107,7 +110,7 @@ impl ProducerState {
             // this thread.
             tracing::warn!(
                 code = LogCode::ProducerEndedEarly.as_str(),
-                "no thread could be had to wait for the old producer"
+                "no thread could be started that waits for the old producer"
             );
         }
     }

@@ -35,6 +35,7 @@ fn settings(observer: &Arc<ResultLog>) -> Settings {
         clients: Clients::new(Proxy::Direct),
         timing: Timing { jitter: 0.0, ..Timing::default() },
         observer: Arc::clone(observer) as Arc<dyn KeyObserver>,
+        liveness: Arc::default(),
     }
 }
 

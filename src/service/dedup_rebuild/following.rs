@@ -63,6 +63,7 @@ impl DedupRebuild {
             return;
         }
         // Weak, because the follower must not keep the service alive.
+        let liveness = &app_state.metrics.liveness;
         let (this, app_state, generation) = (Arc::downgrade(self), Arc::downgrade(app_state), state.generation);
         let observe = move |events: &[Known]| {
             if let (Some(this), Some(app_state)) = (this.upgrade(), app_state.upgrade()) {
@@ -70,7 +71,7 @@ impl DedupRebuild {
             }
         };
         let cluster = self.cluster.lock().clone();
-        match Follower::start(&cluster, self.scope.clone(), state.checkpoint.fork(), observe) {
+        match Follower::start(&cluster, self.scope.clone(), state.checkpoint.fork(), observe, liveness) {
             Ok(started) => {
                 started.set_fetch_profile(state.fetch_profile);
                 *follower = Some(Arc::new(started));

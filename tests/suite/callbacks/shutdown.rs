@@ -27,7 +27,8 @@ fn outcome(caller: &Caller, connection: &mut Option<Connection>, number: u64) ->
     let event = event(Kind::UserUpdateInfo, number);
     let body = caller.callback().events(std::slice::from_ref(&event)).body().unwrap();
     let request = request("POST", &caller.path(), &[], body.as_bytes());
-    if connection.is_none() {
+    let is_new = connection.is_none();
+    if is_new {
         match Connection::open(caller.listen) {
             Ok(opened) => *connection = Some(opened),
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => return CallOutcome::NotConnected,
@@ -41,7 +42,7 @@ fn outcome(caller: &Caller, connection: &mut Option<Connection>, number: u64) ->
             return if error.kind() == ErrorKind::UnexpectedEof {
                 CallOutcome::Closed
             } else {
-                CallOutcome::Wrong(error.to_string())
+                CallOutcome::Wrong(format!("{} connection: {error}", if is_new { "new" } else { "kept" }))
             };
         }
     };

@@ -185,7 +185,11 @@ fn the_topic_of_replicas_is_created_with_the_others() {
     assert_eq!(made.code, 0, "{}{}", made.out, made.err);
     assert!(made.out.contains("several.replicas.v1: created"), "{}", made.out);
     assert!(run(&["topics"]).out.contains("several.replicas.v1: ok"));
-    assert!(run(&["check"]).flat().contains("topic several.replicas.v1: several replicas can coordinate"));
+    assert!(
+        run(&["check"])
+            .flat()
+            .contains("topic several.replicas.v1: exists; several replicas must be allowed to read and write it")
+    );
     is_for_replicas(kafka, "several.replicas.v1");
 }
 

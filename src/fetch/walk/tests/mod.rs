@@ -18,6 +18,8 @@ struct Walked {
     walk: Walk,
     found: Vec<(Entity, String, Value)>,
     calls: Vec<Call>,
+    /// The call that each entity's time is that of.
+    read_by: Vec<(Entity, Call)>,
 }
 
 impl World {
@@ -46,21 +48,23 @@ impl World {
     /// Runs a walk to its end. `meanwhile` can change the directory before each call.
     fn walk(&self, options: WalkOptions, mut meanwhile: impl FnMut(&Call, &mut Directory)) -> Walked {
         let mut walk = Walk::new(options, |_| false);
-        let (mut found, mut calls) = (Vec::new(), Vec::new());
+        let (mut found, mut calls, mut read_by) = (Vec::new(), Vec::new(), Vec::new());
         while let Some(call) = walk.next() {
             assert!(calls.len() < 10_000, "the walk does not end");
             self.simulator.with_directory(|directory| meanwhile(&call, directory));
+            let time = i64::try_from(calls.len()).unwrap();
             calls.push(call.clone());
             let new = match self.answer(&call) {
-                Ok(body) => walk.answered(call, &body).unwrap(),
+                Ok(body) => walk.answered(call, &body, time).unwrap(),
                 Err(_) => walk.rejected(call),
             };
-            found.extend(new.into_iter().map(|Found { entity, object }| {
+            found.extend(new.into_iter().map(|Found { entity, object, read_at }| {
+                read_by.push((entity, calls[usize::try_from(read_at).unwrap()].clone()));
                 let json = serde_json::from_str(object.json().unwrap().get()).unwrap();
                 (entity, object.id, json)
             }));
         }
-        Walked { walk, found, calls }
+        Walked { walk, found, calls, read_by }
     }
 }
 
@@ -124,6 +128,23 @@ fn groups_have_all_their_members() {
 }
 
 #[test]
+fn entity_has_the_time_of_the_first_request_that_read_it() {
+    let world = World::new(300);
+    // Members of the groups that are in no unit of the scope are requested before their group is complete.
+    world.simulator.with_directory(|all| all.scope_units = vec![all.children_of("ou_root")[1].clone()]);
+    let walked = world.walk(WalkOptions::default(), nothing);
+    for (entity, call) in &walked.read_by {
+        let is_first = match entity {
+            Entity::Group => matches!(call, Call::Groups { .. } | Call::Group(_)),
+            Entity::User => matches!(call, Call::Users { .. } | Call::User(_)),
+            _ => matches!(call, Call::Units { .. } | Call::Unit(_)),
+        };
+        assert!(is_first, "{entity:?} by {call:?}");
+    }
+    assert!(walked.read_by.iter().any(|(entity, _)| *entity == Entity::Group));
+}
+
+#[test]
 fn details_are_asked_for_each_user_once() {
     let world = World::new(150);
     let walked = world.walk(WalkOptions { details: true }, nothing);
@@ -141,7 +162,7 @@ fn published_users_are_not_asked_for_again() {
     while let Some(call) = walk.next() {
         assert!(!matches!(call, Call::User(_)));
         let body = world.answer(&call).unwrap();
-        found += walk.answered(call, &body).unwrap().iter().filter(|found| found.entity == Entity::User).count();
+        found += walk.answered(call, &body, 0).unwrap().iter().filter(|found| found.entity == Entity::User).count();
     }
     assert_eq!(found, 150);
 }
@@ -262,9 +283,9 @@ fn empty_scope_is_a_problem() {
 #[test]
 fn answer_of_another_form_is_malformed() {
     let mut walk = Walk::new(WalkOptions::default(), |_| false);
-    assert!(walk.answered(Call::Users { unit: "u".to_owned(), page: 1 }, b"[]").is_err());
-    assert!(walk.answered(Call::Users { unit: "u".to_owned(), page: 1 }, br#"{"data":[{"id":"x"}]}"#).is_err());
-    assert!(walk.answered(Call::Users { unit: "u".to_owned(), page: 1 }, b"{}").is_err());
-    assert!(walk.answered(Call::Scope, b"<html>").is_err());
-    assert!(walk.answered(Call::Scope, b"[]").is_err());
+    assert!(walk.answered(Call::Users { unit: "u".to_owned(), page: 1 }, b"[]", 0).is_err());
+    assert!(walk.answered(Call::Users { unit: "u".to_owned(), page: 1 }, br#"{"data":[{"id":"x"}]}"#, 0).is_err());
+    assert!(walk.answered(Call::Users { unit: "u".to_owned(), page: 1 }, b"{}", 0).is_err());
+    assert!(walk.answered(Call::Scope, b"<html>", 0).is_err());
+    assert!(walk.answered(Call::Scope, b"[]", 0).is_err());
 }

@@ -21,9 +21,9 @@ use super::*;
 use crate::kafka::availability::partitions::MAX_PROBES;
 use crate::kafka::embedded::mock_cluster;
 use crate::kafka::producer::delivery::{Position, Undeliverable};
-use crate::kafka::producer::statistics::ProducerStatistics;
 use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::event::TrackedEvent;
+use crate::telemetry::kafka::ProducerStatistics;
 use crate::telemetry::metrics::Metrics;
 
 const TOPIC: &str = "life.user.v1";
