@@ -112,7 +112,7 @@ fn content(path: &Path, read: impl Fn(&Path) -> io::Result<Vec<u8>>) -> io::Resu
     paths.sort_unstable();
     let mut all = Zeroizing::new(Vec::new());
     for path in paths {
-        // What is not a file, or has just been removed, is no certificate.
+        // Skips subdirectories, and files that have just been removed.
         let Ok(content) = read(&path).map(Zeroizing::new) else { continue };
         all.extend_from_slice(path.as_os_str().as_encoded_bytes());
         all.extend_from_slice(&content);

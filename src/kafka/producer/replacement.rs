@@ -94,7 +94,7 @@ impl ProducerState {
     fn switch_to(&self, connection: Connection, why: ReplaceReason) {
         self.current.store(connection.health().number(), Ordering::Relaxed);
         let old = self.connection.swap(Arc::new(connection));
-        // A reload is no sign of trouble.
+        // The metric counts faults, and a reload is not one.
         if why != ReplaceReason::Settings {
             self.in_flight.observer.recreated();
         }

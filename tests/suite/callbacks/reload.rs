@@ -177,7 +177,7 @@ fn a_rejected_kafka_property_replaces_no_client() {
     assert_eq!(bridge.metric("kafka_producer_recreated_total", &[]), 0.0);
     assert_success(&bridge.send(&users(1)));
     assert!(bridge.reload_with(|setup| setup.property("max.poll.interval.ms", "500000")));
-    assert_eq!(bridge.metric("kafka_producer_recreated_total", &[]), 0.0, "a reload is no fault");
+    assert_eq!(bridge.metric("kafka_producer_recreated_total", &[]), 0.0, "a reload does not count");
     bridge.wait_metric("kafka_available", &[], 1.0);
     assert_success(&bridge.send(&users(2)));
 }
