@@ -69,7 +69,6 @@ impl ReplicaLog {
             ("fetch.wait.max.ms", "500"),
             ("fetch.error.backoff.ms", "50"),
             ("queued.max.messages.kbytes", "8192"),
-            ("fetch.queue.backoff.ms", "10"),
             ("auto.offset.reset", "earliest"),
         ] {
             reading.set(name, value);

@@ -146,7 +146,9 @@ impl Cluster {
             // librdkafka requires a group name before it assigns anything. No group is joined.
             .set("group.id", format!("idaas-bridge-{name}"))
             .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false");
+            .set("enable.auto.offset.store", "false")
+            // Once the queue is full, librdkafka would wait for a second before the next fetch.
+            .set("fetch.queue.backoff.ms", "10");
         settings
     }
 

@@ -15,10 +15,8 @@ use crate::kafka::admin::topics::state_topics::TopicPair;
 use crate::kafka::client::headers;
 use crate::kafka::client::settings::Cluster;
 
-/// A partition is read alone, so a large fetch does not delay others. Once the queue is full, librdkafka would wait for a
-/// second before the next fetch (`fetch.queue.backoff.ms`), although the queue is empty after a tenth of that.
-const SETTINGS: [(&str, &str); 7] = [
-    ("fetch.queue.backoff.ms", "10"),
+/// A partition is read alone, so a large fetch does not delay others.
+const SETTINGS: [(&str, &str); 6] = [
     ("auto.offset.reset", "earliest"),
     ("enable.partition.eof", "true"),
     ("fetch.wait.max.ms", "10"),
