@@ -147,8 +147,7 @@ impl Publication for EventPublication {
     }
 
     fn bytes(&self) -> usize {
-        // The dead-letter source holds the event once more.
-        self.all_records().map(Record::size).sum::<usize>() * 2
+        self.all_records().map(Record::size).sum::<usize>() + self.dead_letter_source.size()
     }
 
     fn verdict(&self) -> Verdict {

@@ -24,7 +24,7 @@ use super::conformance::assert_conforms;
 use super::records::{Seen, Until, consume_all, retry};
 
 pub(crate) use self::application::{JOURNAL_KEY, TestApplication, tenant_keys};
-pub(crate) use self::caller::{Caller, Verdicts};
+pub(crate) use self::caller::{Caller, Verdicts, verdicts};
 use self::program::Program;
 
 /// The entities, as topics name them.

@@ -36,7 +36,8 @@ pub(super) struct Time {
 
 impl<'a> Event<'a> {
     /// Reads an event's envelope. All fields are empty if the element is not an object.
-    pub(super) fn of(Element(mut members): Element<'a>) -> Self {
+    pub(super) fn of(element: Element<'a>) -> Self {
+        let mut members = element.members;
         let data_text = members.as_mut().and_then(Members::take_large);
         let mut read = Self { data_text, ..Self::default() };
         for (name, value) in members.into_iter().flat_map(Members::into_iter) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::decode::{Callback, Context, Events};
+use super::decode::{Callback, Context};
 use super::event_type::{Action, Entity};
 use super::normalize::{PreparedEvent, RequestContext, normalize};
 use super::policy::Policy;
@@ -63,8 +63,8 @@ pub fn prepare_fetched(
         ali_uid: None,
         event_version: None,
     };
-    let events = Events::of(serde_json::to_string(&[event]).ok()?);
-    let callback = Callback { context: Arc::new(context), key: None, events: Arc::new(events), classify };
+    let events = serde_json::to_string(&[event]).ok()?;
+    let callback = Callback { context: Arc::new(context), key: None, events, classify };
     normalize(&callback, policy, request).ok()?.pop()
 }
 

@@ -221,7 +221,6 @@ pub(crate) fn list<'a, T>(value: Raw<'a>, mut element: impl FnMut(json::Members<
     if is_empty(value) {
         return Some(Field::Null);
     }
-    let read =
-        json::map_elements(value.get(), json::UNLIMITED, None, |json::Element(members)| members.map(&mut element))?;
+    let read = json::map_elements(value.get(), json::UNLIMITED, None, |item| item.members.map(&mut element))?;
     read.into_iter().collect::<Option<Vec<_>>>().map(Field::Value)
 }

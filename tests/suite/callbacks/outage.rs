@@ -4,10 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use idaas_simulator::answer::List;
+use idaas_simulator::kind::Kind;
+use serde_json::json;
 
-use super::{assert_all, assert_success, users};
-use crate::support::bridge::{ENTITIES, Setup};
+use super::{assert_all, assert_success, event, users};
+use crate::support::bridge::{ENTITIES, Setup, verdicts};
+use crate::support::http::request;
 use crate::support::records::retry;
+use crate::support::slow_disk::SlowDisk;
 
 /// IDaaS waits that long.
 const IDAAS_WAITS: Duration = Duration::from_secs(10);
@@ -125,4 +129,42 @@ fn a_broker_of_three_may_go() {
     assert_success(&bridge.send(&users(40)));
     bridge.mock().broker_up(1).unwrap();
     assert_eq!(bridge.records().len(), 40);
+}
+
+#[test]
+fn a_waiting_event_keeps_only_itself_in_memory() {
+    let disk = SlowDisk::new();
+    let setup = Setup::new().deadline(1000).property("message.max.bytes", "2000000");
+    let setup = disk.environment().into_iter().fold(setup, |setup, (name, value)| setup.environment(name, value));
+    let mut bridge = setup.spawn();
+    assert_success(&bridge.send(&users(1)));
+    for partition in 0..3 {
+        bridge.mock().partition_leader("idaas.group.v1", partition, None).unwrap();
+    }
+    // Each callback has four large events that are confirmed, and a small one that has neither a leader nor a disk.
+    let large = "x".repeat(950_000);
+    let callback = |number: u64| {
+        let mut events: Vec<_> = (0..4).map(|part| event(Kind::UserUpdateInfo, 1000 + number * 4 + part)).collect();
+        events.iter_mut().for_each(|event| event.biz_data["note"] = json!(large));
+        events.push(event(Kind::GroupCreate, 100_000 + number));
+        bridge.callback().events(&events).body().unwrap()
+    };
+    let caller = Arc::clone(&bridge);
+    let send = |body: &str| {
+        let verdicts = verdicts(&caller.raw(&request("POST", &caller.path(), &[], body.as_bytes())));
+        let confirmed = verdicts.values().filter(|(list, _)| *list == List::Success).count();
+        assert_eq!((confirmed, verdicts.len()), (4, 5), "{verdicts:?}");
+    };
+    send(&callback(0));
+    disk.set_slow(true);
+    let bodies: Vec<_> = (1..=40).map(callback).collect();
+    for bodies in bodies.chunks(4) {
+        std::thread::scope(|threads| bodies.iter().for_each(|body| drop(threads.spawn(|| send(body)))));
+    }
+    let waiting = bridge.metric("events_in_flight", &[]);
+    disk.set_slow(false);
+    assert!(waiting >= 20.0, "{waiting} events wait");
+    // The callbacks have 150 MB; four at a time are on their way.
+    let peak = bridge.program().peak_memory() >> 20;
+    assert!(peak < 150, "{peak} MiB");
 }

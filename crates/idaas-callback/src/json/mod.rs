@@ -63,8 +63,20 @@ impl<'a> Members<'a> {
     }
 }
 
-/// An element of an array: its members if it is an object, otherwise `None`.
-pub(crate) struct Element<'a>(pub(crate) Option<Members<'a>>);
+/// An element of an array.
+pub(crate) struct Element<'a> {
+    /// The element as written.
+    pub(crate) raw: Raw<'a>,
+    /// Its members if it is an object.
+    pub(crate) members: Option<Members<'a>>,
+}
+
+impl<'a> Element<'a> {
+    /// Parses a value that was an element.
+    pub(crate) fn of(raw: Raw<'a>) -> Self {
+        Self { raw, members: Members::parse(raw.get()) }
+    }
+}
 
 /// Returns the number of elements that are allowed in an array of this many bytes.
 pub(crate) type MaxElements = fn(usize) -> usize;
@@ -80,9 +92,13 @@ pub(crate) fn map_elements<'a, T>(
 ) -> Option<Vec<T>> {
     let mut reader = Reader::new(json, large_member);
     let made = reader.list(max_elements, |reader| {
-        let is_object = reader.next() == Some(b'{');
-        let element = if is_object { Some(reader.members(6)?) } else { reader.value().map(|_| None)? };
-        Some(make(Element(element)))
+        let element = if reader.next() == Some(b'{') {
+            let (raw, members) = reader.object(6)?;
+            Element { raw, members: Some(members) }
+        } else {
+            Element { raw: reader.value()?, members: None }
+        };
+        Some(make(element))
     })?;
     reader.end().then_some(made)
 }

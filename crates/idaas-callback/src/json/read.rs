@@ -109,6 +109,13 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Parses an object and returns its text as well.
+    pub(super) fn object(&mut self, expected: usize) -> Option<(Raw<'a>, Members<'a>)> {
+        let from = self.at;
+        let members = self.members(expected)?;
+        Some((Raw { json: self.text.get(from..self.at)?, escaped: false }, members))
+    }
+
     /// Parses an array whose elements `element` reads. `None` also if there are more elements than `max_elements` allows
     /// for the bytes read so far.
     pub(super) fn list<T>(

@@ -56,8 +56,8 @@ impl DeadLetterSource {
     /// attempt, in case the original makes the dead letter too large.
     #[must_use]
     pub fn dead_letter(&self, reason: Reason, rules: &DeadLetterRules, fingerprint_only: bool) -> Option<Record> {
-        let raw = self.events.get(self.position);
-        let event = Event::of(Element(Members::parse(raw.get())));
+        let raw = self.event();
+        let event = Event::of(Element::of(raw));
         let received_at = rfc3339(self.received_at).unwrap_or_default();
         let common = Common {
             request: RequestContext { received_at: self.received_at, traceparent: None },
@@ -82,10 +82,10 @@ impl RecordBuilder<'_> {
         &self,
         reason: Reason,
         event: &Event<'_>,
+        raw: Raw<'_>,
         dead_letter_source: &DeadLetterSource,
         id: &str,
     ) -> Record {
-        let raw = self.events.get(dead_letter_source.position);
         let fits = |record: &Record| record.size() <= self.policy.max_record_bytes;
         if reason != Reason::RecordTooLarge {
             let record = self.dead_letter_with(reason, event, original(event, raw, self.journal_key()), id);

@@ -1,18 +1,18 @@
-//! The original of an event, kept in case the broker rejects its record and a dead letter is needed. Until the record
-//! is confirmed, it refers to the callback in memory; on disk it is a [`StoredOriginal`].
+//! The original of an event, kept in case the broker rejects its record and a dead letter is needed. On disk it is a
+//! [`StoredOriginal`].
 
 use std::sync::Arc;
 
-use super::event_id;
-use crate::decode::{Context, Events};
+use crate::decode::Context;
+use crate::json::Raw;
 use crate::redact::redacted;
 
-/// An event as sent, kept by reference until its record is confirmed.
+/// An event as sent, kept until its record is confirmed. It has a copy of its own event, because with a reference
+/// one event that waits would keep its whole callback in memory.
 #[derive(Clone)]
 pub struct DeadLetterSource {
     pub(super) context: Arc<Context>,
-    pub(super) events: Arc<Events>,
-    pub(super) position: usize,
+    event: Arc<str>,
     pub(super) received_at: i64,
     /// The id generated for an event that has none, or one that is too long for a dead letter.
     generated_id: Option<Box<str>>,
@@ -39,8 +39,20 @@ pub struct StoredOriginal {
 }
 
 impl DeadLetterSource {
-    pub(super) const fn new(context: Arc<Context>, events: Arc<Events>, position: usize, received_at: i64) -> Self {
-        Self { context, events, position, received_at, generated_id: None }
+    pub(super) fn new(context: Arc<Context>, event: Raw<'_>, received_at: i64, generated_id: Option<String>) -> Self {
+        Self { context, event: event.get().into(), received_at, generated_id: generated_id.map(Into::into) }
+    }
+
+    /// Returns the event as sent.
+    pub(super) fn event(&self) -> Raw<'_> {
+        // Every element of a list of events is a JSON value, so the fallback is used only for a damaged entry.
+        Raw::parse(&self.event).unwrap_or(Raw::NULL)
+    }
+
+    /// Returns the number of bytes that it keeps in memory for its event alone.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.event.len() + self.generated_id().map_or(0, str::len)
     }
 
     /// Returns the part to store on disk. Copies the event.
@@ -52,7 +64,7 @@ impl DeadLetterSource {
             application_id: application_id.clone(),
             ali_uid: ali_uid.clone(),
             event_version: event_version.clone(),
-            event: redacted(self.events.get(self.position)).get().to_owned(),
+            event: redacted(self.event()).get().to_owned(),
             received_at: self.received_at,
             generated_id: self.generated_id().unwrap_or_default().to_owned(),
         }
@@ -71,23 +83,15 @@ impl DeadLetterSource {
             generated_id: made_id,
         } = stored;
         let context = Context { instance_id, application_id, ali_uid, event_version };
-        let events = Events::of(format!("[{event}]"));
         Self {
             context: Arc::new(context),
-            events: Arc::new(events),
-            position: 0,
+            event: event.into(),
             received_at,
             generated_id: (!made_id.is_empty()).then(|| made_id.into()),
         }
     }
 
-    /// Generates an id for an event that came without one, or with one too long for a dead letter.
-    pub(super) fn generate_id(&mut self) {
-        let event = self.events.get(self.position);
-        self.generated_id = Some(event_id::generate(&self.context, event, self.position).into());
-    }
-
-    /// Returns the id that [`Self::generate_id`] created, if any.
+    /// Returns the id that was generated for it, if any.
     pub(super) fn generated_id(&self) -> Option<&str> {
         self.generated_id.as_deref()
     }

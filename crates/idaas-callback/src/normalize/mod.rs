@@ -16,11 +16,11 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
-use super::decode::{Callback, Events};
+use super::decode::Callback;
 use super::event::{DATA, Event, MAX_ID_LENGTH};
 use super::event_type::{Action, Entity};
 use super::field::Drift;
-use super::json::{self, Members, Raw};
+use super::json::{self, Element, Members, Raw};
 use super::policy::{Passwords, Policy};
 use super::record::{CREDENTIAL_SUFFIX, Record, build};
 use super::redact::redacted;
@@ -107,16 +107,15 @@ pub fn normalize(
     let Callback { context, events, classify, key: _ } = callback;
     let received_at = rfc3339(request.received_at).unwrap_or_default();
     let common = Common { request, context, received_at: &received_at, mode: policy.mode };
-    let builder = RecordBuilder { policy, common, events, classify: *classify };
+    let builder = RecordBuilder { policy, common, classify: *classify };
     let mut position = 0;
-    let prepare_event = |element| {
+    let prepare_event = |element: Element<'_>| {
+        let raw = element.raw;
         let mut event = Event::of(element);
-        let mut dead_letter_source =
-            DeadLetterSource::new(Arc::clone(context), Arc::clone(events), position, request.received_at);
+        let needs_id = event.id.as_ref().is_none_or(|id| id.len() > MAX_ID_LENGTH);
+        let generated_id = needs_id.then(|| event_id::generate(context, raw, position));
         position += 1;
-        if event.id.as_ref().is_none_or(|id| id.len() > MAX_ID_LENGTH) {
-            dead_letter_source.generate_id();
-        }
+        let dead_letter_source = DeadLetterSource::new(Arc::clone(context), raw, request.received_at, generated_id);
         let id = match event.id.as_deref() {
             Some(id) => EventId::Provided(id.to_owned()),
             None => EventId::Generated(dead_letter_source.generated_id().unwrap_or_default().to_owned()),
@@ -126,20 +125,19 @@ pub fn normalize(
         let (entity, action, disposition) = match builder.build_records(&mut event, &mut drift) {
             Ok(event) => event,
             Err(reason) => {
-                let record = builder.dead_letter(reason, &event, &dead_letter_source, id.text());
+                let record = builder.dead_letter(reason, &event, raw, &dead_letter_source, id.text());
                 (Entity::DeadLetter, Action::Refused, Disposition::DeadLetter { reason, record })
             }
         };
         PreparedEvent { id, entity, action, event_time, drift, disposition, dead_letter_source }
     };
-    json::map_elements(events.text(), max_events, Some(DATA), prepare_event).ok_or(Refusal::Unreadable)
+    json::map_elements(events, max_events, Some(DATA), prepare_event).ok_or(Refusal::Unreadable)
 }
 
 /// What the making of every record of a callback needs.
 struct RecordBuilder<'a> {
     policy: &'a Policy,
     common: Common<'a>,
-    events: &'a Events,
     classify: fn(&str) -> (Entity, Action),
 }
 
