@@ -1,4 +1,4 @@
-//! Metrics and health on the admin listener. Not meant to be publicly reachable.
+//! Metrics and readiness on the admin listener. Not meant to be publicly reachable.
 
 use std::convert::Infallible;
 
@@ -18,16 +18,6 @@ pub(super) async fn metrics(app_state: Data<AppState>) -> HttpResponse {
     let texts = stream::iter(texts.into_iter().map(Ok::<_, Infallible>));
     let mut response = HttpResponse::Ok();
     response.content_type("text/plain; version=0.0.4; charset=utf-8").body(SizedStream::new(size, texts))
-}
-
-/// Returns 200 unless a long-lived thread has ended. Does not check Kafka, because a restart would not bring it back.
-pub(super) async fn livez(app_state: Data<AppState>) -> HttpResponse {
-    let ended = app_state.metrics.liveness.ended();
-    if ended.is_empty() {
-        return HttpResponse::Ok().content_type(ContentType::plaintext()).body("ok\n");
-    }
-    let body = format!("threads have ended: {}\n", ended.join(", "));
-    HttpResponse::InternalServerError().content_type(ContentType::plaintext()).body(body)
 }
 
 /// Returns 200 if the service is ready to receive callbacks.

@@ -8,6 +8,7 @@ use actix_web::http::header::ContentType;
 use actix_web::web::Data;
 use actix_web::{HttpResponse, web};
 
+use super::liveness::livez;
 use super::{Admin, listen_admin};
 use crate::materialize::StateHealth;
 
@@ -19,6 +20,7 @@ pub fn serve_state(listener: TcpListener, health: Arc<StateHealth>) -> std::io::
     listen_admin(listener, None, move |config| {
         config
             .app_data(Data::from(Arc::clone(&health)))
+            .app_data(Data::from(Arc::clone(&health.metrics.liveness)))
             .service(web::resource("/metrics").route(web::get().to(metrics)))
             .service(web::resource("/livez").route(web::get().to(livez)))
             .service(web::resource("/readyz").route(web::get().to(readyz)));
@@ -27,16 +29,6 @@ pub fn serve_state(listener: TcpListener, health: Arc<StateHealth>) -> std::io::
 
 async fn metrics(health: Data<StateHealth>) -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(health.metrics.text())
-}
-
-/// Returns 200 unless a long-lived thread has ended. Does not check Kafka, because a restart would not bring it back.
-async fn livez(health: Data<StateHealth>) -> HttpResponse {
-    let ended = health.metrics.liveness.ended();
-    if ended.is_empty() {
-        return HttpResponse::Ok().content_type(ContentType::plaintext()).body("ok\n");
-    }
-    let body = format!("threads have ended: {}\n", ended.join(", "));
-    HttpResponse::InternalServerError().content_type(ContentType::plaintext()).body(body)
 }
 
 /// Returns 200 once the state of all assigned partitions is restored.

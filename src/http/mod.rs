@@ -12,6 +12,7 @@ mod connections;
 mod console;
 mod dead_letters;
 pub mod journal;
+mod liveness;
 mod materialize;
 mod refusal_log;
 mod tls;
@@ -135,12 +136,13 @@ pub fn serve_admin(
     let admin_token = token.clone();
     let routes = move |config: &mut ServiceConfig| {
         config
+            .app_data(web::Data::from(Arc::clone(&app_state.metrics.liveness)))
             .app_data(web::Data::from(Arc::clone(&app_state)))
             .app_data(web::Data::from(Arc::clone(&journal_admin)))
             .app_data(web::Data::from(Arc::clone(&console)))
             .app_data(web::Data::new(admin_token.clone()))
             .route("/metrics", web::get().to(admin::metrics))
-            .route("/livez", web::get().to(admin::livez))
+            .route("/livez", web::get().to(liveness::livez))
             .route("/readyz", web::get().to(admin::readyz));
         console::routes(config);
         journal::routes(config);

@@ -9,6 +9,7 @@ use idaas_simulator::answer::List;
 use idaas_simulator::events::{Event, Generator};
 use idaas_simulator::kind::Kind;
 use idaas_simulator::sender::now_ms;
+use serde_json::json;
 
 use crate::support::bridge::{ENTITIES, Setup, TestApplication, TestBridge};
 use crate::support::real_kafka::{Advertised, Nodes, Options, RealKafka, shared_one_node};
@@ -50,9 +51,11 @@ fn a_missing_topic_is_answered_from_the_journal() {
     for entity in ENTITIES.into_iter().filter(|entity| *entity != "user") {
         kafka.create_topic(&format!("short.{entity}.v1"), 1, 1, &[]);
     }
-    let bridge = setup(kafka, "short").start();
+    let mut bridge = setup(kafka, "short").spawn();
     let users: Vec<_> = (0..20).map(|number| event(Kind::UserUpdateInfo, number)).collect();
     assert_eq!(list(&bridge, &users[0]), List::Retried);
+    let line = bridge.program().wait_for(|line| line["code"] == "record_failed");
+    assert_eq!((&line["event_id"], &line["reason"]), (&json!(users[0].event_id), &json!("unknown_topic")), "{line}");
     let topic = [("topic", "short.user.v1")];
     bridge.wait_metric("kafka_partitions_unavailable", &topic, 1.0);
     // Each would wait for its deadline, had it to find that out for itself.
@@ -69,6 +72,51 @@ fn a_missing_topic_is_answered_from_the_journal() {
     let published = published(&bridge);
     assert_eq!(published.len(), users.len() + 1);
     assert!(published.values().all(|count| *count == 1), "{published:?}");
+}
+
+#[test]
+fn an_event_that_waited_longer_than_its_topic_allows() {
+    let Some(kafka) = shared_one_node() else { return };
+    for entity in ENTITIES.into_iter().filter(|entity| *entity != "user") {
+        kafka.create_topic(&format!("aged.{entity}.v1"), 1, 1, &[]);
+    }
+    let bridge = setup(kafka, "aged").start();
+    let mut users: Vec<_> = (0..5).map(|number| event(Kind::UserUpdateInfo, number)).collect();
+    for event in &mut users {
+        event.biz_data["userId"] = json!("user_aged");
+        event.biz_id = "user_aged".to_owned();
+    }
+    bridge.send(&users[..4]);
+    bridge.wait_metric("journal_events", &[], 4.0);
+    let waited = now_ms();
+    kafka.create_topic("aged.user.v1", 1, 1, &[("message.timestamp.before.max.ms", "1")]);
+    until_success(&bridge, &users[4]);
+    bridge.wait_metric("journal_events", &[], 0.0);
+    let records = bridge.records_of("user");
+    let ids: Vec<_> = records.iter().filter_map(|record| record.header("ce_id")).collect();
+    assert_eq!(ids, users.iter().map(|event| event.event_id.as_str()).collect::<Vec<_>>());
+    assert!(records.iter().all(|record| record.timestamp > Some(waited)), "{records:?}");
+    assert_eq!(bridge.metric("dead_letters_total", &[]), 0.0);
+}
+
+#[test]
+fn records_that_find_no_room_to_be_sent_alone() {
+    let Some(kafka) = shared_one_node() else { return };
+    for entity in ENTITIES {
+        let limit: &[_] = if entity == "user" { &[("max.message.bytes", "20000")] } else { &[] };
+        kafka.create_topic(&format!("room.{entity}.v1"), 1, 1, limit);
+    }
+    // Every batch is larger than the topic allows, so that each of its records is sent alone.
+    let setup = setup(kafka, "room").property("linger.ms", "50").property("compression.type", "none");
+    let bridge = setup.property("queue.buffering.max.messages", "100").start();
+    let users: Vec<_> = (0..2000).map(|number| event(Kind::UserUpdateInfo, number)).collect();
+    let verdicts = bridge.send(&users);
+    assert!(verdicts.values().all(|(list, _)| *list != List::Failed), "{verdicts:?}");
+    bridge.wait_metric("journal_events", &[], 0.0);
+    bridge.wait_metric("events_in_flight", &[], 0.0);
+    let published = published(&bridge);
+    let missing = users.iter().filter(|event| published.get(&event.event_id) != Some(&1)).count();
+    assert_eq!((published.len(), missing), (users.len(), 0));
 }
 
 #[test]

@@ -24,3 +24,22 @@ pub(in crate::kafka) fn record_timestamp(accepted: i64) -> i64 {
     let age = i64::try_from(MAX_TIMESTAMP_AGE.as_millis()).unwrap_or(i64::MAX);
     if now.saturating_sub(accepted) > age { now } else { accepted }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_record_that_waited_long_gets_the_current_time() {
+        for minutes in [0, 1, 59] {
+            let accepted = ago(Duration::from_secs(minutes * 60));
+            assert_eq!(record_timestamp(accepted), accepted);
+        }
+        // A clock that was set back.
+        let later = now() + 60_000;
+        assert_eq!(record_timestamp(later), later);
+        let before = now();
+        assert!(record_timestamp(ago(Duration::from_secs(61 * 60))) >= before);
+        assert!(record_timestamp(0) >= before);
+    }
+}

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{assert_all, assert_success, ids, users};
 use crate::support::bridge::Setup;
 use crate::support::records::retry;
+use crate::support::slow_disk::SlowDisk;
 
 #[test]
 fn unconfirmed_events_survive_a_kill_in_order() {
@@ -62,6 +63,69 @@ fn an_outage_is_answered_at_once_and_redeliveries_join() {
     bridge.wait_metric("journal_events", &[], 0.0);
     assert_success(&bridge.send(&users(5)));
     assert_eq!(bridge.records().len(), 5);
+    assert_eq!(bridge.metric("journal_replayed_total", &[]), 5.0);
+}
+
+#[test]
+fn a_replayed_event_counts_once_despite_failed_attempts() {
+    let mut bridge = Setup::new().deadline(600).spawn();
+    bridge.wait_metric("kafka_available", &[], 1.0);
+    bridge.mock().broker_down(1).unwrap();
+    bridge.wait_metric("kafka_available", &[], 0.0);
+    assert_all(&bridge.send(&users(30)), List::Retried, "not_confirmed");
+    // Each is read back and rejected several times.
+    let errors = vec![RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED; 1000];
+    bridge.mock().request_errors(RDKafkaApiKey::Produce, &errors);
+    bridge.start_again();
+    bridge.mock().broker_up(1).unwrap();
+    bridge.program().wait_for(|line| line["code"] == "record_failed");
+    bridge.mock().clear_request_errors(RDKafkaApiKey::Produce);
+    bridge.wait_metric("journal_events", &[], 0.0);
+    assert_eq!(bridge.records().len(), 30);
+    assert_eq!(bridge.metric("journal_replayed_total", &[]), 30.0);
+}
+
+#[test]
+fn a_quarantine_that_fills_is_reported_before_it_refuses() {
+    let mut setup = Setup::new().journal("max_size = \"16MiB\"");
+    let own = setup.applications[0].tenant_keys.encryption_key().to_string();
+    setup.applications[0].decryption_keys = vec![ContentKey::generate_hex().to_string()];
+    let mut bridge = setup.spawn();
+    let mut events = users(40);
+    let mut told = None;
+    for event in &mut events {
+        let noise: String = std::iter::repeat_with(fastrand::alphanumeric).take(200_000).collect();
+        event.biz_data["description"] = noise.into();
+        let status = bridge.post(bridge.callback().events(std::slice::from_ref(event)).body().unwrap()).status;
+        if told.is_none() && bridge.program().log().contains("quarantine_filling") {
+            told = Some(status);
+        }
+    }
+    assert_eq!(told, Some(422), "it is told while there is room");
+    let kept = bridge.metric("quarantine_callbacks", &[]);
+    assert!(kept < 40.0 && bridge.metric("journal_refused_total", &[("code", "quarantine_full")]) == 40.0 - kept);
+    bridge.program().wait_for(|line| line["code"] == "quarantine_refuses");
+    assert!(bridge.reload(|setup| setup.applications[0].decryption_keys.push(own)));
+    bridge.wait_metric("quarantine_callbacks", &[], 0.0);
+    bridge.program().wait_for(|line| line["code"] == "quarantine_accepts");
+    assert_eq!(bridge.records().len() as f64, kept);
+}
+
+#[test]
+fn a_slow_disk_delays_no_answer_to_an_undecryptable_callback() {
+    let disk = SlowDisk::new();
+    let mut setup = Setup::new().deadline(1000);
+    setup.applications[0].decryption_keys = vec![ContentKey::generate_hex().to_string()];
+    let setup = disk.environment().into_iter().fold(setup, |setup, (name, value)| setup.environment(name, value));
+    let bridge = setup.spawn();
+    disk.set_slow(true);
+    let began = std::time::Instant::now();
+    let reply = bridge.post(bridge.callback().events(&users(1)).body().unwrap());
+    // A sync takes ten seconds, and IDaaS waits for ten.
+    assert!(began.elapsed() < std::time::Duration::from_secs(9), "answered after {:?}", began.elapsed());
+    assert_eq!(reply.status, 503, "{}", reply.text());
+    disk.set_slow(false);
+    bridge.wait_metric("quarantine_callbacks", &[], 1.0);
 }
 
 #[test]

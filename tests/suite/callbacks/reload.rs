@@ -4,13 +4,15 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use idaas_simulator::answer::List;
 use idaas_simulator::kind::Kind;
 use idaas_simulator::tenant_keys::Identity;
 use serde_json::json;
 
 use super::{assert_success, event, users};
-use crate::support::bridge::{Caller, JOURNAL_KEY, Setup, TestApplication, TestBridge, tenant_keys};
+use crate::support::bridge::{Caller, ENTITIES, JOURNAL_KEY, Setup, TestApplication, TestBridge, tenant_keys};
 use crate::support::http::request;
+use crate::support::records::retry;
 
 /// Somebody who knows the bridge and these applications.
 fn caller(bridge: &TestBridge, applications: &[TestApplication]) -> Caller {
@@ -52,6 +54,31 @@ fn changed_keys_allow_lists_and_rules_count_from_the_reload_on() {
     assert!(bridge.reload(|setup| setup.applications[0].lines = vec![elsewhere]));
     assert_eq!(new.post(body(&new)).json()["error"], "address_not_allowed");
     assert_eq!(bridge.records().len(), 1);
+}
+
+#[test]
+fn a_reload_replaces_the_topics_that_are_watched() {
+    let mut bridge = Setup::new().start();
+    assert_success(&bridge.send(&users(1)));
+    for entity in ENTITIES {
+        bridge.mock().create_topic(&format!("new.{entity}.v1"), 3, 1).unwrap();
+    }
+    assert!(bridge.reload(|setup| setup.applications[0].lines = vec!["topic_prefix = \"new\"".to_owned()]));
+    let lead = |prefix: &str, leader| {
+        for (entity, partition) in ENTITIES.iter().flat_map(|entity| [0, 1, 2].map(|partition| (entity, partition))) {
+            bridge.mock().partition_leader(&format!("{prefix}.{entity}.v1"), partition, leader).unwrap();
+        }
+    };
+    lead("idaas", None);
+    lead("new", None);
+    bridge.wait_metric("kafka_available", &[], 0.0);
+    lead("new", Some(1));
+    bridge.wait_metric("kafka_available", &[], 1.0);
+    let later: Vec<_> = (100..110).map(|number| event(Kind::UserUpdateInfo, number)).collect();
+    retry(|| match bridge.send(&later) {
+        verdicts if verdicts.values().all(|(list, _)| *list == List::Success) => Ok(()),
+        verdicts => Err(format!("{verdicts:?}")),
+    });
 }
 
 #[test]
