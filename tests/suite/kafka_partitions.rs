@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::support::bridge::{ENTITIES, Setup, TestApplication, TestBridge};
 use crate::support::real_kafka::{Advertised, Nodes, Options, RealKafka, shared_one_node};
+use crate::support::records::retry;
 
 fn setup(kafka: &RealKafka, prefix: &str) -> Setup {
     Setup::of(vec![TestApplication::workforce().prefix(prefix)])
@@ -88,8 +89,12 @@ fn an_event_that_waited_longer_than_its_topic_allows() {
     }
     bridge.send(&users[..4]);
     bridge.wait_metric("journal_events", &[], 4.0);
+    retry(|| match bridge.metric("journal_oldest_seconds", &[]) {
+        seconds if seconds > 5.0 => Ok(()),
+        seconds => Err(format!("the oldest has waited for {seconds} s")),
+    });
     let waited = now_ms();
-    kafka.create_topic("aged.user.v1", 1, 1, &[("message.timestamp.before.max.ms", "1")]);
+    kafka.create_topic("aged.user.v1", 1, 1, &[("message.timestamp.before.max.ms", "5000")]);
     until_success(&bridge, &users[4]);
     bridge.wait_metric("journal_events", &[], 0.0);
     let records = bridge.records_of("user");
