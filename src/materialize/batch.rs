@@ -39,12 +39,12 @@ pub(super) struct Batch {
     newest: BTreeMap<Partition, i64>,
     /// The change of the number of entities, by partition.
     created: BTreeMap<Partition, i64>,
-    tallies: BTreeMap<Entity, Tally>,
+    counts: BTreeMap<Entity, EntityCounts>,
 }
 
 /// The results of the events of one kind of entity.
 #[derive(Default)]
-struct Tally {
+struct EntityCounts {
     applied: u64,
     unchanged: u64,
     late: u64,
@@ -82,7 +82,7 @@ impl Batch {
                         offset,
                         "{error}"
                     );
-                    batch.tallies.entry(pair.entity).or_default().unreadable += 1;
+                    batch.counts.entry(pair.entity).or_default().unreadable += 1;
                     continue;
                 }
             };
@@ -92,8 +92,8 @@ impl Batch {
                 row.and_then(|row| stored(event, row))
             });
             let existed = matches!(entry, Some(Entry::Live(_)));
-            let tally = batch.tallies.entry(pair.entity).or_default();
-            let Some((output, deletion)) = merge(&record, event, entry, max_state_bytes, tally) else { continue };
+            let counts = batch.counts.entry(pair.entity).or_default();
+            let Some((output, deletion)) = merge(&record, event, entry, max_state_bytes, counts) else { continue };
             bytes += output.record.value.as_ref().map_or(0, Vec::len) + output.record.key.len();
             *batch.created.entry(record.partition).or_default() += i64::from(deletion.is_none()) - i64::from(existed);
             let changed = deletion.map_or(Changed::Live(batch.outputs.len()), Changed::Deleted);
@@ -141,14 +141,14 @@ impl Batch {
 
     /// Adds the results to the metrics, once they are committed.
     pub(super) fn count(&self, owner: &Materializer) {
-        for (entity, tally) in &self.tallies {
+        for (entity, counts) in &self.counts {
             let metrics = owner.health.metrics.entity(*entity);
-            metrics.applied.inc_by(tally.applied);
-            metrics.unchanged.inc_by(tally.unchanged);
-            metrics.late.inc_by(tally.late);
-            metrics.tombstones.inc_by(tally.tombstones);
-            metrics.unreadable.inc_by(tally.unreadable);
-            metrics.too_large.inc_by(tally.too_large);
+            metrics.applied.inc_by(counts.applied);
+            metrics.unchanged.inc_by(counts.unchanged);
+            metrics.late.inc_by(counts.late);
+            metrics.tombstones.inc_by(counts.tombstones);
+            metrics.unreadable.inc_by(counts.unreadable);
+            metrics.too_large.inc_by(counts.too_large);
         }
     }
 }
@@ -188,17 +188,17 @@ fn merge(
     event: &Event,
     entry: Option<Entry>,
     max_state_bytes: usize,
-    tally: &mut Tally,
+    counts: &mut EntityCounts,
 ) -> Option<(Output, Option<Deletion>)> {
     let change = apply(entry, event);
-    tally.late += u64::from(change.late);
+    counts.late += u64::from(change.late);
     let Some(published) = Record::of(event, &change.outcome) else {
-        tally.unchanged += 1;
+        counts.unchanged += 1;
         return None;
     };
     let deletion = match (&published.value, change.outcome) {
         (None, Outcome::Deleted(deletion)) => {
-            tally.tombstones += 1;
+            counts.tombstones += 1;
             Some(deletion)
         }
         (Some(value), _) if value.len() + published.key.len() > max_state_bytes => {
@@ -207,16 +207,16 @@ fn merge(
                 entity = event.entity.name(),
                 id = event.id,
                 bytes = value.len(),
-                "the event is left out: the state exceeds the largest record; raise message.max.bytes in \
-                 [kafka.properties] and max.message.bytes of the state topic"
+                "the event is skipped: the state exceeds the largest record; raise message.max.bytes in \
+                [kafka.properties] and max.message.bytes of the state topic"
             );
-            tally.too_large += 1;
+            counts.too_large += 1;
             return None;
         }
         (Some(_), _) => None,
         (None, _) => return None,
     };
-    tally.applied += 1;
+    counts.applied += 1;
     Some((Output { partition: record.partition, record: published, timestamp: record.timestamp }, deletion))
 }
 

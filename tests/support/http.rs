@@ -1,13 +1,13 @@
-//! A client that says exactly what a test tells it to, byte by byte: slow, chunked, cut off, or honest.
+//! A client that says exactly what a test tells it to, byte by byte: slow, chunked, cut off, or complete.
 //!
-//! Blocking, one connection each. It gives up after [`PATIENCE`], which fails the test.
+//! Blocking, one connection each. It gives up after [`RESPONSE_TIMEOUT`], which fails the test.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// How long an answer may take before the test fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An answer, read to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,12 +62,12 @@ impl Connection {
     pub(crate) fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(RESPONSE_TIMEOUT))?;
+        stream.set_write_timeout(Some(RESPONSE_TIMEOUT))?;
         Ok(Self::over(stream))
     }
 
-    /// Says that nothing more will come, and still reads.
+    /// Closes the sending half, and still reads.
     pub(crate) fn finish(&self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }

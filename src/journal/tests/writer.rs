@@ -18,7 +18,7 @@ enum Notification {
 struct NotificationSender(Sender<Notification>);
 
 impl NotificationSender {
-    fn hear(&self, notifications: Notification) {
+    fn record(&self, notifications: Notification) {
         // The test may have ended.
         let _ = self.0.send(notifications);
     }
@@ -26,19 +26,19 @@ impl NotificationSender {
 
 impl JournalEvents for NotificationSender {
     fn written(&self, written: Vec<Seq>) {
-        self.hear(Notification::Written(seqs(&written)));
+        self.record(Notification::Written(seqs(&written)));
     }
 
     fn rejected(&self, refused: Vec<Seq>, rejection: JournalRejection) {
-        self.hear(Notification::Refused(seqs(&refused), rejection));
+        self.record(Notification::Refused(seqs(&refused), rejection));
     }
 
     fn read(&self, entries: Vec<(Seq, Option<Entry>)>) {
-        self.hear(Notification::Read(entries.into_iter().map(|(seq, entry)| (seq.0, entry.is_some())).collect()));
+        self.record(Notification::Read(entries.into_iter().map(|(seq, entry)| (seq.0, entry.is_some())).collect()));
     }
 
     fn unread(&self, unread: Vec<Seq>, rejection: JournalRejection) {
-        self.hear(Notification::Unread(seqs(&unread), rejection));
+        self.record(Notification::Unread(seqs(&unread), rejection));
     }
 }
 
@@ -162,7 +162,7 @@ fn closing_in_time_counts_what_is_not_known_to_be_written() {
     journal.write(entries(0..5));
     assert_eq!(journal.close_within(Duration::from_millis(20)), 5);
     drop(stalled);
-    // The thread goes on, and reports what is written then.
+    // The thread continues, and reports what is written then.
     assert_eq!(written(&notifications, 5), [0, 1, 2, 3, 4]);
     assert_eq!(held(directory.path()), [0, 1, 2, 3, 4]);
 }

@@ -53,8 +53,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts watching. `on_event` is called on the watch's thread at each change, and once as soon as the state is known: at
-    /// the first successful probe, or when it is certain that Kafka is unavailable.
+    /// Starts watching. `on_event` is called on the watch's thread at each change, and once as soon as the state is
+    /// known: at the first successful probe, or when it is certain that Kafka is unavailable.
     ///
     /// Kafka is available if a partition of one of `topics` has a leader. A partition without a leader, or a missing
     /// topic, delays its own records only.
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_that_answers_is_reported_with_the_partitions_that_have_a_leader() {
+    fn an_answering_cluster_is_reported_with_its_led_partitions() {
         let mock = mock_cluster(1).unwrap();
         mock.create_topic("idaas.user.v1", 3, 1).unwrap();
         mock.partition_leader("idaas.user.v1", 1, None).unwrap();

@@ -8,7 +8,7 @@ use openssl::ssl::{SslConnector, SslMethod, SslStream, SslVerifyMode, SslVersion
 use super::users;
 use crate::support::bridge::{Caller, Setup};
 use crate::support::certificates::Authority;
-use crate::support::http::{Connection, PATIENCE, request};
+use crate::support::http::{Connection, RESPONSE_TIMEOUT, request};
 
 fn connect(caller: &Caller, authority: &Path, most: Option<SslVersion>) -> Result<SslStream<TcpStream>, String> {
     let mut connector = SslConnector::builder(SslMethod::tls_client()).unwrap();
@@ -16,7 +16,7 @@ fn connect(caller: &Caller, authority: &Path, most: Option<SslVersion>) -> Resul
     connector.set_verify(SslVerifyMode::PEER);
     connector.set_max_proto_version(most).unwrap();
     let stream = TcpStream::connect(caller.listen).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(RESPONSE_TIMEOUT)).unwrap();
     connector.build().connect("127.0.0.1", stream).map_err(|error| error.to_string())
 }
 

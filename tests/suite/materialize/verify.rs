@@ -14,7 +14,7 @@ use super::instance::Deployment;
 use crate::support::records::{Seen, record, retry};
 
 /// How long the instances may take to apply everything.
-const PATIENCE: Duration = Duration::from_secs(240);
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(240);
 
 /// How much was compared.
 #[derive(Debug, Default)]
@@ -48,7 +48,7 @@ fn read(bootstrap_servers: &str, topic: &str) -> BTreeMap<i32, Vec<Seen>> {
     consumer.assign(&assignment).unwrap();
     let mut records: BTreeMap<i32, Vec<Seen>> = (0..partitions).map(|partition| (partition, Vec::new())).collect();
     let mut open: Vec<_> = (0..partitions).collect();
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + CATCH_UP_TIMEOUT;
     while !open.is_empty() {
         assert!(Instant::now() < end, "{topic}: the end of {open:?} was not reached");
         match consumer.poll(Duration::from_millis(200)) {
@@ -87,7 +87,7 @@ fn fold(entity: Entity, events: &[Seen]) -> Vec<Record> {
 /// Waits until the state topics have as many records as the fold gives.
 pub(super) fn wait_until_applied(deployment: &Deployment) {
     let servers = &deployment.bootstrap_servers;
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + CATCH_UP_TIMEOUT;
     for entity in Entity::ALL {
         let [events, states] = topics(deployment, entity);
         let expected: Vec<_> = read(servers, &events).values().map(|events| fold(entity, events).len()).collect();

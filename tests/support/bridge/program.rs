@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::{Condvar, Mutex};
 use serde_json::Value;
 
-use crate::support::http::PATIENCE;
+use crate::support::http::RESPONSE_TIMEOUT;
 
 type Lines = Arc<(Mutex<Vec<String>>, Condvar)>;
 
@@ -57,7 +57,7 @@ impl Program {
             if let Some(found) = found {
                 return found;
             }
-            assert!(!more.wait_for(&mut lines, PATIENCE).timed_out(), "no such line in:\n{}", lines.join("\n"));
+            assert!(!more.wait_for(&mut lines, RESPONSE_TIMEOUT).timed_out(), "no such line in:\n{}", lines.join("\n"));
         }
     }
 
@@ -85,7 +85,7 @@ impl Program {
         let _ = self.child.wait();
     }
 
-    /// Waits for the end; `None` where a signal ended it.
+    /// Waits for the exit. Returns `None` if a signal ended the process.
     pub(crate) fn wait(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }

@@ -1,6 +1,6 @@
 //! One delivery over HTTP, on a connection of its own, with the patience of IDaaS.
 //!
-//! Reads the answer by itself, as strictly as IDaaS could, and with nothing of the receiver's code.
+//! Reads the answer as strictly as IDaaS could, without the receiver's code.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,11 +13,11 @@ use tokio::net::TcpStream;
 use super::ledger::{End, EventAnswer};
 
 /// IDaaS waits that long for an answer.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Posts a body, and says what became of the events with these ids.
 pub(super) async fn deliver(to: SocketAddr, path: &str, body: &str, ids: &[String]) -> End {
-    match tokio::time::timeout(PATIENCE, exchange(to, path, body)).await {
+    match tokio::time::timeout(ANSWER_TIMEOUT, exchange(to, path, body)).await {
         Err(_) => End::TooLate,
         Ok(Err(how)) => End::Cut(how),
         Ok(Ok((200, body))) => End::Answered(said(&body, ids)),
@@ -41,7 +41,7 @@ async fn exchange(to: SocketAddr, path: &str, body: &str) -> Result<(u16, Vec<u8
     parse(&answer).ok_or("cut off")
 }
 
-/// Status and body of an answer, where it is whole.
+/// Status and body of an answer, if it is complete.
 fn parse(answer: &[u8]) -> Option<(u16, Vec<u8>)> {
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&answer[..end]).ok()?.to_ascii_lowercase();

@@ -30,7 +30,7 @@ pub(crate) enum EventAnswer {
     Overloaded,
     /// To be sent again, for a reason that is not known here.
     Retried(String),
-    /// Nothing, or more than one thing, or something nobody can read.
+    /// No verdict, more than one, or an unreadable answer.
     Nonsense,
 }
 
@@ -55,7 +55,7 @@ pub(crate) enum End {
     Answered(Vec<EventAnswer>),
     /// Another status, with its error code.
     Refused(u16, String),
-    /// No answer: nobody there, or cut off.
+    /// No answer: not connected, or cut off.
     Cut(&'static str),
     /// No answer in the time that IDaaS waits.
     TooLate,

@@ -29,7 +29,7 @@ pub(crate) struct Position {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stored {
     pub(crate) position: Position,
-    /// When the broker took it, in milliseconds since 1970; only where the topic's timestamps are the broker's.
+    /// When the broker accepted it, in milliseconds since 1970; only if the topic's timestamps are the broker's.
     pub(crate) appended: Option<i64>,
     pub(crate) key: String,
     /// The number that the sender wrote into it.
@@ -92,7 +92,7 @@ impl Published {
     }
 }
 
-/// A re-delivery that is accepted anew, as after a crash, has another time of acceptance and is otherwise the same.
+/// A re-delivery that is accepted again, as after a crash, differs only in `receivedAt`.
 fn digest(seen: &Seen, mut value: Value) -> u64 {
     if let Some(origin) = value.get_mut("origin").and_then(Value::as_object_mut) {
         origin.remove("receivedAt");

@@ -1,14 +1,14 @@
 //! Judges: what the sender was told, against what stands on Kafka. Uses nothing of the receiver's code.
 //!
-//! - *Due* is every event that was ever sent, but for one that was never accepted and was refused as `overloaded` to the
-//!   last: the sender was told so. A due event that is not on Kafka is **lost**.
+//! - *Due* is every event that was ever sent, but for one that was never accepted and was refused as `overloaded` to
+//!   the last: the sender was told so. A due event that is not on Kafka is **lost**.
 //! - *Accepted* is an event when an answer says `success`, `not_confirmed` or `failed` of it; at the latest when that
 //!   answer was there in whole. No answer, a refusal and `overloaded` say nothing about acceptance.
 //! - A **false success** is one whose record is not there, or was appended by the broker only after the answer had come
 //!   (where the topic's timestamps are the broker's; broker and sender share a clock).
-//! - **Order** is that of the first records of an entity's events. It is violated by an event that stands before another
-//!   one which was accepted before the event was sent for the first time; or which stood before it in the same callback.
-//!   What was sent while the other one was not yet answered, or after it had been refused, may overtake it.
+//! - **Order** is that of the first records of an entity's events. It is violated by an event that stands before
+//!   another one which was accepted before the event was sent for the first time; or which stood before it in the same
+//!   callback. What was sent while the other one was not yet answered, or after it had been refused, may overtake it.
 //! - **Duplicates** are allowed, as long as they are equal but for the time of acceptance.
 
 mod order;
@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::delivery::PATIENCE;
+use super::delivery::ANSWER_TIMEOUT;
 use super::ledger::{End, EventAnswer, LedgerSnapshot};
 use super::published::{Follower, Published, Stored};
 
@@ -174,7 +174,7 @@ fn answers(snapshot: &LedgerSnapshot, report: &mut Report) {
         }
         if !matches!(contact.end, End::TooLate | End::Cut(_)) {
             report.slowest = report.slowest.max(took);
-            if took > PATIENCE {
+            if took > ANSWER_TIMEOUT {
                 report.late.push(position);
             }
         }

@@ -22,7 +22,7 @@ pub(super) struct Disk {
     /// The commit in progress.
     committing: Option<Commit>,
     /// Entries that were reported as rejected but are on the disk, until the next commit.
-    ghosts: Vec<Seq>,
+    possibly_written: Vec<Seq>,
     /// A commit with only removals waits until this time.
     retry_at: Millis,
     /// Number of commits, for random decisions.
@@ -118,7 +118,7 @@ impl Disk {
             Outcome::Doubtful => {
                 result.refused.extend(puts.iter().map(|(seq, _)| *seq));
                 let (fitting, _) = self.fitting(puts, most);
-                self.ghosts.extend(fitting.iter().map(|(seq, _)| *seq));
+                self.possibly_written.extend(fitting.iter().map(|(seq, _)| *seq));
                 self.persist(fitting);
                 self.removes.splice(0..0, removes);
             }
@@ -149,12 +149,12 @@ impl Disk {
         }
         self.committing = None;
         // The next process takes the disk as it is.
-        self.ghosts.clear();
+        self.possibly_written.clear();
     }
 
     fn write_partially(&mut self) {
-        let ghosts = std::mem::take(&mut self.ghosts);
-        self.take_out(&ghosts);
+        let possibly_written = std::mem::take(&mut self.possibly_written);
+        self.take_out(&possibly_written);
     }
 
     fn take_out(&mut self, seqs: &[Seq]) {

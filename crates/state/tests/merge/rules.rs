@@ -45,7 +45,7 @@ fn a_deletion_is_forgotten_after_seven_days() {
 }
 
 #[test]
-fn events_before_a_deletion_do_not_fill_the_entity_that_followed() {
+fn events_before_a_deletion_do_not_fill_the_next_entity() {
     let events = [
         change(Entity::User, "deleted", 100, json!({})),
         change(Entity::User, "created", 200, json!({"username": "new"})),

@@ -200,7 +200,7 @@ fn unit_of_the_scope_below_another_one_comes_after_its_parent() {
 }
 
 #[test]
-fn unit_that_moves_to_a_part_that_was_read_is_found_with_its_users() {
+fn unit_that_moves_to_a_part_that_was_read_is_found() {
     let world = World::new(2000);
     let (mut moved, mut users) = (String::new(), Vec::new());
     let walked = world.walk(WalkOptions::default(), |call, all| {

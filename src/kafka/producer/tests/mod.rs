@@ -27,7 +27,7 @@ use crate::telemetry::kafka::ProducerStatistics;
 use crate::telemetry::metrics::Metrics;
 
 const TOPIC: &str = "life.user.v1";
-const PATIENCE: Duration = Duration::from_secs(20);
+const REPORT_TIMEOUT: Duration = Duration::from_secs(20);
 /// Maximum number of records without a report while each record must be accepted. On a slow machine a partition can
 /// be closed at any time, and then accepts no more than [`MAX_PROBES`].
 const MAX_PENDING: usize = MAX_PROBES / 2;
@@ -92,7 +92,7 @@ impl Book {
     fn wait(&self, what: &str, mut until: impl FnMut(&Pages) -> bool) {
         let mut pages = self.pages.lock();
         while !until(&pages) {
-            let late = self.turned.wait_for(&mut pages, PATIENCE).timed_out();
+            let late = self.turned.wait_for(&mut pages, REPORT_TIMEOUT).timed_out();
             assert!(!late, "waited in vain for {what}: {:?}", pages.reports.values().collect::<Vec<_>>());
         }
     }
@@ -147,7 +147,7 @@ impl Stage {
         let book = Arc::new(Book::default());
         let reports = Arc::clone(&book) as Arc<dyn DeliveryObserver>;
         let producer = Producer::start_with(&cluster, reports, &Arc::default(), last_epoch, min_lifetime).unwrap();
-        assert!(producer.warm_up(PATIENCE).is_some());
+        assert!(producer.warm_up(REPORT_TIMEOUT).is_some());
         let application = Metrics::new().unwrap().application("workforce", 0);
         Self { mock, producer, book, application, sent: 0 }
     }

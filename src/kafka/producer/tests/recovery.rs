@@ -11,7 +11,7 @@ fn goes_on_after(errors: &[RDKafkaRespErr], count: usize) {
         stage.send();
     }
     stage.book.wait_for_recreations(1);
-    assert_eq!(stage.producer.flush(PATIENCE), 0);
+    assert_eq!(stage.producer.flush(REPORT_TIMEOUT), 0);
     let (_, failed, _) = stage.book.counts();
     assert!(failed > 0, "nothing was fatal");
     stage.send_each(50);
@@ -44,7 +44,7 @@ fn fatal_errors_one_after_the_other_are_outlived_as_well() {
         });
         stage.book.wait_for_recreations(round);
     }
-    assert_eq!(stage.producer.flush(PATIENCE), 0);
+    assert_eq!(stage.producer.flush(REPORT_TIMEOUT), 0);
     let before = stage.book.counts().0;
     stage.send_each(20);
     stage.book.wait_for_reports(80);

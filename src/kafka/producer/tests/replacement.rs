@@ -38,7 +38,7 @@ fn a_worn_out_epoch_brings_a_new_producer_and_fails_nothing() {
     stage.send_each(20);
     stage.book.wait_for_reports(stage.sent);
     assert_eq!(stage.book.counts(), (stage.sent - 1, 0, 1));
-    assert_eq!(stage.producer.flush(PATIENCE), 0);
+    assert_eq!(stage.producer.flush(REPORT_TIMEOUT), 0);
 }
 
 #[test]

@@ -26,6 +26,6 @@ fn flush_waits_for_and_counts_what_travels_alone() {
     stage.send();
     assert_eq!(stage.producer.flush(Duration::from_millis(700)), 1);
     stage.mock.clear_request_errors(RDKafkaApiKey::Produce);
-    assert_eq!(stage.producer.flush(PATIENCE), 0);
+    assert_eq!(stage.producer.flush(REPORT_TIMEOUT), 0);
     assert_eq!(stage.book.counts(), (1, 0, 0));
 }
