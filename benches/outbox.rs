@@ -1,5 +1,5 @@
-//! What the outbox's machine costs an event on a healthy day (admission, one report, the answer), and a start with a full
-//! journal: `cargo bench --bench outbox`.
+//! What the outbox's machine costs an event on a healthy day (admission, one report, the answer), and a start with a
+//! full journal: `cargo bench --bench outbox`.
 //!
 //! A thousand deliveries are under way at any time, and a million verdicts are remembered, as in a bridge that has been
 //! up for a while.

@@ -1,8 +1,9 @@
 //! A problem as people see it: a stable code, where it is, what is wrong, and what to do about it.
 //!
 //! Every closed list of faults becomes a [`Diagnosis`] by `From`, beside the list. The log shows its `Display`; the
-//! terminal shows it by `cli::output::report`, or by `cli::print_faults` if the configuration cannot be used. It is not a `miette` report, because that quotes the source, which can hold a
-//! secret, and does not break a command into lines that a shell can read.
+//! terminal shows it by `cli::output::report`, or by `cli::print_faults` if the configuration cannot be used. It is not
+//! a `miette` report, because that quotes the source, which can hold a secret, and does not break a command into lines
+//! that a shell can read.
 
 use std::fmt;
 
@@ -115,12 +116,12 @@ mod tests {
 
     #[test]
     fn a_diagnosis_is_one_line_in_the_log() {
-        let remedy = Remedy::command("take it away", "chmod o= key");
+        let remedy = Remedy::command("restrict it", "chmod o= key");
         let diagnosis = misconfigured("can be read by everybody", remedy);
-        assert_eq!(diagnosis.to_string(), "can be read by everybody; take it away: chmod o= key");
+        assert_eq!(diagnosis.to_string(), "can be read by everybody; restrict it: chmod o= key");
         assert_eq!(
             diagnosis.at("journal.keys").to_string(),
-            "journal.keys: can be read by everybody; take it away: chmod o= key"
+            "journal.keys: can be read by everybody; restrict it: chmod o= key"
         );
     }
 }

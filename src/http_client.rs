@@ -286,7 +286,7 @@ impl std::fmt::Display for HttpFault {
             Self::Tls(problem) => return write!(f, "TLS failed: {problem}"),
             Self::Timeout => "no complete answer in time",
             Self::Redirect => "the endpoint redirects, which is not followed",
-            Self::Interrupted => "the exchange broke off",
+            Self::Interrupted => "the connection was closed before the answer was complete",
             Self::TooLarge => "the answer is too large",
             Self::Encoding => "the answer has an unknown content coding or is damaged",
         })

@@ -50,8 +50,8 @@ pub(crate) fn saturate(target: Target, bodies: &[String], connections: usize, ex
     })
 }
 
-/// Sends all bodies at a rate, whatever the server does; latencies count from when a body was to be sent. Each sender is
-/// a thread of the system, because a runtime's timers are a millisecond late.
+/// Sends all bodies at a rate, whatever the server does; latencies count from when a body was to be sent. Each sender
+/// is a thread of the system, because a runtime's timers are a millisecond late.
 pub(crate) fn at_rate(target: Target, bodies: &[String], rate: u64) -> Latencies {
     const SENDERS: usize = 64;
     let began = Instant::now() + Duration::from_millis(200);

@@ -58,8 +58,8 @@ fn main() {
         let (cpu, took) = ((server.cpu() - cpu).as_secs_f64(), began.elapsed().as_secs_f64());
         let count = (callbacks * size) as f64;
         println!(
-            "{callbacks} callbacks of {size} events, {connections} connections: {:.1} us CPU per callback ({:.2} x RSA), \
-             {:.1} us per event; {:.0} events/s; {:.0} MiB resident",
+            "{callbacks} callbacks of {size} events, {connections} connections: {:.1} us CPU per callback ({:.2} x \
+            RSA), {:.1} us per event; {:.0} events/s; {:.0} MiB resident",
             cpu / callbacks as f64 * 1e6,
             cpu / callbacks as f64 / rsa,
             cpu / count * 1e6,

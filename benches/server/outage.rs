@@ -21,7 +21,8 @@ pub(crate) fn measure(kafka: &RealKafka, server: &mut Server, events: &mut Batch
         let latencies = load::saturate(server.callbacks, &bodies, connections, Expected::Kept);
         let count = (callbacks * size) as f64;
         println!(
-            "Kafka away: {callbacks} callbacks of {size} events, {connections} connections: {:.0} events/s; {latencies}",
+            "Kafka away: {callbacks} callbacks of {size} events, {connections} connections: {:.0} events/s; \
+            {latencies}",
             count / began.elapsed().as_secs_f64()
         );
     }

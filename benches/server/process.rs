@@ -78,7 +78,7 @@ impl Server {
         samples.filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }
 
-    /// Waits until a metric is as it should be.
+    /// Waits until a metric has the expected value.
     pub(crate) fn wait_metric(&self, name: &str, fits: impl Fn(f64) -> bool) {
         let began = Instant::now();
         while !fits(self.metric(name)) {
@@ -87,8 +87,8 @@ impl Server {
         }
     }
 
-    /// The processor time that the process's threads have used, user and system. `/proc/PID/stat` counts in hundredths of
-    /// a second, which is some percent of what is measured; the scheduler counts in nanoseconds.
+    /// The processor time that the process's threads have used, user and system. `/proc/PID/stat` counts in hundredths
+    /// of a second, which is some percent of what is measured; the scheduler counts in nanoseconds.
     pub(crate) fn cpu(&self) -> Duration {
         let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("its threads");
         let used = threads.filter_map(|thread| {

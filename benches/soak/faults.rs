@@ -30,7 +30,7 @@ const FAULTS: [Fault; 9] = [
     }),
     ending("bridge killed", |stage| stage.bridge_is_killed()),
     ending("bridge replaced", |stage| {
-        // Its exit code says whether everything was confirmed, which may not be so here.
+        // Its exit code is 0 only if everything was confirmed, which is not required here.
         let _code = stage.bridge_is_replaced();
     }),
     ending("brokers away, bridge killed", |stage| stage.brokers_are_away(AWAY, Stage::bridge_is_killed)),

@@ -1,8 +1,8 @@
 //! Whether the bridge grows: its last run, without the first third, in which it warms up; the next third against the
 //! last one.
 //!
-//! Equal conditions are compared: an outage fills the memory for a while, so only quiet samples count, those with an empty
-//! journal for some time. A run that has too few of them is not judged.
+//! Equal conditions are compared: an outage fills the memory for a while, so only quiet samples count, those with an
+//! empty journal for some time. A run that has too few of them is not judged.
 
 use std::fmt;
 
@@ -119,8 +119,8 @@ impl fmt::Display for Flatness {
         if !self.is_judged() {
             write!(
                 f,
-                "; not judged: a judgement takes {MIN_SAMPLES} samples of one run, and {MIN_QUIET_SAMPLES} with an empty \
-                 journal in each third, and here there are {}, {} and {}",
+                "; not judged: a judgement takes {MIN_SAMPLES} samples of one run, and {MIN_QUIET_SAMPLES} with an \
+                empty journal in each third, and here there are {}, {} and {}",
                 self.samples, self.quiet_samples.0, self.quiet_samples.1
             )?;
         }

@@ -78,7 +78,7 @@ impl AppState {
             application = name,
             events,
             event_ids = event_ids.join(" "),
-            "a kept callback could be read"
+            "a callback in quarantine could be read"
         );
         let released = match self.dispatcher.journal() {
             Some(journal) => matches!(journal.release(id).await, Ok(Ok(()))),
@@ -86,7 +86,10 @@ impl AppState {
         };
         if !released {
             // It is retried at the next start. The dedup cache then recognizes its events.
-            tracing::warn!(code = LogCode::QuarantineNotReleased.as_str(), %id, "a callback that was published is still kept");
+            tracing::warn!(
+                code = LogCode::QuarantineNotReleased.as_str(), %id,
+                "a callback that was published is still in quarantine"
+            );
         }
         Redriven::Published(events)
     }

@@ -58,14 +58,14 @@ fn examine<W: Write>(path: &Path, offline: bool, report: &mut Report<W>) {
             report.add(Finding::undecided(
                 Code::Configuration,
                 "everything else",
-                "the configuration has faults",
+                "the configuration has errors",
                 remedy,
             ));
             return;
         }
     };
     let applications: Vec<_> = config.applications.iter().map(|application| application.name.as_str()).collect();
-    let text = format!("can be read; times nest; applications: {}", applications.join(", "));
+    let text = format!("is valid; applications: {}", applications.join(", "));
     report.add(Finding::ok(Code::Configuration, &path.display().to_string(), &text));
     report.all(config.warnings.iter().map(Finding::warned));
     report.all(machine::secret_files(&config.secret_files));
@@ -86,7 +86,7 @@ fn examine<W: Write>(path: &Path, offline: bool, report: &mut Report<W>) {
             report.all(directory::examine(&config, &runtime));
         }
         None => {
-            let remedy = "raise the limits of threads and open files";
+            let remedy = "raise the limits on threads and open files";
             report.add(Finding::undecided(Code::Runtime, "public keys", "threads cannot be started", remedy));
         }
     }

@@ -181,7 +181,8 @@ fn next_step(reason: &str, has_original: bool, id: &str, call: &Call<'_>) -> Str
     match reason {
         "record_too_large" | "refused_by_broker" => {
             format!(
-                "raise the limits (docs/kafka.md) or remove what else the broker refuses, then publish it again: {redrive}"
+                "raise the limits (docs/kafka.md) or fix what else makes the broker reject it, then publish it again: \
+                {redrive}"
             )
         }
         // The sender has caused it, so only another version can read the event.

@@ -15,11 +15,13 @@ const COLUMNS: usize = 100;
 /// then unusual events and forgeries. Needs no files, no broker and no network. Exits with 1 if a result is not as
 /// expected.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  idaas-bridge demo\n  \
-    Keep it up, and look at it with kcat, or send more:\n    idaas-bridge demo --stay\n  \
-    On a real Kafka, into topics of its own (idaas-demo.user.v1, …):\n    \
+#[command(after_help = "Examples:\n  \
+    idaas-bridge demo\n  \
+    Keep it running, to read the topics with kcat or to send more events:\n    \
+    idaas-bridge demo --stay\n  \
+    Use a real Kafka, with separate topics (idaas-demo.user.v1, …):\n    \
     idaas-bridge demo --bootstrap-servers localhost:9092\n\n\
-    Colour is for terminals; NO_COLOR=1 switches it off, CLICOLOR_FORCE=1 on.")]
+    Output is colored on terminals only. NO_COLOR=1 turns colors off, CLICOLOR_FORCE=1 turns them on.")]
 pub struct DemoArguments {
     /// Keep everything running at the end, until Ctrl-C, and show what else arrives
     #[arg(long)]

@@ -114,7 +114,7 @@ pub fn run(arguments: &FetchArguments) -> Exit {
     let Some(file) = &arguments.metrics_file else { return exit };
     if let Err(error) = metrics_file::write(file, &summary, matches!(exit, Exit::Success)) {
         let problem = format!("cannot write {}: {error}", file.display());
-        return print_error_with_fix(problem, "let this user write to its directory");
+        return print_error_with_fix(problem, "allow this user to write to its directory");
     }
     exit
 }
@@ -130,9 +130,10 @@ fn finish(summary: &Summary, result: Option<Result<(), RunFault>>, shown: std::i
         Some(Ok(())) if summary.is_good() => Exit::Success,
         Some(Ok(())) => Exit::Failed,
         Some(Err(fault)) => report(&Diagnosis::from(&fault)),
-        None => {
-            print_error_with_fix("interrupted", format!("go on with --run {}", super::output::shell_word(&summary.run)))
-        }
+        None => print_error_with_fix(
+            "interrupted",
+            format!("continue with --run {}", super::output::shell_word(&summary.run)),
+        ),
     };
     match super::output::end(shown.map(|()| exit)) {
         Exit::Success => exit,

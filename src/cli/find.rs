@@ -31,13 +31,14 @@ const READ_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Find an event, or the events of an entity
 #[derive(Args)]
-#[command(after_help = "Examples:\n  idaas-bridge find --config bridge.toml evnt_x\n  \
+#[command(after_help = "Examples:\n  \
+    idaas-bridge find --config bridge.toml evnt_x\n  \
     idaas-bridge find --config bridge.toml user_x --since 30d\n\n\
     Looks in the journal, in quarantine and on all topics, and prints one line per record:\n\
-    time of acceptance, entity.action, the entity's id, eventId, topic/partition@offset,\n\
-    and the names of the fields. An entity's id is also looked for in what dead\n\
-    letters and callbacks in quarantine hold, if a configured key opens it.\n\n\
-    Exit code: 0 found, 1 unknown (not found where it could be looked for),\n\
+    time of receipt, entity.action, the entity's id, eventId, topic/partition@offset,\n\
+    and the names of the fields. Dead letters and callbacks in quarantine are also\n\
+    searched for an entity's id, if a configured key decrypts them.\n\n\
+    Exit code: 0 found, 1 not found in the places that could be searched,\n\
     2 the configuration is wrong.")]
 pub struct FindArguments {
     /// Event id, or id of a user, organizational unit or group
@@ -167,7 +168,7 @@ pub(super) fn unread(scanned: &Scanned, call: &Call<'_>) {
         );
     }
     if !scanned.complete {
-        let remedy = format!("repeat this when all brokers answer; {} names those that do not", call.of("check"));
+        let remedy = format!("run this again when all brokers answer; {} names those that do not", call.of("check"));
         print_error_with_fix("not all partitions could be read", remedy);
     }
 }
@@ -196,8 +197,9 @@ fn ended(scanned: &Scanned, locations: &Locations, arguments: &FindArguments) ->
         published_or_discarded(&arguments.id);
         return failed;
     }
-    let remedy = "search a longer time (--since 30d), and the journals of the other replicas. If it is nowhere, IDaaS has not \
-         delivered it, or the callback was refused (the service's log has the code): press Synchronize in the IDaaS console";
+    let remedy = "search a longer period (--since 30d), and the journals of the other replicas. If it is nowhere, \
+        IDaaS has not delivered it, or the callback was refused (the service's log has the code): press Synchronize \
+        in the IDaaS console";
     print_error_with_fix(problem, remedy)
 }
 

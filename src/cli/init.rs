@@ -16,10 +16,11 @@ const ADMIN_TOKEN: &str = "admin.token";
 
 /// Write a configuration for production, a journal key and an admin token; overwrite nothing
 #[derive(Args)]
-#[command(after_help = "Example:\n  idaas-bridge init /etc/idaas-bridge --region cn-hangzhou \\\n    \
+#[command(after_help = "Example:\n  \
+    idaas-bridge init /etc/idaas-bridge --region cn-hangzhou \\\n    \
     --instance-id idaas_ue2jvisn35ea5lmthk267xxxx --application-id app_mkv7rgt4d7i4u7zqtzev2mxxxx\n\n\
-    The IDaaS console shows the ids and the region; docs/idaas-console.md tells where. What is not given is asked for \
-    on a terminal.")]
+    The IDaaS console shows the ids and the region; docs/idaas-console.md explains where. On a terminal, the command \
+    asks for missing values.")]
 pub struct InitArguments {
     /// Directory; created if it does not exist
     directory: PathBuf,
@@ -76,7 +77,7 @@ struct Ask {
 impl Ask {
     fn for_value(&mut self, what: &str, flag: &str) -> Result<String, String> {
         if !self.terminal {
-            return Err(format!("{what} is missing; give it as {flag}"));
+            return Err(format!("{what} is missing; set it with {flag}"));
         }
         // If stderr is closed, the question is not visible, but the answer is still read.
         let _ = write!(io::stderr(), "{what}: ");
@@ -107,12 +108,12 @@ fn answers<'a>(
         (&arguments.name, "", "--name", "workforce"),
     ] {
         if !word(text) || !text.starts_with(prefix) || text.len() == prefix.len() {
-            return Err(format!("{flag} is {text:?}; give one like {like}"));
+            return Err(format!("{flag} is {text:?}; use a value like {like}"));
         }
     }
     let broker = |text: &&String| !text.contains(':') || text.contains(['"', '\\', ' ']);
     if let Some(broker) = arguments.bootstrap_servers.iter().find(broker) {
-        return Err(format!("--bootstrap-servers has {broker:?}; give HOST:PORT, several with commas"));
+        return Err(format!("--bootstrap-servers has {broker:?}; use HOST:PORT, separated by commas"));
     }
     let (name, bootstrap_servers) = (arguments.name.as_str(), arguments.bootstrap_servers.as_slice());
     Ok(Answers { instance_id, application_id, region, name, bootstrap_servers })
@@ -168,7 +169,7 @@ instance_id = "{instance_id}"
 jwks = "https://eiam-api-{region}.aliyuncs.com/v2/{instance_id}/{application_id}/provisioning/jwks"
 # The "Encryption Key" of the console, 64 hex digits.
 decryption_keys = [{{ file = "{ENCRYPTION_KEY}" }}]
-# The "Outbound IP Address" list of the console. Until it is set, requests from every address are read.
+# The "Outbound IP Address" list of the console. Until it is set, callbacks from any address are processed.
 # allowed_networks = ["47.96.0.0/16"]
 "#
     )
@@ -182,7 +183,7 @@ fn told(files: &[PathBuf], directory: &Path, answers: &Answers<'_>, out: &mut dy
     }
     writeln!(out, "\nNext:")?;
     writeln!(out, "  1. Write the Encryption Key that the IDaaS console shows into {within}/{ENCRYPTION_KEY}.")?;
-    writeln!(out, "  2. Put your brokers, and how to log in to them, into {config}.")?;
+    writeln!(out, "  2. Enter your brokers and their credentials in {config}.")?;
     writeln!(out, "  3. {program} topics --config {config} --create")?;
     writeln!(out, "  4. {program} check --config {config}")?;
     writeln!(out, "  5. {program} serve --config {config}")?;
@@ -245,7 +246,7 @@ mod tests {
     #[test]
     fn a_value_that_cannot_be_an_id_is_refused_with_an_example() {
         let directory = Path::new("unused");
-        let mut ask = |what: &str, flag: &str| Err(format!("{what} is missing; give it as {flag}"));
+        let mut ask = |what: &str, flag: &str| Err(format!("{what} is missing; set it with {flag}"));
         for (id, told) in
             [(Some("app_x"), "idaas_ue2j"), (Some("idaas_x\"y"), "--instance-id"), (None, "--instance-id")]
         {

@@ -30,12 +30,13 @@ use crate::terminal::stdout;
 ///
 /// Shows personal data; passwords are masked. `journal show` replaces personal data by "•••". Publishes nothing.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  idaas-bridge inspect --config bridge.toml capture.json\n  \
+#[command(after_help = "Examples:\n  \
+    idaas-bridge inspect --config bridge.toml capture.json\n  \
     idaas-bridge inspect --config bridge.toml --at 2026-01-15T08:00:00Z capture.json\n  \
     pbpaste | idaas-bridge inspect --config bridge.toml -\n  \
     idaas-bridge inspect --config bridge.toml --quarantine 0123456789abcdef0123456789abcdef\n\n\
     A capture is the body as IDaaS sent it, {\"event\":\"eyJ…\"}, or the token alone, eyJ….\n\
-    Tokens live for 30 minutes: judge an old one with --at.\n\
+    Tokens are valid for 30 minutes: verify an older one with --at.\n\
     Exit code: 0 it would be accepted, 1 it would be refused,\n\
     2 the configuration or the arguments are wrong.")]
 pub struct InspectArguments {
@@ -90,7 +91,7 @@ pub fn run(arguments: &InspectArguments) -> Exit {
     let keys = match runtime.block_on(fetch(&source, &Clients::new(Proxy::Environment))) {
         Ok(fetched) => fetched.set,
         Err(fault) => {
-            let what = format!("the keys of {} cannot be had from {source}", application.name);
+            let what = format!("the keys of {} cannot be read from {source}", application.name);
             return report(&Diagnosis::from(&fault).context(what));
         }
     };

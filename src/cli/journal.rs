@@ -30,18 +30,19 @@ const SHOWN: usize = 20;
 #[derive(Args)]
 #[command(
     override_usage = "idaas-bridge journal --config <FILE> [--json] [COMMAND]",
-    after_help = "Examples:\n  idaas-bridge journal --config bridge.toml\n  \
-    idaas-bridge journal --config bridge.toml --json | jq .waiting\n  \
-    idaas-bridge journal --config bridge.toml show evnt_x\n  \
-    idaas-bridge journal --config bridge.toml redrive evnt_x\n  \
-    idaas-bridge journal --config bridge.toml export > journal.jsonl\n  \
-    idaas-bridge journal --config bridge.toml discard evnt_x --yes\n\n\
-    The journal holds the events that Kafka has not confirmed. They are published\n\
-    automatically when Kafka accepts them. The quarantine holds callbacks that no\n\
-    decryption key opens, or that cannot be read. They are published once a fitting\n\
-    key is configured and the service is reloaded (SIGHUP) or restarted.\n\n\
-    The command asks the service at server.admin_listen. If no service runs, it opens\n\
-    journal.directory."
+    after_help = "Examples:\n  \
+        idaas-bridge journal --config bridge.toml\n  \
+        idaas-bridge journal --config bridge.toml --json | jq .waiting\n  \
+        idaas-bridge journal --config bridge.toml show evnt_x\n  \
+        idaas-bridge journal --config bridge.toml redrive evnt_x\n  \
+        idaas-bridge journal --config bridge.toml export > journal.jsonl\n  \
+        idaas-bridge journal --config bridge.toml discard evnt_x --yes\n\n\
+        The journal holds the events that Kafka has not confirmed. They are published\n\
+        automatically when Kafka accepts them. The quarantine holds callbacks that cannot\n\
+        be decrypted or read. They are published once a matching key is configured and\n\
+        the service is reloaded (SIGHUP) or restarted.\n\n\
+        The command asks the service at server.admin_listen. If no service runs, it opens\n\
+        journal.directory."
 )]
 pub struct JournalArguments {
     /// Configuration file (TOML)
@@ -99,7 +100,7 @@ enum Action {
 #[must_use]
 pub fn run(arguments: &JournalArguments) -> Exit {
     let Some(path) = &arguments.config else {
-        print_error("--config FILE is missing: the configuration says where the journal is");
+        print_error("--config FILE is missing: the configuration names the journal's directory");
         return Exit::Misconfigured;
     };
     let config = match Config::load(path) {
@@ -179,7 +180,7 @@ async fn show(
             let (label, step) = match known {
                 _ if in_quarantine => (
                     "next",
-                    format!("each step of its reading (shows personal data): {} --quarantine {id}", call.of("inspect")),
+                    format!("each processing step (shows personal data): {} --quarantine {id}", call.of("inspect")),
                 ),
                 Some(step) => ("fix", step.to_owned()),
                 None if !matches!(source, Source::Service { .. }) => {

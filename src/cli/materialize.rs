@@ -99,7 +99,10 @@ fn work(
             tokio::select! {
                 ended = &mut work => break Some(ended),
                 message = messages.recv() => match message {
-                    Some(ControlMessage::Reload) => tracing::info!(code = LogCode::NotReloaded.as_str(), "restart to change the configuration"),
+                    Some(ControlMessage::Reload) => tracing::info!(
+                        code = LogCode::NotReloaded.as_str(),
+                        "restart to change the configuration"
+                    ),
                     Some(ControlMessage::Shutdown) | None => {
                         tracing::info!(code = LogCode::Draining.as_str(), "the current transaction is finished");
                         stop.request();
@@ -116,7 +119,7 @@ fn work(
         match ended {
             Some(Ok(Ok(()))) => Exit::Success,
             Some(Ok(Err(error))) => print_error(error),
-            Some(Err(panic)) => print_error(format_args!("the work has ended unexpectedly: {panic}")),
+            Some(Err(panic)) => print_error(format_args!("a task has ended unexpectedly: {panic}")),
             // A call of librdkafka can wait for an unreachable broker without any limit.
             None => {
                 tracing::warn!(

@@ -61,11 +61,12 @@ impl From<Exit> for ExitCode {
     name = "idaas-bridge",
     version,
     max_term_width = 110,
-    after_help = "Where to begin:\n  idaas-bridge demo                          see it work, with nothing installed\n  \
-        idaas-bridge simulate init staging         write a configuration to try with\n  \
+    after_help = "Getting started:\n  \
+        idaas-bridge demo                          see it work, without any installation\n  \
+        idaas-bridge simulate init staging         write a configuration for a trial\n  \
         idaas-bridge init /etc/idaas-bridge        write one for production\n  \
-        idaas-bridge check --config bridge.toml    say what is wrong with yours, and what to do\n\n\
-        Exit codes: 0 fine; 1 failed, or something is not as it should be; 2 the configuration or the arguments are wrong."
+        idaas-bridge check --config bridge.toml    find problems in yours, with a fix for each\n\n\
+        Exit codes: 0 success; 1 failure, or a problem was found; 2 the configuration or the arguments are wrong."
 )]
 struct Program {
     #[command(subcommand)]

@@ -32,7 +32,7 @@ pub(super) fn print_error_with_fix(problem: impl Display, remedy: impl Into<Reme
     failed
 }
 
-/// The same, of a diagnosis. The exit code tells whether the configuration has to be corrected.
+/// The same, of a diagnosis. The exit code shows whether the configuration has to be corrected.
 pub(super) fn report(diagnosis: &Diagnosis) -> Exit {
     let failed = print_error(diagnosis.headline());
     diagnosis.remedy.iter().cloned().for_each(fix);

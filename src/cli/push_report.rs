@@ -24,11 +24,12 @@ const READ_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Report the full pushes on the topics: what was new, changed, unchanged and not mentioned
 #[derive(Args)]
-#[command(after_help = "Examples:\n  idaas-bridge push-report --config bridge.toml --last\n  \
+#[command(after_help = "Examples:\n  \
+    idaas-bridge push-report --config bridge.toml --last\n  \
     idaas-bridge push-report --config bridge.toml --since 7d --list\n\n\
-    A full push has no begin or end: it is a series of snapshot records of one application, and ends when none\n\
-    comes for longer than --gap. An entity that a push does not mention is not deleted: a push can cover a part of\n\
-    the directory. What is new is judged by the events that the topics still hold.\n\n\
+    A full push has no start or end marker: it is a series of snapshot records of one application, and ends when\n\
+    none arrives for longer than --gap. An entity that a push does not mention is not deleted, because a push can\n\
+    cover a part of the directory. An entity is new if the topics have no earlier event of it.\n\n\
     Exit code: 0 full pushes are reported, 1 there is none, or the topics cannot be read,\n\
     2 the configuration is wrong.")]
 pub struct PushReportArguments {
@@ -99,8 +100,8 @@ pub fn run(arguments: &PushReportArguments) -> Exit {
     runs.retain(|run| run.begin >= begin);
     let Some(_) = runs.first() else {
         let remedy =
-            "report a longer time (--since 30d), or press Synchronize in the IDaaS console to start a full push";
-        return print_error_with_fix("the topics hold no full push of that time", remedy);
+            "report a longer period (--since 30d), or press Synchronize in the IDaaS console to start a full push";
+        return print_error_with_fix("the topics have no full push of that period", remedy);
     };
     let shown = show::all(&runs, &config, arguments.list, arguments.json, &mut stdout());
     end(shown.map(|()| if complete { Exit::Success } else { Exit::Failed }))
@@ -112,7 +113,7 @@ fn warn(scanned: &Scanned, call: &Call<'_>) -> bool {
         note(absent(topic, call));
     }
     if !scanned.complete {
-        let remedy = format!("repeat this when all brokers answer; {} names those that do not", call.of("check"));
+        let remedy = format!("run this again when all brokers answer; {} names those that do not", call.of("check"));
         print_error_with_fix("not all partitions could be read", remedy);
     }
     scanned.complete

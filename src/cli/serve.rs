@@ -17,8 +17,10 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Run the service until SIGTERM or SIGINT, then drain
 #[derive(Args)]
-#[command(after_help = "Example:\n  idaas-bridge serve --config /etc/idaas-bridge/bridge.toml\n\n\
-    SIGHUP reloads applications, keys, allow-lists, certificates, log.level and log.events. `check` says beforehand whether it will start.")]
+#[command(after_help = "Example:\n  \
+    idaas-bridge serve --config /etc/idaas-bridge/bridge.toml\n\n\
+    SIGHUP reloads applications, keys, allow-lists, certificates, log.level and log.events. `check` shows beforehand \
+    whether it will start.")]
 pub struct ServeArguments {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]

@@ -43,17 +43,19 @@ enum Command {
     },
     /// Simulate IDaaS: sign, encrypt and send events, and check the responses
     #[command(after_help = "Examples:\n  \
-        One event of every type:\n    idaas-bridge simulate send --to http://127.0.0.1:8080 --keys staging\n  \
+        One event of every type:\n    \
+        idaas-bridge simulate send --to http://127.0.0.1:8080 --keys staging\n  \
         A forgery, which must be refused:\n    \
         idaas-bridge simulate send --to http://127.0.0.1:8080 --keys staging --fault wrong-key --count 1\n  \
-        500 user events a second for a minute:\n    idaas-bridge simulate send --to http://127.0.0.1:8080 --keys \
-        staging --type user:update_info --count 30000 --rate 500\n  \
-        A callback to look at, or to send by other means:\n    \
+        500 user events a second for a minute:\n    \
+        idaas-bridge simulate send --to http://127.0.0.1:8080 --keys staging --type user:update_info --count 30000 \
+        --rate 500\n  \
+        A callback to inspect, or to send with another tool:\n    \
         idaas-bridge simulate send --print --count 1 --keys staging \\\n      \
         | idaas-bridge inspect --config staging/bridge.toml -\n    \
         idaas-bridge simulate send --print --count 1 --keys staging \\\n      \
         | curl --data-binary @- http://127.0.0.1:8080/callbacks/workforce\n\n\
-        Exit code: 0 all verdicts as expected, 1 not so, 2 the arguments or the directory are wrong.")]
+        Exit code: 0 all verdicts are as expected, 1 a verdict is not, 2 the arguments or the directory are wrong.")]
     Send(SendArguments),
     Directory(DirectoryArguments),
 }

@@ -27,11 +27,12 @@ const POLL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Follow the topics: one line per record, without the values of its fields
 #[derive(Args)]
-#[command(after_help = "Examples:\n  idaas-bridge tail --config bridge.toml\n  \
+#[command(after_help = "Examples:\n  \
+    idaas-bridge tail --config bridge.toml\n  \
     idaas-bridge tail --config bridge.toml user group --from-beginning\n  \
     idaas-bridge tail --config bridge.toml dead-letter --json | jq .value.reason\n  \
     idaas-bridge tail --config bridge.toml user-state --from-beginning\n\n\
-    A line: time of acceptance, entity.action, the entity's id, eventId,\n\
+    A line has: time of receipt, entity.action, the entity's id, eventId,\n\
     topic/partition@offset, names of the fields. On a terminal, lines are cut at its\n\
     width, and the date and the topic are left out.\n\
     No consumer group is joined, and no offset committed. Ends with Ctrl-C, or after --count records.")]

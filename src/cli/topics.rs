@@ -26,10 +26,11 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Compare the topics with the configuration, and create missing ones on request
 #[derive(Args)]
-#[command(after_help = "Examples:\n  idaas-bridge topics --config bridge.toml\n  \
+#[command(after_help = "Examples:\n  \
+    idaas-bridge topics --config bridge.toml\n  \
     idaas-bridge topics --config bridge.toml --create\n\n\
-    Exit code: 0 all topics are as they should be, 1 one is missing or wrong,\n\
-    or Kafka does not answer, 2 the configuration is wrong. A topic that is there is never changed.")]
+    Exit code: 0 all topics are correct, 1 one is missing or wrong, or Kafka does not\n\
+    answer, 2 the configuration is wrong. Existing topics are never changed.")]
 pub struct TopicsArguments {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]
@@ -86,7 +87,7 @@ fn observe_and_create(
         let name = &wanted.name;
         let _ = match creation {
             Creation::Created => writeln!(out, "{} {name}", styled(GOOD, "created")),
-            Creation::AlreadyExists => writeln!(out, "{} {name}: it is there by now", styled(QUIET, "skipped")),
+            Creation::AlreadyExists => writeln!(out, "{} {name}: it exists by now", styled(QUIET, "skipped")),
             Creation::Rejected { diagnosis: Diagnosis { problem, remedy, .. }, .. } => {
                 let remedy = fix_line("fix", remedy.unwrap_or_default());
                 writeln!(out, "{} {name}: {problem}\n{remedy}", styled(BAD, "not created"))
@@ -206,7 +207,7 @@ fn notes(states: &[State], out: &mut dyn Write) -> io::Result<()> {
         if let State::Present(ExistingTopic { settings: Err(why), .. }) = state
             && !printed.contains(&why)
         {
-            writeln!(out, "\n{} {why}; see to them by hand", styled(WARNING, "? = the settings are not known:"))?;
+            writeln!(out, "\n{} {why}; check them by hand", styled(WARNING, "? = the settings are not known:"))?;
             printed.push(why);
         }
     }

@@ -26,7 +26,8 @@ pub(super) fn read_all(
     raw_value: Option<RawValue>,
     journal: Option<&Journal>,
 ) -> Vec<Application> {
-    let remedy = "add [[application]] with name, id, jwks and decryption_keys, all from the provisioning settings of the application in the IDaaS console";
+    let remedy = "add [[application]] with name, id, jwks and decryption_keys, all from the provisioning settings of \
+        the application in the IDaaS console";
     let items = match raw_value {
         Some(RawValue { raw: Raw::List(items), .. }) if !items.is_empty() => items,
         Some(RawValue { raw: Raw::Table(_), .. }) => {
@@ -77,7 +78,7 @@ fn read(
     let mut section = TableReader::open(diagnostics, path, Some(raw_value));
     let name = section.required(
         "name",
-        "give it a short one, as \"workforce\": callbacks go to /callbacks/<name>",
+        "choose a short one, for example \"workforce\": callbacks go to /callbacks/<name>",
         |raw_value| unique(name(raw_value)?, &mut taken.names, "name"),
     );
     let id = section.required("id", "copy the application's id from the console: app_…", |raw_value| {
@@ -118,7 +119,7 @@ fn is_name(text: &str) -> bool {
 fn name(raw_value: &RawValue) -> Result<String, Diagnosis> {
     let text = raw_value.text()?;
     if text == RESERVED {
-        let problem = "\"unknown\" is what metrics call callbacks to no application";
+        let problem = "\"unknown\" is the label of callbacks to unknown applications in metrics";
         return Err(misconfigured(problem, "choose another name"));
     }
     if !is_name(text) {
@@ -133,7 +134,7 @@ fn unique(text: String, taken: &mut BTreeSet<String>, what: &str) -> Result<Stri
         Ok(text)
     } else {
         let problem = format!("{text:?} is the {what} of an application above");
-        Err(misconfigured(problem, format!("give each application an {what} of its own").replace("an name", "a name")))
+        Err(misconfigured(problem, format!("give each application its own {what}")))
     }
 }
 
@@ -146,7 +147,7 @@ fn identifier(raw_value: &RawValue) -> Result<&str, Diagnosis> {
     } else {
         Err(misconfigured(
             format!("{text:?} is not an identifier of IDaaS"),
-            "copy it from the console, without anything around it",
+            "copy it from the console, without surrounding characters",
         ))
     }
 }
@@ -164,7 +165,7 @@ fn instance_id(section: &mut TableReader<'_, '_>) -> Option<String> {
     let name = section.name("instance_id");
     let Some(raw_value) = section.take("instance_id") else {
         let remedy = "set the instance's id (idaas_…, the token's sub)";
-        section.diagnostics.warn(name, "is not set, so callbacks of any instance pass", remedy);
+        section.diagnostics.warn(name, "is not set, so callbacks of any instance are accepted", remedy);
         return None;
     };
     let id = identifier(&raw_value).and_then(|text| {
@@ -185,13 +186,14 @@ fn allowed_networks(section: &mut TableReader<'_, '_>) -> Vec<IpNet> {
         Some(networks) => {
             if networks.is_empty() && section.diagnostics.faults.len() == before {
                 let remedy = "list the egress addresses that the console shows, or remove the key to allow all";
-                section.diagnostics.fault(name, "is empty, so that nobody could send", remedy);
+                section.diagnostics.fault(name, "is empty, so that no callback would be accepted", remedy);
             }
             networks
         }
         None => {
-            let remedy = "list the egress addresses that the console shows, or write [\"0.0.0.0/0\", \"::/0\"] where that is meant";
-            section.diagnostics.warn(name, "is not set, so callbacks from any address are looked at", remedy);
+            let remedy = "list the egress addresses that the console shows, or write [\"0.0.0.0/0\", \"::/0\"] if \
+                that is intended";
+            section.diagnostics.warn(name, "is not set, so callbacks from any address are processed", remedy);
             vec![IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())]
         }
     }
@@ -204,7 +206,7 @@ fn skip(section: &mut TableReader<'_, '_>) -> Vec<String> {
         if rest.is_empty()
             || !rest.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'_' | b':'))
         {
-            let remedy = format!("write the whole type, as \"{URN}ud:user:lock\"");
+            let remedy = format!("write the whole type, for example \"{URN}ud:user:lock\"");
             return Err(misconfigured(format!("{text:?} is not an event type"), remedy));
         }
         if rest == "common:test" {

@@ -28,8 +28,8 @@ pub(super) fn jwks(section: &mut TableReader<'_, '_>) -> Option<JwksSource> {
     match &raw_value.raw {
         Raw::Table(entries) => {
             if ca_file.is_some() {
-                let remedy = "remove it, or give the URL of the key endpoint in jwks";
-                section.diagnostics.fault(ca_name, "has no use where jwks is a file", remedy);
+                let remedy = "remove it, or set jwks to the URL of the key endpoint";
+                section.diagnostics.fault(ca_name, "has no effect if jwks is a file", remedy);
             }
             let file = match (entries.get("file"), entries.len()) {
                 (Some(file), 1) => key_set_file(section, file),
@@ -43,7 +43,8 @@ pub(super) fn jwks(section: &mut TableReader<'_, '_>) -> Option<JwksSource> {
             let url = raw_value.text().and_then(key_set_url);
             let url = section.diagnostics.accept(&raw_value.key, url)?;
             if url.scheme() == "http" && !is_loopback(&url) {
-                let problem = "public keys over http can be exchanged on the way, and then anybody can sign";
+                let problem = "public keys fetched over http can be replaced in transit, and then anybody can sign \
+                    callbacks";
                 section.diagnostics.warn(&raw_value.key, problem, "use https");
             }
             Some(JwksSource::Url { url: url.into(), ca_file })
@@ -68,7 +69,7 @@ fn key_set_url(text: &str) -> Result<Url, Diagnosis> {
         return Err(misconfigured("is neither https nor http", ENDPOINT));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(misconfigured("carries credentials, which the endpoint does not take", ENDPOINT));
+        return Err(misconfigured("contains credentials, which are not supported", ENDPOINT));
     }
     Ok(url)
 }
@@ -91,7 +92,8 @@ pub(super) fn decryption_keys(section: &mut TableReader<'_, '_>, required: bool)
     let keys = keys.unwrap_or_default();
     if required && keys.is_empty() && section.diagnostics.faults.len() == before {
         let problem = if absent { "is missing" } else { "is empty" };
-        let remedy = "put the console's \"Encryption Key\" into a file and write [{ file = \"…\" }], or set require_encryption = false where IDaaS does not encrypt";
+        let remedy = "put the console's \"Encryption Key\" into a file and write [{ file = \"…\" }], or set \
+            require_encryption = false if IDaaS does not encrypt";
         section.diagnostics.fault(name, problem, remedy);
     }
     keys
@@ -118,7 +120,8 @@ pub(super) fn passwords(section: &mut TableReader<'_, '_>, journal: Option<&Jour
             Passwords::Drop
         }
         (PasswordMode::Seal, None) => {
-            let remedy = "name a key that only consumers of the credential topic have too: { file = \"credential.key\" }, made by: openssl rand -hex 32 > credential.key";
+            let remedy = "name a key that only consumers of the credential topic share: { file = \"credential.key\" \
+                }, created with: openssl rand -hex 32 > credential.key";
             section.diagnostics.fault(name, "is missing, and passwords = \"seal\" needs it", remedy);
             Passwords::Drop
         }
@@ -126,7 +129,7 @@ pub(super) fn passwords(section: &mut TableReader<'_, '_>, journal: Option<&Jour
             let key = secrets::key(section.diagnostics, &raw_value, KeyLength::Aes256);
             let Some(key) = section.diagnostics.accept(&raw_value.key, key) else { return Passwords::Drop };
             if journal.is_some_and(|journal| journal.keys.iter().any(|other| other.id() == key.id())) {
-                let problem = "is also a journal key, so whoever reads passwords can open the journal";
+                let problem = "is also a journal key, so whoever reads passwords can decrypt the journal";
                 section.diagnostics.warn(&raw_value.key, problem, "use a key of its own");
             }
             Passwords::Seal(key)

@@ -58,7 +58,7 @@ fn remedy_for(path: &[&str]) -> String {
         && let Some((section, key)) = only.split_once('_')
         && SECTIONS.contains(&section)
     {
-        return format!("put two underscores behind the section: {}", variable(section, key));
+        return format!("put two underscores after the section: {}", variable(section, key));
     }
     match nearest(first, &SECTIONS) {
         Some(section) if path.len() > 1 => {

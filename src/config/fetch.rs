@@ -7,7 +7,7 @@ use super::table_reader::{Diagnostics, TableReader};
 use super::{Fetch, secrets};
 use crate::diagnosis::{Diagnosis, misconfigured};
 
-const ENDPOINT: &str = "write the Developer API's address of your region, as \
+const ENDPOINT: &str = "write the Developer API's address of your region, for example \
     \"https://eiam-developerapi.cn-hangzhou.aliyuncs.com\"";
 const SECRET: &str = "create a client secret for the application in the IDaaS console, put it into a file, and write \
     { file = \"client.secret\" }";
@@ -62,7 +62,7 @@ fn endpoint(raw_value: &RawValue) -> Result<String, Diagnosis> {
         return Err(misconfigured("has more than a host and a path", ENDPOINT));
     }
     if url.scheme() == "http" && !is_loopback(&url) {
-        let problem = "uses http, so that the client secret and the whole directory could be read on the way";
+        let problem = "uses http, so that the client secret and the whole directory could be read in transit";
         return Err(misconfigured(problem, "use https; http is accepted only for this machine's loopback addresses"));
     }
     Ok(url.as_str().trim_end_matches('/').to_owned())

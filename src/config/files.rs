@@ -83,15 +83,15 @@ pub(super) fn read(files: &ConfigFiles<'_>, key: &str, path: &Path) -> Result<Ze
                 "put it there, or name another one (relative paths start at the configuration file's directory)";
             misconfigured(format!("{shown} does not exist"), remedy)
         } else if error.kind() == io::ErrorKind::PermissionDenied {
-            misconfigured(format!("{shown} may not be read"), "let the user that the service runs as read it")
+            misconfigured(format!("{shown} is not readable"), "make it readable for the user that the service runs as")
         } else {
             misconfigured(format!("{shown} cannot be read ({})", error.kind()), "name a readable file")
         }
     })
 }
 
-/// Reads the file or the directory of certificates that `key` names, and records it as a named file. `None` if it cannot
-/// be read.
+/// Reads the file or the directory of certificates that `key` names, and records it as a named file. `None` if it
+/// cannot be read.
 pub(super) fn read_location(files: &ConfigFiles<'_>, key: &str, path: &Path) -> Option<Zeroizing<Vec<u8>>> {
     let content = content(path, files.read).ok();
     let digested = content.as_ref().map(|content| content.as_slice());
@@ -133,7 +133,7 @@ pub(super) fn pem(files: &ConfigFiles<'_>, raw_value: &RawValue, label: &str) ->
         Ok(path)
     } else {
         let remedy = format!("name a PEM file with a block \"-----BEGIN {label}-----\"");
-        Err(misconfigured(format!("{} holds no {label} in PEM", path.display()), remedy))
+        Err(misconfigured(format!("{} contains no {label} in PEM format", path.display()), remedy))
     }
 }
 
@@ -143,7 +143,7 @@ pub(super) fn private_key(files: &ConfigFiles<'_>, raw_value: &RawValue) -> Resu
     if (files.read)(&path).is_ok_and(|content| needs_passphrase(&Zeroizing::new(content))) {
         let shown = path.display();
         return Err(misconfigured(
-            format!("the private key in {shown} needs a passphrase, and nobody is there to type it"),
+            format!("the private key in {shown} needs a passphrase, which nobody can enter"),
             format!("write it without one, readable by the service alone: openssl pkey -in {shown} -out plain.key"),
         ));
     }

@@ -59,9 +59,11 @@ fn server(raw_value: &RawValue) -> Result<String, Diagnosis> {
     });
     match parts {
         Some(_) => Ok(text.to_owned()),
-        None => {
-            Err(misconfigured(format!("{text:?} is not a broker's address"), "write host:port, as \"kafka-1:9092\""))
-        }
+        None => Err(misconfigured(
+            format!("{text:?} is not a broker's address"),
+            "write host:port, for example \
+                \"kafka-1:9092\"",
+        )),
     }
 }
 
@@ -165,8 +167,9 @@ fn read_pem_files(diagnostics: &mut Diagnostics<'_>, properties: &mut Properties
         let key = if properties.contains_key("ssl.key.location") { "ssl.key.location" } else { "ssl.key.pem" };
         diagnostics.fault(
             format!("kafka.properties.\"{key}\""),
-            "the private key needs a passphrase, and none is given",
-            "set \"ssl.key.password\" = { file = \"…\" }, or write the key without one: openssl pkey -in KEY -out plain.key",
+            "the private key needs a passphrase, and none is set",
+            "set \"ssl.key.password\" = { file = \"…\" }, or write the key without one: openssl pkey -in KEY -out \
+            plain.key",
         );
     }
 }
@@ -185,7 +188,7 @@ fn check_linger(diagnostics: &mut Diagnostics<'_>, properties: &Properties, dead
         if linger.is_some_and(|milliseconds| milliseconds >= deadline.as_secs_f64() * 1000.0) {
             diagnostics.fault(
                 format!("kafka.properties.\"{name}\""),
-                "holds every record back beyond server.response_deadline, so that no event could be confirmed in time",
+                "delays every record beyond server.response_deadline, so that no event could be confirmed in time",
                 "set a few milliseconds, or remove it",
             );
         }
@@ -198,21 +201,21 @@ fn warn_about_transport(diagnostics: &mut Diagnostics<'_>, kafka: &Kafka) {
     if value("security.protocol").is_none() && !kafka.bootstrap_servers.iter().all(local) {
         diagnostics.warn(
             "kafka.properties.\"security.protocol\"",
-            "personal data travels to Kafka in clear text",
-            "set \"ssl\" or \"sasl_ssl\", or \"plaintext\" where that is meant",
+            "personal data is sent to Kafka in clear text",
+            "set \"ssl\" or \"sasl_ssl\", or \"plaintext\" if that is intended",
         );
     }
     if value("enable.ssl.certificate.verification").as_deref() == Some("false") {
         diagnostics.warn(
             "kafka.properties.\"enable.ssl.certificate.verification\"",
-            "anybody can pose as the broker",
+            "anybody can impersonate the broker",
             "remove it, and set \"ssl.ca.location\" to the authority's certificate",
         );
     }
     if value("ssl.endpoint.identification.algorithm").as_deref() == Some("none") {
         diagnostics.warn(
             "kafka.properties.\"ssl.endpoint.identification.algorithm\"",
-            "any certificate of the same authority can pose as the broker",
+            "anybody with a certificate of the same authority can impersonate the broker",
             "remove it",
         );
     }

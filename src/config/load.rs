@@ -49,12 +49,12 @@ impl Config {
 
 fn unreadable(path: &Path, kind: ErrorKind) -> Diagnosis {
     let problem = if kind == ErrorKind::NotFound {
-        "there is no such file".to_owned()
+        "the file does not exist".to_owned()
     } else if kind == ErrorKind::InvalidData {
         "is not text in UTF-8".to_owned()
     } else {
         format!("the configuration cannot be read ({kind})")
     };
-    let remedy = "name a readable file behind --config; `idaas-bridge simulate init DIR` writes one to try with";
+    let remedy = "name a readable file with --config; `idaas-bridge simulate init DIR` writes one for a trial";
     misconfigured(problem, remedy).at(path.display().to_string())
 }

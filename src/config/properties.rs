@@ -15,7 +15,7 @@ pub(super) fn refusal(name: &str) -> Option<Diagnosis> {
         "acks" | "request.required.acks" => {
             ("is fixed to all: an event counts as delivered only when every in-sync replica has it", LEAVE_OUT)
         }
-        "enable.idempotence" => ("is fixed to true: without it a retry writes an event twice", LEAVE_OUT),
+        "enable.idempotence" => ("is fixed to true: without it, a retry can write an event twice", LEAVE_OUT),
         "partitioner" => (
             "is fixed to murmur2_random: events of one entity must be in the partition that Java clients compute",
             LEAVE_OUT,
@@ -24,7 +24,7 @@ pub(super) fn refusal(name: &str) -> Option<Diagnosis> {
             ("is fixed to 5: with more, retries can change the order", LEAVE_OUT)
         }
         "retries" | "message.send.max.retries" => {
-            ("is fixed: a record is retried until its time is over, not a number of times", LEAVE_OUT)
+            ("is fixed: a record is retried until its timeout, not a number of times", LEAVE_OUT)
         }
         "message.timeout.ms" | "delivery.timeout.ms" => (
             "is fixed: a record stays with the producer longer than its callback waits",
@@ -34,18 +34,18 @@ pub(super) fn refusal(name: &str) -> Option<Diagnosis> {
             ("would make records wait for a transaction that nobody commits", LEAVE_OUT)
         }
         "allow.auto.create.topics" => (
-            "is fixed to false: a topic made by accident has the broker's layout",
+            "is fixed to false: a topic that is created by accident has the broker's default settings",
             "use topics.create = true, or `idaas-bridge topics --create`",
         ),
-        "delivery.report.only.error" => ("would withhold the very confirmations that answers are made of", LEAVE_OUT),
-        "enable.gapless.guarantee" => ("would stop the producer for good at the first record that expires", LEAVE_OUT),
+        "delivery.report.only.error" => ("would suppress the delivery reports that answers depend on", LEAVE_OUT),
+        "enable.gapless.guarantee" => ("would stop the producer permanently once a record expires", LEAVE_OUT),
         "queuing.strategy" => ("is fixed to fifo: another one changes the order", LEAVE_OUT),
         "statistics.interval.ms" => ("is fixed: metrics and health are taken from these statistics", LEAVE_OUT),
         "plugin.library.paths" => ("would load foreign code into the process that holds the keys", LEAVE_OUT),
-        "enabled_events" | "opaque" | "default_topic_conf" => ("cannot be set by a text", LEAVE_OUT),
-        callback if callback.ends_with("_cb") => ("cannot be set by a text", LEAVE_OUT),
+        "enabled_events" | "opaque" | "default_topic_conf" => ("cannot be set as text", LEAVE_OUT),
+        callback if callback.ends_with("_cb") => ("cannot be set as text", LEAVE_OUT),
         test if test.starts_with("test.mock.") => (
-            "is for tests: a mock cluster loses every record at its end",
+            "is for tests: a mock cluster loses every record when it stops",
             "use `idaas-bridge demo` to try without Kafka",
         ),
         _ => return None,

@@ -57,9 +57,9 @@ impl RawValue {
     /// Describes the value's type, for diagnoses.
     fn kind(&self) -> &'static str {
         match &self.raw {
-            Raw::Variable(_) | Raw::Plain(Value::String(_)) => "is a text",
+            Raw::Variable(_) | Raw::Plain(Value::String(_)) => "is a string",
             Raw::Plain(Value::Integer(_) | Value::Float(_)) => "is a number",
-            Raw::Plain(Value::Boolean(_)) => "is true or false",
+            Raw::Plain(Value::Boolean(_)) => "is a boolean",
             Raw::Plain(Value::Datetime(_)) => "is a date",
             Raw::List(_) | Raw::Plain(Value::Array(_)) => "is a list",
             Raw::Table(_) | Raw::Plain(Value::Table(_)) => "is a table",
@@ -75,9 +75,9 @@ impl RawValue {
     pub(super) fn text(&self) -> Result<&str, Diagnosis> {
         let text = match &self.raw {
             Raw::Variable(text) | Raw::Plain(Value::String(text)) => text.trim(),
-            Raw::Plain(_) | Raw::List(_) | Raw::Table(_) => return Err(self.mismatch("write a text in quotes")),
+            Raw::Plain(_) | Raw::List(_) | Raw::Table(_) => return Err(self.mismatch("write a string in quotes")),
         };
-        if text.is_empty() { Err(misconfigured("is empty", "give a value, or remove the key")) } else { Ok(text) }
+        if text.is_empty() { Err(misconfigured("is empty", "set a value, or remove the key")) } else { Ok(text) }
     }
 
     pub(super) fn boolean(&self) -> Result<bool, Diagnosis> {

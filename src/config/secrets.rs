@@ -80,12 +80,12 @@ pub(super) fn key(
     let text = text(diagnostics, raw_value)?;
     let digits = text.expose().trim();
     let remedy = match length {
-        KeyLength::Aes256 => "make one with: openssl rand -hex 32",
+        KeyLength::Aes256 => "create one with: openssl rand -hex 32",
         KeyLength::Any => "copy the \"Encryption Key\" of the application's provisioning settings as it is",
     };
     let key = ContentKey::from_hex(digits).map_err(|fault| misconfigured(key_problem(fault), remedy))?;
     if length == KeyLength::Aes256 && digits.len() != 64 {
-        return Err(misconfigured(format!("the key has {} hex digits and needs 64", digits.len()), remedy));
+        return Err(misconfigured(format!("the key has {} hex digits and must have 64", digits.len()), remedy));
     }
     Ok(Arc::new(key))
 }

@@ -53,8 +53,8 @@ fn listeners(section: &mut TableReader<'_, '_>) -> (SocketAddr, SocketAddr) {
     let shared = listen.ip() == admin.ip() || listen.ip().is_unspecified() || admin.ip().is_unspecified();
     // Port 0 means any free port, a different one each time.
     if listen.port() == admin.port() && listen.port() != 0 && shared {
-        let problem = format!("\"{admin}\" takes the port that server.listen (\"{listen}\") has");
-        section.diagnostics.fault(name, problem, "give the two different ports");
+        let problem = format!("\"{admin}\" has the same port as server.listen (\"{listen}\")");
+        section.diagnostics.fault(name, problem, "use different ports");
     }
     (listen, admin)
 }
@@ -109,7 +109,7 @@ fn clock_skew(section: &mut TableReader<'_, '_>) -> Duration {
         Ok(skew)
     });
     if skew.is_zero() {
-        let problem = "without any skew, a clock that is a second slow refuses callbacks";
+        let problem = "without any skew, callbacks are refused if a clock is one second slow";
         section.diagnostics.warn(name, problem, "60s is the default");
     }
     skew
@@ -135,7 +135,7 @@ fn tls(section: &mut TableReader<'_, '_>) -> Option<Tls> {
     let raw_value = section.take("tls")?;
     let files = section.diagnostics.files;
     let mut tls = TableReader::open(section.diagnostics, "server.tls", Some(raw_value));
-    let both = "TLS takes a certificate and a key; without TLS, remove server.tls";
+    let both = "TLS needs a certificate and a key; without TLS, remove server.tls";
     let certificate = tls.required("certificate", both, |raw_value| files::pem(files, raw_value, "CERTIFICATE"));
     let name = tls.name("key");
     let key = tls.required("key", both, |raw_value| files::private_key(files, raw_value));
@@ -151,8 +151,11 @@ fn admin_token(section: &mut TableReader<'_, '_>) -> Option<Secret<String>> {
         if plain && token.expose().len() >= MIN_TOKEN_LENGTH {
             return Ok(token);
         }
-        let problem = format!("the token is not {MIN_TOKEN_LENGTH} or more letters, digits and signs without blanks");
-        Err(misconfigured(problem, "make one with: openssl rand -hex 32"))
+        let problem = format!(
+            "the token must have {MIN_TOKEN_LENGTH} or more letters, digits and symbols, without \
+            spaces"
+        );
+        Err(misconfigured(problem, "create one with: openssl rand -hex 32"))
     });
     section.diagnostics.accept(&raw_value.key, token)
 }

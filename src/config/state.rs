@@ -28,7 +28,7 @@ pub(super) fn read(diagnostics: &mut Diagnostics<'_>, raw_value: Option<RawValue
 fn group_id(raw_value: &RawValue) -> Result<String, Diagnosis> {
     let text = raw_value.text()?;
     if text.len() > MAX_GROUP_ID || !text.chars().all(|c| c.is_ascii_graphic()) {
-        let remedy = "use at most 200 letters, digits and signs without blanks";
+        let remedy = "use at most 200 letters, digits and symbols, without spaces";
         return Err(misconfigured(format!("{text:?} is not a usable consumer group"), remedy));
     }
     Ok(text.to_owned())

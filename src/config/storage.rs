@@ -19,7 +19,7 @@ pub(super) fn journal(diagnostics: &mut Diagnostics<'_>, raw_value: Option<RawVa
     let max_size = section.value("max_size", 1 << 30, |raw_value| {
         let size = values::bytes(raw_value)?;
         if size < MIN_JOURNAL_SIZE {
-            let problem = format!("{size} bytes are too few to carry anything over an outage");
+            let problem = format!("{size} bytes are too few to bridge an outage");
             return Err(misconfigured(problem, "set it to \"16MiB\" or more"));
         }
         Ok(size)
@@ -27,7 +27,8 @@ pub(super) fn journal(diagnostics: &mut Diagnostics<'_>, raw_value: Option<RawVa
     let name = section.name("keys");
     let before = section.diagnostics.faults.len();
     let keys = section.list("keys", |diagnostics, item| secrets::key(diagnostics, item, KeyLength::Aes256));
-    let remedy = "name a key that this service alone has: [{ file = \"journal.key\" }], made by: openssl rand -hex 32 > journal.key";
+    let remedy = "name a key that only this service has: [{ file = \"journal.key\" }], created with: openssl rand \
+        -hex 32 > journal.key";
     match &keys {
         None => section.diagnostics.fault(name, "is missing", remedy),
         Some(keys) if keys.is_empty() && section.diagnostics.faults.len() == before => {

@@ -1,4 +1,4 @@
-//! Walking a table key by key. Every fault is collected and the walk goes on; keys that were not read are unknown.
+//! Walking a table key by key. Every fault is collected and the walk continues; keys that were not read are unknown.
 
 use super::SecretFile;
 use super::files::ConfigFiles;
@@ -123,7 +123,7 @@ impl<'r, 'a> TableReader<'r, 'a> {
                     format!("did you mean {}?", super::environment::variable(&self.path, known))
                 }
                 Some(known) => format!("did you mean \"{known}\"?"),
-                None => format!("remove it; known here: {}", self.known.join(", ")),
+                None => format!("remove it; known keys: {}", self.known.join(", ")),
             };
             self.diagnostics.fault(&raw_value.key, "is not a known key", remedy);
         }

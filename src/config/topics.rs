@@ -30,7 +30,7 @@ pub(super) fn read(diagnostics: &mut Diagnostics<'_>, raw_value: Option<RawValue
 
 /// Reads a duration, or `"unlimited"`.
 fn retention(raw_value: &RawValue) -> Result<Option<Duration>, Diagnosis> {
-    let example = "write a number and a unit, as \"30d\" or \"1y\", or \"unlimited\"";
+    let example = "write a number and a unit, for example \"30d\" or \"1y\", or \"unlimited\"";
     if let Raw::Plain(toml::Value::Integer(_) | toml::Value::Float(_)) = raw_value.raw {
         return Err(misconfigured("has no unit", example));
     }

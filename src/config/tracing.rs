@@ -12,7 +12,7 @@ use super::{fetch, files, secrets};
 use crate::diagnosis::{Diagnosis, misconfigured};
 use crate::secret::Secret;
 
-const ENDPOINT: &str = "write the collector's OTLP address for HTTP, as \"http://otel-collector:4318\"";
+const ENDPOINT: &str = "write the collector's OTLP address for HTTP, for example \"http://otel-collector:4318\"";
 const TRACES_PATH: &str = "/v1/traces";
 const DEFAULT_RATIO: f64 = 0.01;
 const MAX_NAME_LENGTH: usize = 200;
@@ -45,7 +45,7 @@ pub(super) fn read(diagnostics: &mut Diagnostics<'_>, raw_value: Option<RawValue
     section.close();
     let endpoint = endpoint?;
     if endpoint.scheme() == "http" && !headers.is_empty() && !fetch::is_loopback(&endpoint) {
-        diagnostics.warn(name, "uses http, so that tracing.headers can be read on the way", "use https");
+        diagnostics.warn(name, "uses http, so that tracing.headers can be read in transit", "use https");
     }
     Some(Tracing { otlp_endpoint: endpoint.into(), otlp_ca, sample_ratio, service_name, headers })
 }
@@ -116,7 +116,7 @@ fn headers(section: &mut TableReader<'_, '_>) -> BTreeMap<String, Secret<String>
 fn header(name: &str, value: Secret<String>) -> Result<Secret<String>, Diagnosis> {
     let is_token = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.');
     if name.is_empty() || !name.bytes().all(is_token) {
-        return Err(misconfigured("is not a header's name", "use letters, digits and \"-\""));
+        return Err(misconfigured("is not a header name", "use letters, digits and \"-\""));
     }
     if !value.expose().bytes().all(|c| c == b' ' || c.is_ascii_graphic()) {
         return Err(misconfigured(

@@ -14,7 +14,7 @@ use crate::diagnosis::{Diagnosis, misconfigured};
 
 /// Parses a duration with a unit: `8500ms`, `12s`, `10m`.
 pub(super) fn duration(raw_value: &RawValue) -> Result<Duration, Diagnosis> {
-    let example = "write a number and a unit in quotes, as \"8500ms\", \"12s\" or \"10m\"";
+    let example = "write a number and a unit in quotes, for example \"8500ms\", \"12s\" or \"10m\"";
     if let Raw::Plain(toml::Value::Integer(_) | toml::Value::Float(_)) = raw_value.raw {
         return Err(misconfigured("has no unit", example));
     }
@@ -27,7 +27,7 @@ pub(super) fn duration(raw_value: &RawValue) -> Result<Duration, Diagnosis> {
 
 /// Parses a number of bytes: `8MiB`, `1GiB`, `500kB`, or digits only.
 pub(super) fn bytes(raw_value: &RawValue) -> Result<u64, Diagnosis> {
-    let example = "write a number and a unit in quotes, as \"8MiB\", \"1GiB\" or \"500kB\"";
+    let example = "write a number and a unit in quotes, for example \"8MiB\", \"1GiB\" or \"500kB\"";
     if let Raw::Plain(toml::Value::Integer(value)) = raw_value.raw {
         return u64::try_from(value).map_err(|_| misconfigured("is negative", example));
     }
@@ -72,7 +72,8 @@ pub(super) fn socket(raw_value: &RawValue) -> Result<SocketAddr, Diagnosis> {
     text.parse().map_err(|_| {
         misconfigured(
             format!("{text:?} is not an address to listen on"),
-            "write IP:port, as \"0.0.0.0:8080\", \"127.0.0.1:9464\" or \"[::]:8080\" (a number, not a host name)",
+            "write IP:port, for example \"0.0.0.0:8080\", \"127.0.0.1:9464\" or \"[::]:8080\" (a number, not a host \
+            name)",
         )
     })
 }
@@ -84,7 +85,7 @@ pub(super) fn network(raw_value: &RawValue) -> Result<IpNet, Diagnosis> {
     let parsed = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
         misconfigured(
             format!("{text:?} is not a network"),
-            "write CIDR notation or an address, as \"47.96.0.0/16\", \"10.1.2.3\" or \"2001:db8::/32\"",
+            "write CIDR notation or an address, for example \"47.96.0.0/16\", \"10.1.2.3\" or \"2001:db8::/32\"",
         )
     })?;
     let network = match parsed {
@@ -96,7 +97,7 @@ pub(super) fn network(raw_value: &RawValue) -> Result<IpNet, Diagnosis> {
     };
     if network.trunc() != network {
         return Err(misconfigured(
-            format!("{text:?} has bits set behind its prefix"),
+            format!("{text:?} has bits set after its prefix"),
             format!("write \"{}\" for the network, or \"{}\" for the address alone", network.trunc(), network.addr()),
         ));
     }
@@ -119,7 +120,7 @@ pub(super) fn topic_prefix(raw_value: &RawValue) -> Result<String, Diagnosis> {
     }
     if text.len() > longest {
         return Err(misconfigured(
-            "makes topic names longer than Kafka takes",
+            "makes topic names longer than Kafka allows",
             format!("use at most {longest} characters"),
         ));
     }

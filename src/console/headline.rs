@@ -76,7 +76,7 @@ impl Headline {
         }
         if facts.quarantine_callbacks > 0 {
             let title = format!("{} in quarantine", counted(facts.quarantine_callbacks, "callback"));
-            let detail = "No decryption key opens them, or they cannot be read. They are published once a key fits.";
+            let detail = "They cannot be decrypted or read. They are published once a matching key is configured.";
             return headline(Level::Warning, title, None, detail);
         }
         if facts.journal_events > 0 {
@@ -84,7 +84,7 @@ impl Headline {
             return headline(Level::Warning, title, None, "Kafka is available, and they are being published in order.");
         }
         if facts.reload_failed {
-            let detail = "The configuration in force is the one before. The log names the problem.";
+            let detail = "The previous configuration stays in force. The log names the problem.";
             return headline(Level::Warning, "The last reload failed".into(), None, detail);
         }
         if !facts.ready {

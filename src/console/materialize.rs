@@ -36,8 +36,8 @@ pub(super) struct Materialize {
 }
 
 impl Materialize {
-    /// Watches the listener that this configuration names from now on. Without `state.admin_listen`, the listener has the
-    /// address of this process, so that it cannot be known where `materialize` runs, or whether.
+    /// Watches the listener that this configuration names from now on. Without `state.admin_listen`, the listener has
+    /// the address of this process, so that it cannot be known where `materialize` runs, or whether.
     pub(super) fn configure(&self, config: &Config) {
         let other = |address: &SocketAddr| *address != config.server.admin_listen && address.port() != 0;
         let address = config.state.as_ref().map(|state| state.admin_listen).filter(other);

@@ -1,7 +1,7 @@
 //! The console: the state of the running service for operators, as messages for a web page on the admin listener.
 //!
 //! Nothing is computed without viewers, except the traffic, which is read from counters every few seconds. Messages are
-//! made once for all viewers; a slow viewer misses some, and delays nobody else.
+//! made once for all viewers; a slow viewer misses some, and does not delay others.
 
 mod bucket;
 mod headline;

@@ -68,7 +68,7 @@ impl Dispatcher {
         let liveness = Arc::clone(&executor.metrics.liveness);
         let journal = Journal::start(store, Arc::clone(&executor) as _, &liveness).map_err(|error| {
             let problem = format!("the journal's thread cannot be started: {error}");
-            Diagnosis::new(LogCode::NotStarted, problem, "raise the limits of threads and open files")
+            Diagnosis::new(LogCode::NotStarted, problem, "raise the limits on threads and open files")
         })?;
         executor.journal.store(Some(Arc::new(journal)));
         let producer = Producer::start(cluster, Arc::clone(&executor) as _, &liveness)?;

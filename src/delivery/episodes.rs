@@ -63,7 +63,7 @@ impl Episodes {
                 code = LogCode::EventsGoOn.as_str(),
                 reason = failure.code(),
                 seconds,
-                "no event waits for this reason any more"
+                "events no longer wait for this reason"
             );
         }
     }

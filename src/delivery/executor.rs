@@ -228,7 +228,7 @@ impl DeliveryObserver for Executor {
         match problem {
             Some(problem) => tracing::error!(
                 code = LogCode::KafkaAway.as_str(),
-                "Kafka takes no records: {problem}; events go to the journal"
+                "Kafka accepts no records: {problem}; events go to the journal"
             ),
             None => tracing::info!(code = LogCode::KafkaAvailable.as_str(), "Kafka answers"),
         }

@@ -117,7 +117,7 @@ impl Environment {
         let _ = self.counts.send(answer);
         let published = answered.await.ok().flatten().and_then(|count| usize::try_from(count).ok());
         published
-            .ok_or_else(|| DemoFault::Environment("Kafka does not say how many records its topics hold".to_owned()))
+            .ok_or_else(|| DemoFault::Environment("Kafka does not report how many records its topics have".to_owned()))
     }
 
     /// Stops everything in order: first the service, last the broker.
@@ -196,7 +196,7 @@ fn open(cluster: &Cluster, plan: TopicSettings, make: bool) -> Result<(TailReade
             let began = count(&follower);
             Ok((follower, began))
         }
-        missing => Err(DemoFault::Environment(format!("these topics are not there: {}", missing.join(", ")))),
+        missing => Err(DemoFault::Environment(format!("these topics do not exist: {}", missing.join(", ")))),
     }
 }
 

@@ -84,11 +84,11 @@ impl Expectations {
         let strange = self.records.iter().filter(|record| !known(record)).count();
         if strange > 0 {
             let strange = counted(strange as u64, "record");
-            findings.push(format!("{strange} came of nothing that should have been published"));
+            findings.push(format!("{strange} should not have been published"));
         }
         if self.published != self.records.len() {
             let (held, read) = (self.published, self.records.len());
-            findings.push(format!("the topics hold {}, and {read} were read", counted(held as u64, "record")));
+            findings.push(format!("the topics have {}, and {read} were read", counted(held as u64, "record")));
         }
         self.leaks = self.records.iter().filter(|record| self.leaks_in(record)).count();
         if self.leaks > 0 {

@@ -21,9 +21,10 @@ const MAX_PREVIEW_LINES: usize = 3;
 /// Minimum width, in columns, for a record's position and type on one line. Lines do not get wider than this.
 const MIN_ONE_LINE_WIDTH: usize = 132;
 
-const WHAT_IT_IS: &str = "Alibaba Cloud IDaaS tells one URL, by signed and encrypted HTTP callbacks, what happens to \
-    accounts, organizational units and groups. This bridge checks who is speaking, and publishes each event to Kafka as \
-    a versioned record; IDaaS hears \"success\" for an event only after the broker has confirmed its record.";
+const WHAT_IT_IS: &str = "Alibaba Cloud IDaaS reports changes of accounts, organizational units and groups to one \
+    URL, with signed and encrypted HTTP callbacks. This bridge authenticates each callback and publishes each event \
+    to Kafka as a versioned record; IDaaS receives \"success\" for an event only after the broker has confirmed its \
+    record.";
 
 /// Writes the demo's output.
 pub(super) struct Renderer<'a> {
@@ -84,13 +85,18 @@ impl<'a> Renderer<'a> {
         let Endpoints { kafka, partitions, user_topic, callback_url, .. } = endpoints;
         let partitions = counted(u64::from(partitions.unsigned_abs()), "partition");
         let embedded = format!("embedded in this process, {partitions} per topic");
-        let what = if endpoints.embedded { &embedded } else { "yours; what is published from now on is looked at" };
+        let what = if endpoints.embedded {
+            &embedded
+        } else {
+            "yours; records that are published from now on are \
+            checked"
+        };
         self.noted("Kafka", LOCATION, kafka, what)?;
         self.noted("bridge", LOCATION, callback_url, "the real one, as `serve` runs it")?;
         self.noted("IDaaS", PLAIN, &endpoints.application_id, "simulated, with fresh keys")?;
         let kcat = format!("kcat -b {kafka} -C -t {user_topic} -f '%p@%o %k %s\\n'");
-        let when = if endpoints.stay { "in another terminal" } else { "in another terminal; --stay gives time for it" };
-        self.noted("look yourself", BOLD, &kcat, when)
+        let when = if endpoints.stay { "in another terminal" } else { "in another terminal, with --stay" };
+        self.noted("records", BOLD, &kcat, when)
     }
 
     /// Writes an entry with a note, which goes to its own line if there is not enough space.

@@ -80,9 +80,9 @@ impl<'a> Scenario<'a> {
         let hidden = passwords(&event.biz_data).len() == 1
             && record.is_some_and(|record| !Ordered::parse(&record.value).has_member("password"));
         let text = if hidden {
-            "IDaaS sent the new user's password along, in clear text inside the encryption. It is not in the record."
+            "IDaaS also sent the new user's password, in clear text inside the encryption. It is not in the record."
         } else {
-            "The record should not hold the user's password, which IDaaS sent along."
+            "The record must not contain the user's password, which IDaaS sent as well."
         };
         self.renderer.paragraph(if hidden { GOOD } else { BAD }, text)?;
         Ok(event)
@@ -94,7 +94,7 @@ impl<'a> Scenario<'a> {
         let kinds: Vec<_> = kinds.collect();
         self.renderer.heading(2, &format!("The other {} types of event that IDaaS sends", kinds.len()))?;
         if !self.brief {
-            let text = "Of each record the members schemaVersion and origin are left out here; they are as above.";
+            let text = "The members schemaVersion and origin are omitted here; they are as above.";
             self.renderer.paragraph(DIM, text)?;
             self.renderer.line("")?;
         }
@@ -108,7 +108,7 @@ impl<'a> Scenario<'a> {
 
     /// Sends authentic events that are unusual.
     async fn odd_events(&mut self, first: &Event) -> Result<(), DemoFault> {
-        self.renderer.heading(3, "What else comes from IDaaS: nothing is lost for being odd")?;
+        self.renderer.heading(3, "Unusual events: none is lost")?;
         let unknown = self.script.event(Kind::Unknown);
         let name = unknown.event_type.strip_prefix(PREFIX).unwrap_or(&unknown.event_type);
         self.one(&format!("{name}, not known yet"), &unknown, &Expected::SUCCESS).await?;
@@ -154,13 +154,13 @@ impl<'a> Scenario<'a> {
 
     /// Sends forgeries and callbacks that violate the policy.
     async fn forgeries(&mut self) -> Result<(), DemoFault> {
-        self.renderer.heading(4, "Who is not let in: refused with a code, and nothing is published")?;
+        self.renderer.heading(4, "Forged and invalid callbacks: refused with a code, and nothing is published")?;
         for (what, fault) in [
-            ("forged: signed by a key of their own", Fault::WrongKey),
+            ("forged: signed with the attacker's own key", Fault::WrongKey),
             ("tampered with: a claim changed", Fault::Tampered),
             ("replayed: expired half an hour ago", Fault::Expired),
-            ("meant for another application", Fault::WrongAudience),
-            ("not encrypted, where encryption is required", Fault::NotEncrypted),
+            ("intended for another application", Fault::WrongAudience),
+            ("not encrypted, although encryption is required", Fault::NotEncrypted),
         ] {
             let event = self.script.event(Kind::UserCreate);
             let request = self.environment.sender.request(std::slice::from_ref(&event), Some(fault)).map_err(broken)?;
@@ -194,12 +194,12 @@ impl<'a> Scenario<'a> {
         match self.expectations.record_of(&event.event_id) {
             Some(_) if self.brief => {}
             Some(record) => self.renderer.record(record)?,
-            None => self.renderer.line(&format!("    {BAD}no record came{BAD:#}"))?,
+            None => self.renderer.line(&format!("    {BAD}no record arrived{BAD:#}"))?,
         }
         Ok(())
     }
 
-    /// Shows a delivery; in brief also where the record stands.
+    /// Shows a delivery; in brief mode also the position of the record.
     fn delivery(&mut self, line: &DeliveryLine<'_>, event_id: &str) -> io::Result<()> {
         let record = self.expectations.record_of(event_id).filter(|_| self.brief);
         let position = record.map(|record| format!("{} {}", record.topic, at(record)));

@@ -22,12 +22,12 @@ impl Scenario<'_> {
         self.renderer.line("")?;
         if good {
             let text = format!(
-                "✓ Everything was as it should be: every verdict as expected, every event on its topic exactly once, as a \
-                 consumer saw it {took:.1} s after the start."
+                "✓ All results are as expected: every verdict, and every event in its topic exactly once, as read by \
+                a consumer {took:.1} s after the start."
             );
             self.renderer.paragraph(GOOD, &text)?;
         } else {
-            self.renderer.line(&format!("  {BAD}✗ Not everything was as it should be:{BAD:#}"))?;
+            self.renderer.line(&format!("  {BAD}✗ Some results are not as expected:{BAD:#}"))?;
             for finding in &self.expectations.findings {
                 self.renderer.line(&format!("    {finding}"))?;
             }
@@ -58,7 +58,7 @@ fn counts(renderer: &mut Renderer<'_>, expectations: &Expectations) -> io::Resul
         renderer,
         "records read back",
         expectations.records.len(),
-        &format!("of {} that the topics hold", expectations.published),
+        &format!("of {} in the topics", expectations.published),
     )?;
     for (topic, count) in expectations.topics() {
         renderer.line(&format!("  {BOLD}{count:>5}{BOLD:#}    {LOCATION}{topic}{LOCATION:#}"))?;
@@ -71,20 +71,20 @@ fn counts(renderer: &mut Renderer<'_>, expectations: &Expectations) -> io::Resul
 
 fn how_to_go_on(renderer: &mut Renderer<'_>, options: &Options) -> io::Result<()> {
     let program = &options.program;
-    renderer.line(&format!("\n  {BOLD}How to go on{BOLD:#}"))?;
+    renderer.line(&format!("\n  {BOLD}Next steps{BOLD:#}"))?;
     let steps = [
-        ("demo --stay", "this again, and it stays up to be looked at"),
+        ("demo --stay", "this again, and keeps running"),
         ("simulate init staging", "keys, and a bridge.toml to put your brokers into"),
-        ("check --config staging/bridge.toml", "says what is still missing, with the remedy"),
+        ("check --config staging/bridge.toml", "prints a fix for each problem"),
         ("serve --config staging/bridge.toml", "runs the bridge"),
-        ("simulate send --keys staging \\\n        --to http://127.0.0.1:8080", "plays IDaaS against it"),
+        ("simulate send --keys staging \\\n        --to http://127.0.0.1:8080", "simulates IDaaS"),
     ];
     for (command, text) in steps.into_iter().skip(usize::from(options.stay)) {
         let line = format!("{program} {command}");
         renderer.line(&format!("    {line}"))?;
         renderer.line(&format!("        {DIM}{text}{DIM:#}"))?;
     }
-    renderer.line(&format!("    {DIM}README.md tells the rest.{DIM:#}\n"))
+    renderer.line(&format!("    {DIM}README.md has the details.{DIM:#}\n"))
 }
 
 impl Renderer<'_> {

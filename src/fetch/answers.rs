@@ -41,7 +41,7 @@ pub enum Rejection {
     #[error("the application lacks a permission")]
     PermissionDenied(Vec<String>),
     /// The client id and the client secret do not match.
-    #[error("client id and client secret do not belong together")]
+    #[error("the client secret does not match the client id")]
     InvalidClient,
     /// The application may not use the grant type `client_credentials`.
     #[error("the application may not use client_credentials")]
@@ -53,7 +53,7 @@ pub enum Rejection {
     #[error("the application is disabled")]
     ApplicationDisabled,
     /// The application's API is switched off.
-    #[error("the application's API is switched off")]
+    #[error("the application's API is disabled")]
     ApiDisabled,
     /// The instance has no such application.
     #[error("the instance has no such application")]

@@ -15,7 +15,7 @@ pub enum Cause {
     #[error("a new access token was not accepted")]
     TokenRefused,
     /// The API still throttled the request after all retries.
-    #[error("the API rejects requests as too many")]
+    #[error("the API rejects requests because there are too many")]
     Throttled,
     /// The server failed, with this status.
     #[error("the API answered with status {0}")]
@@ -24,7 +24,7 @@ pub enum Cause {
     #[error("{0}")]
     Http(HttpFault),
     /// The answer does not conform to the API's documentation.
-    #[error("the answer is not what the Developer API documents")]
+    #[error("the answer does not match the documentation of the Developer API")]
     Malformed,
 }
 
@@ -51,16 +51,18 @@ impl ApiFault {
     fn remedy(&self) -> String {
         match &self.cause {
             Cause::Rejected(rejection) => self.rejection_remedy(rejection),
-            Cause::TokenRefused => "see that no other endpoint, instance or proxy answers, and try again".to_owned(),
-            Cause::Throttled => "lower requests_per_second in [application.fetch], and go on with --run".to_owned(),
+            Cause::TokenRefused => "check that no other endpoint, instance or proxy answers, and try again".to_owned(),
+            Cause::Throttled => "lower requests_per_second in [application.fetch], and continue with --run".to_owned(),
             Cause::Status(_) | Cause::Malformed => {
-                "see that the endpoint is the Developer API's, and go on later with --run".to_owned()
+                "check that the endpoint is the Developer API, and continue later with --run".to_owned()
             }
             Cause::Http(fault) => match fault {
                 HttpFault::InvalidUrl => "correct the endpoint in [application.fetch]".to_owned(),
-                HttpFault::Tls(_) => "see that the endpoint's certificate is for this host and not expired".to_owned(),
+                HttpFault::Tls(_) => {
+                    "check that the endpoint's certificate is for this host and has not expired".to_owned()
+                }
                 HttpFault::CaCertificate | HttpFault::Setup => {
-                    "see that the proxy's address is a URL and that OpenSSL is intact".to_owned()
+                    "check that the proxy's address is a URL and that OpenSSL works".to_owned()
                 }
                 HttpFault::Dns
                 | HttpFault::Connect
@@ -69,7 +71,8 @@ impl ApiFault {
                 | HttpFault::Interrupted
                 | HttpFault::TooLarge
                 | HttpFault::Encoding => {
-                    "see that the endpoint is right and that a firewall lets it through, or set HTTPS_PROXY".to_owned()
+                    "check that the endpoint is correct and that firewalls allow the connection, or set HTTPS_PROXY"
+                        .to_owned()
                 }
             },
         }
@@ -87,14 +90,14 @@ impl ApiFault {
                                          is created in the application's settings in the IDaaS console"
                 .to_owned(),
             Rejection::GrantNotAllowed | Rejection::ApiDisabled => {
-                "switch the application's API on in the IDaaS console".to_owned()
+                "enable the application's API in the IDaaS console".to_owned()
             }
             Rejection::ApplicationDisabled => "enable the application in the IDaaS console".to_owned(),
             Rejection::OtherApplication | Rejection::ApplicationNotFound | Rejection::InstanceNotFound => {
                 "correct endpoint, instance_id and id: they have to be of the same region and instance".to_owned()
             }
             Rejection::NotFound | Rejection::NotInScope | Rejection::Other(_, _) => {
-                "see that the endpoint is the Developer API's of the instance's region".to_owned()
+                "check that the endpoint is the Developer API of the instance's region".to_owned()
             }
         }
     }

@@ -40,7 +40,7 @@ impl std::fmt::Display for KnownFault {
             Self::Missing(topics) => {
                 write!(f, "these topics do not exist, or this user may not see them: {}", topics.join(", "))
             }
-            Self::Incomplete => f.write_str("the topics could not be read to their ends"),
+            Self::Incomplete => f.write_str("the topics could not be read to the end"),
         }
     }
 }
@@ -222,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn entity_is_unchanged_if_the_state_has_every_value_of_the_record() {
+    fn entity_is_unchanged_if_the_state_has_all_its_values() {
         let state = r#"{"user":{"id":"u","username":"a","email":{"address":"x","verified":true},"organizationalUnits":[]},
             "additional":{"new":1},"state":{"applicationId":"app_a","instanceId":"i"}}"#;
         let state = State::parse(state.as_bytes(), Entity::User).unwrap();

@@ -46,8 +46,8 @@ impl AdminToken {
             let mut response = HttpResponse::Unauthorized();
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
             response.content_type("text/plain; charset=utf-8").body(
-                "Send server.admin_token as `Authorization: Bearer`. Without a token in the configuration, only requests \
-                 from this machine's loopback address are allowed.\n",
+                "Send server.admin_token as `Authorization: Bearer`. Without a token in the configuration, only \
+                requests from this machine's loopback address are allowed.\n",
             )
         })
     }

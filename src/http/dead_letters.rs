@@ -28,7 +28,7 @@ async fn redrive(request: HttpRequest, app_state: Data<AppState>, id: Path<Strin
                 event_id,
                 by,
                 result,
-                "a dead letter is redriven by order"
+                "an operator requested to publish a dead letter again"
             );
             HttpResponse::build(status(&outcome)).json(outcome)
         }

@@ -172,7 +172,10 @@ async fn redrive_callback(request: HttpRequest, app_state: Data<AppState>, id: P
     }
     let Some(id) = QuarantineId::parse(&id) else { return answer(Ok(Lookup::Nothing)) };
     let redriven = app_state.redrive(id).await;
-    tracing::info!(code = LogCode::QuarantineRedriven.as_str(), %id, by = peer_address(&request), "a callback is tried again by order");
+    tracing::info!(
+        code = LogCode::QuarantineRedriven.as_str(), %id, by = peer_address(&request),
+        "an operator requested to process a callback in quarantine again"
+    );
     answer(redriven)
 }
 
@@ -204,7 +207,7 @@ pub(super) fn is_csrf_safe(request: &HttpRequest) -> bool {
 }
 
 pub(super) fn forbidden() -> HttpResponse {
-    let text = format!("Ask by `idaas-bridge journal`, or with the header {}: {}.\n", HEADER.0, HEADER.1);
+    let text = format!("Use `idaas-bridge journal`, or send the header {}: {}.\n", HEADER.0, HEADER.1);
     HttpResponse::Forbidden().content_type("text/plain; charset=utf-8").body(text)
 }
 

@@ -14,7 +14,7 @@ pub enum OpenFault {
     #[error("{} is in use by {}", .0.display(), .1.map_or("another process".to_owned(), |id| format!("process {id}")))]
     Locked(PathBuf, Option<u32>),
     /// This user may not read or write the path.
-    #[error("{} may not be read and written by this user", .0.display())]
+    #[error("this user may not read and write {}", .0.display())]
     NoPermission(PathBuf),
     /// The file is not a journal.
     #[error("{} is not the file of a journal; it was left untouched", .0.display())]
@@ -40,24 +40,22 @@ impl From<&OpenFault> for Diagnosis {
     fn from(fault: &OpenFault) -> Self {
         let remedy = match fault {
             OpenFault::Locked(_, Some(process)) => {
-                format!("end process {process}, or give each process a directory of its own")
+                format!("end process {process}, or give each process its own directory")
             }
-            OpenFault::Locked(_, None) => {
-                "end the other process, or give each process a directory of its own".to_owned()
-            }
-            OpenFault::NoPermission(path) => format!("let the service's user read and write {}", path.display()),
-            OpenFault::Foreign(_) => "name another directory, or move the file away if nobody needs it here".to_owned(),
+            OpenFault::Locked(_, None) => "end the other process, or give each process its own directory".to_owned(),
+            OpenFault::NoPermission(path) => format!("allow the service's user to read and write {}", path.display()),
+            OpenFault::Foreign(_) => "name another directory, or move the file away if it is not needed".to_owned(),
             OpenFault::Damaged(path, _) => format!(
-                "check the disk; restore {0} from a copy, or move it aside (keep it: what is in it may not be on Kafka) \
-                 and start with an empty journal",
+                "check the disk; restore {0} from a copy, or move it aside (keep it: its events may not be in Kafka) \
+                and start with an empty journal",
                 path.display()
             ),
-            OpenFault::UnknownKey(id, _) => format!(
-                "add the key {id} at the end of journal.keys; it can be removed once nothing is sealed with it any more"
-            ),
+            OpenFault::UnknownKey(id, _) => {
+                format!("add the key {id} at the end of journal.keys; it can be removed once nothing is sealed with it")
+            }
             OpenFault::Newer(_) => "start the newer build again until the journal is empty, then this one".to_owned(),
-            OpenFault::DiskFull(path) => format!("make room on the disk of {}", path.display()),
-            OpenFault::Unusable(path, _) => format!("see to the disk and the file system of {}", path.display()),
+            OpenFault::DiskFull(path) => format!("free space on the disk of {}", path.display()),
+            OpenFault::Unusable(path, _) => format!("check the disk and the file system of {}", path.display()),
         };
         Self::new(fault, fault.to_string(), remedy)
     }
@@ -68,14 +66,18 @@ impl JournalRejection {
     #[must_use]
     pub const fn message(self) -> &'static str {
         match self {
-            Self::Full => "the journal has reached journal.max_size; events are refused until Kafka takes some of it",
-            Self::QuarantineFull => {
-                "the quarantine has reached its share, a quarter of journal.max_size; further callbacks that cannot be \
-                 read are refused until a key opens some of it, some of it is discarded, or journal.max_size is raised"
+            Self::Full => {
+                "the journal has reached journal.max_size; events are refused until Kafka accepts some of \
+                its events"
             }
-            Self::Busy => "the journal's disk is too slow for what comes; callbacks are refused until it has caught up",
-            Self::DiskFull => "the journal's disk is full; events are refused until there is room",
-            Self::Failed => "the journal cannot be written; it is opened and verified again before anything is trusted",
+            Self::QuarantineFull => {
+                "the quarantine has reached its share, a quarter of journal.max_size; further callbacks that cannot \
+                be read are refused until a key decrypts some of them, some are discarded, or journal.max_size is \
+                raised"
+            }
+            Self::Busy => "the journal's disk is too slow for the load; callbacks are refused until it has caught up",
+            Self::DiskFull => "the journal's disk is full; events are refused until there is space",
+            Self::Failed => "the journal cannot be written; it is reopened and verified before it is used again",
         }
     }
 }

@@ -50,7 +50,7 @@ impl RejectionLog {
 
     fn accepts(&mut self) {
         if self.0.take().is_some() {
-            tracing::info!(code = LogCode::JournalTakes.as_str(), "the journal takes events again");
+            tracing::info!(code = LogCode::JournalTakes.as_str(), "the journal accepts events again");
         }
     }
 }
@@ -72,7 +72,7 @@ impl QuarantineRejectionLog {
                 tracing::error!(
                     code = LogCode::QuarantineRefuses.as_str(),
                     reason,
-                    "callbacks that cannot be read are not kept, and are lost once IDaaS gives up: {}",
+                    "callbacks that cannot be read are not kept, and are lost when IDaaS gives up: {}",
                     rejection.message()
                 );
             }
@@ -90,8 +90,8 @@ impl QuarantineRejectionLog {
                 code = LogCode::QuarantineFilling.as_str(),
                 bytes,
                 limit,
-                "the quarantine is {percent} % full; when it is full, further callbacks that cannot be read are refused. Add \
-                 the missing key to the application's decryption_keys and reload"
+                "the quarantine is {percent} % full; when it is full, further callbacks that cannot be read are \
+                refused. Add the missing key to the application's decryption_keys and reload"
             );
         }
         if percent < NO_LONGER_FILLING {

@@ -1,7 +1,7 @@
 //! The durable store: sealed entries and quarantined callbacks in one file. The only module that uses `redb`.
 //!
-//! What [`Store::commit`] reports as written is synced. Nothing is removed without being named. After a failure nothing that
-//! is in memory is trusted: the file is reopened, read back from the disk and verified, before it is used again.
+//! What [`Store::commit`] reports as written is synced. Nothing is removed without being named. After a failure nothing
+//! that is in memory is trusted: the file is reopened, read back from the disk and verified, before it is used again.
 
 mod codec;
 mod database;
@@ -254,7 +254,7 @@ impl Drop for Store {
             tracing::warn!(
                 code = LogCode::JournalClose.as_str(),
                 cause = %error,
-                "the journal was not closed in order; nothing of it is lost"
+                "the journal was not closed properly; nothing was lost"
             );
         }
     }

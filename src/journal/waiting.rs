@@ -65,19 +65,16 @@ pub struct LaneHead {
 const STEPS: [(&str, &str); 18] = [
     (
         "kafka_unavailable",
-        "Kafka does not answer{brokers}. Repair it, or correct kafka.bootstrap_servers or the brokers' advertised.listeners; \
-         `idaas-bridge check` names the cause.",
+        "Kafka does not answer{brokers}. Restore it, or correct kafka.bootstrap_servers or the brokers' \
+        advertised.listeners; `idaas-bridge check` names the cause.",
     ),
-    ("replay_pending", "Its turn to be published from the journal has not come yet. It comes without further action."),
-    (
-        "other_replica",
-        "Another replica publishes the events of this partition first. This one follows without further action.",
-    ),
+    ("replay_pending", "It waits for earlier entries of the journal. It is published automatically."),
+    ("other_replica", "Another replica publishes the events of this partition first. This one follows automatically."),
     (
         "not_authorized",
-        "The broker denies WRITE on {topic}. Grant the service's Kafka user its rights: kafka-acls.sh --bootstrap-server \
-         HOST:PORT --add --allow-principal User:NAME --operation Write --operation Read --operation DescribeConfigs \
-         --topic {topic}.",
+        "The broker denies WRITE on {topic}. Grant the service's Kafka user its rights: kafka-acls.sh \
+        --bootstrap-server HOST:PORT --add --allow-principal User:NAME --operation Write --operation Read --operation \
+        DescribeConfigs --topic {topic}.",
     ),
     (
         "unknown_topic",
@@ -86,17 +83,18 @@ const STEPS: [(&str, &str); 18] = [
     ),
     (
         "partition_unavailable",
-        "The leader of its partition cannot be reached{brokers}. Start the brokers that hold {topic} (kafka-topics --describe \
-         --unavailable-partitions); `idaas-bridge check` names addresses that cannot be reached.",
+        "The leader of its partition cannot be reached{brokers}. Start the brokers that have {topic} (kafka-topics \
+        --describe --unavailable-partitions); `idaas-bridge check` names addresses that cannot be reached.",
     ),
     (
         "not_enough_replicas",
-        "Fewer replicas of {topic} are in sync than min.insync.replicas demands. Start the missing brokers, or see why they \
-         lag (kafka-topics --describe --under-min-isr-partitions).",
+        "Fewer replicas of {topic} are in sync than min.insync.replicas requires. Start the missing brokers, or find \
+        out why they lag (kafka-topics --describe --under-min-isr-partitions).",
     ),
     (
         "timed_out",
-        "The broker has not confirmed it in time. Look at the load, the disks and the network of the brokers of {topic}.",
+        "The broker has not confirmed it in time. Look at the load, the disks and the network of the brokers of \
+        {topic}.",
     ),
     (
         "invalid_timestamp",
@@ -117,30 +115,27 @@ const STEPS: [(&str, &str); 18] = [
         "The broker considers the record invalid. {topic} may be compacted, or validate records by another schema: set \
          cleanup.policy=delete, and disable the validation.",
     ),
-    ("queue_full", "The producer's queue is full. It is tried again without further action."),
-    (
-        "producer_replaced",
-        "The producer was replaced before the broker confirmed it. It is tried again without further action.",
-    ),
+    ("queue_full", "The producer's queue is full. It is retried automatically."),
+    ("producer_replaced", "The producer was replaced before the broker confirmed it. It is retried automatically."),
     (
         "producer_failed",
-        "There is no working producer. The log names the cause (code producer_not_replaced); it is created again without further \
-         action.",
+        "There is no working producer. The log names the cause (code producer_not_replaced); it is created again \
+        automatically.",
     ),
     (
         "cluster_replaced",
-        "Another Kafka cluster answers at the same addresses. It is published there without further action; correct \
-         kafka.bootstrap_servers if that is not intended.",
+        "Another Kafka cluster answers at the same addresses. It is published there automatically; correct \
+        kafka.bootstrap_servers if that is not intended.",
     ),
     (
         "journal_unreadable",
         "Its entry in the journal cannot be read. The log names the cause (code journal_entry_damaged). `idaas-bridge \
-         journal discard` gives it up, so that the next event of its entity is published.",
+        journal discard` removes it, so that the next event of its entity is published.",
     ),
     (
         "other",
-        "The broker reports an error that this version does not know; the log names it. It is tried again without further \
-         action. Look at the brokers' logs.",
+        "The broker reports an error that this version does not know; the log names it. It is retried automatically. \
+        Look at the brokers' logs.",
     ),
 ];
 
@@ -150,8 +145,8 @@ const STEPS: [(&str, &str); 18] = [
 pub fn next_step(reason: &str, topic: &str, unreachable: &[String]) -> String {
     let known = STEPS.iter().find(|(code, _)| *code == reason);
     let step = known.map_or(
-        "It is tried again without further action. If it is not published within minutes, read the log, which names the \
-         broker's error.",
+        "It is retried automatically. If it is not published within minutes, read the log, which names the broker's \
+        error.",
         |(_, step)| step,
     );
     let brokers = match unreachable {

@@ -105,7 +105,7 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(30);
+    const REPORT_TIMEOUT: Duration = Duration::from_secs(30);
 
     fn client(cluster: &MockCluster<'static, DefaultProducerContext>) -> ClientConfig {
         let mut client = ClientConfig::new();
@@ -118,7 +118,7 @@ mod tests {
     }
 
     fn consumed(consumer: &BaseConsumer) -> i64 {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + REPORT_TIMEOUT;
         loop {
             if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
                 return message.offset();
@@ -139,7 +139,7 @@ mod tests {
         assignment.add_partition_offset("leaderless", 0, Offset::Beginning).unwrap();
         consumer.assign(&assignment).unwrap();
         publish(&producer);
-        producer.flush(PATIENCE).unwrap();
+        producer.flush(REPORT_TIMEOUT).unwrap();
         assert_eq!(consumed(&consumer), 0);
 
         // Both clients know a leader, and ask it.
@@ -147,7 +147,7 @@ mod tests {
         publish(&producer);
         assert!(producer.flush(Duration::from_millis(500)).is_err(), "a record was accepted without a leader");
         cluster.partition_leader("leaderless", 0, Some(1)).unwrap();
-        producer.flush(PATIENCE).unwrap();
+        producer.flush(REPORT_TIMEOUT).unwrap();
         assert_eq!(consumed(&consumer), 1);
     }
 }

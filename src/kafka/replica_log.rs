@@ -153,7 +153,7 @@ impl ReplicaLog {
                 Read::Record(position, value)
             }
             Some(Err(error)) => {
-                tracing::debug!(target: "kafka", %error, "reading the coordination topic goes on");
+                tracing::debug!(target: "kafka", %error, "reading the coordination topic continues");
                 let state = error.rdkafka_error_code().map_or(Presence::Unknown, presence);
                 match state {
                     Presence::Missing | Presence::Denied => Read::Unusable(state),

@@ -21,7 +21,7 @@ pub enum FetchFault {
     #[error("the CA file cannot be read ({0})")]
     CaFile(ErrorKind),
     /// The file of extra CA certificates contains no certificate, or a damaged one.
-    #[error("the CA file holds no readable certificate")]
+    #[error("the CA file contains no readable certificate")]
     #[strum(to_string = "ca_file")]
     CaCertificate,
     /// The proxy's address is not a URL, or the HTTP client cannot be set up.
@@ -46,7 +46,7 @@ pub enum FetchFault {
     #[error("the endpoint answered with status {0} instead of 200")]
     Status(u16),
     /// The connection broke after it was established.
-    #[error("the answer broke off or is no HTTP")]
+    #[error("the answer is incomplete or is not HTTP")]
     Interrupted,
     /// The document is larger than [`MAX_DOCUMENT`].
     #[error("the document is larger than {MAX_DOCUMENT} bytes")]
@@ -105,22 +105,22 @@ impl From<&FetchFault> for Diagnosis {
         let remedy = match fault {
             FetchFault::InvalidUrl => "copy the \"Public Key Endpoint\" of the application's provisioning settings",
             FetchFault::CaFile(_) | FetchFault::File(_) => "correct its path or its permissions",
-            FetchFault::CaCertificate => "it takes one or more in PEM form",
-            FetchFault::Client => "see that the proxy's address is a URL and that OpenSSL is intact",
-            FetchFault::Dns => "see that it is right and that DNS answers",
-            FetchFault::Connect => "see that a firewall lets it through, or set HTTPS_PROXY (and NO_PROXY)",
+            FetchFault::CaCertificate => "it must contain one or more certificates in PEM format",
+            FetchFault::Client => "check that the proxy's address is a URL and that OpenSSL works",
+            FetchFault::Dns => "check that it is correct and that DNS answers",
+            FetchFault::Connect => "check that firewalls allow the connection, or set HTTPS_PROXY (and NO_PROXY)",
             FetchFault::Tls(_) => {
-                "if a private CA signed the server's certificate, name it as the CA file, and see that the certificate is \
-                 for this host and not expired"
+                "if a private CA signed the server's certificate, name it as the CA file, and check that the \
+                certificate is for this host and has not expired"
             }
-            FetchFault::Timeout => "see that the host is reachable and not overloaded",
-            FetchFault::Redirect => "configure the address that it leads to",
+            FetchFault::Timeout => "check that the host is reachable and not overloaded",
+            FetchFault::Redirect => "configure the address that it redirects to",
             FetchFault::Status(_) => {
-                "see that the address names the right instance and application, and that provisioning is enabled there"
+                "check that the address has the right instance and application, and that provisioning is enabled there"
             }
-            FetchFault::Interrupted | FetchFault::Encoding => "see what stands between here and the endpoint",
-            FetchFault::TooLarge | FetchFault::NotAKeySet => "see that the address is that of a key set",
-            FetchFault::NoUsableKey(_) => "see that the address is the application's own",
+            FetchFault::Interrupted | FetchFault::Encoding => "check the proxies between this machine and the endpoint",
+            FetchFault::TooLarge | FetchFault::NotAKeySet => "check that the address is that of a key set",
+            FetchFault::NoUsableKey(_) => "check that the address is the application's own",
         };
         Self::new(fault, fault.to_string(), remedy)
     }

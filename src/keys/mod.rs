@@ -1,9 +1,9 @@
 //! The public keys of applications: fetched, refreshed in the background, and kept while their endpoint is
 //! unavailable.
 //!
-//! A request only ever reads ([`KeyStore::current`]) or asks for a refresh
-//! ([`KeyStore::refresh_after_unknown_kid`]); both are lock-free and neither waits. Nothing here may fetch inside a request: an endpoint that hangs would then use up
-//! the time in which IDaaS awaits its answer, and unknown key ids would be an attacker's lever on that endpoint.
+//! A request only ever reads ([`KeyStore::current`]) or asks for a refresh ([`KeyStore::refresh_after_unknown_kid`]);
+//! both are lock-free and neither waits. Nothing here may fetch inside a request: an endpoint that hangs would then use
+//! up the time in which IDaaS awaits its answer, and unknown key ids would be an attacker's lever on that endpoint.
 //!
 //! | file | does |
 //! |---|---|

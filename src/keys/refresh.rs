@@ -112,7 +112,10 @@ fn start_with(application: &str, source: Source, settings: &Settings, fetcher: F
 fn read_cache(application: &str, cache: &Cache) -> Option<Cached> {
     match cache.read() {
         Ok(Some(cached)) => {
-            tracing::info!(application, keys = %ids(&cached.set), "key set taken from disk until the endpoint answers");
+            tracing::info!(
+                application, keys = %ids(&cached.set),
+                "using the key set on disk until the endpoint answers"
+            );
             Some(cached)
         }
         Ok(None) => None,
@@ -192,7 +195,7 @@ impl Work {
                 tracing::warn!(
                     application = self.application,
                     code = LogCode::KeySkipped.as_str(),
-                    "a key is not used: {skipped}"
+                    "a key is skipped: {skipped}"
                 );
             }
         }
@@ -223,7 +226,7 @@ impl Work {
             tracing::warn!(
                 application = self.application,
                 code = LogCode::CacheBusy.as_str(),
-                "key set not kept: the disk hangs"
+                "key set not stored: the disk does not respond"
             );
             return;
         }
@@ -234,7 +237,7 @@ impl Work {
                 tracing::warn!(
                     application,
                     code = LogCode::CacheNotWritten.as_str(),
-                    "key set not kept on disk: {kind}"
+                    "key set not stored on disk: {kind}"
                 );
             }
         });

@@ -71,8 +71,8 @@ impl KeyStore {
     }
 
     /// Reports that a token names a known key id and its signature is not by that key: the key may have been replaced
-    /// under the same id. Asks for a refresh exactly as [`KeyStore::refresh_after_unknown_kid`] does, and shares its cool-down, so a
-    /// flood of forgeries causes no more fetches than one of unknown ids.
+    /// under the same id. Asks for a refresh exactly as [`KeyStore::refresh_after_unknown_kid`] does, and shares its
+    /// cool-down, so a flood of forgeries causes no more fetches than one of unknown ids.
     pub fn refresh_after_bad_signature(&self) {
         self.refresh_after_unknown_kid();
     }

@@ -156,7 +156,7 @@ impl Materializer {
                 Ended::Fenced(problem) => {
                     tracing::warn!(
                         code = LogCode::StateFenced.as_str(),
-                        "another instance has the same transactional id, so this one takes a new id: {problem}"
+                        "another instance has the same transactional id, so this one uses a new id: {problem}"
                     );
                     if let Err(error) = current.renew_instance() {
                         tracing::error!(code = LogCode::StateStoreFailed.as_str(), "{error}");

@@ -27,8 +27,8 @@ const MAX_BYTES: usize = 1 << 20;
 /// Number of records between two checks of [`STEP`].
 const RECORDS_PER_CLOCK: usize = 256;
 
-/// Maximum age of a working state that is behind the committed offsets. Tombstones are kept for seven days; a state that
-/// has missed one would keep the entity.
+/// Maximum age of a working state that is behind the committed offsets. Tombstones are kept for seven days; a state
+/// that has missed one would keep the entity.
 const MAX_AGE: Duration = Duration::from_secs(3 * 86_400);
 
 /// Minimum interval between two log lines about what a restore waits for.

@@ -147,9 +147,12 @@ impl Store {
         // A file that stays takes up space, nothing else.
         let _ = fs::remove_file(directory.join(OLD_FILE));
         let path = directory.join(FILE);
-        let open = || guarded(|| Ok(Builder::new().set_cache_size(CACHE).create(&path)?));
+        let open = || catch_panic(|| Ok(Builder::new().set_cache_size(CACHE).create(&path)?));
         let database = open().or_else(|error| {
-            tracing::warn!(code = LogCode::StateStoreDiscarded.as_str(), %error, "the working state is restored from the topics");
+            tracing::warn!(
+                code = LogCode::StateStoreDiscarded.as_str(), %error,
+                "the working state is restored from the topics"
+            );
             fs::remove_file(&path).map_err(io(&path))?;
             open()
         })?;
@@ -170,7 +173,7 @@ impl Store {
         if gathered.is_some() {
             return Ok(gathered);
         }
-        guarded(|| {
+        catch_panic(|| {
             let transaction = self.database.begin_read()?;
             let table = match transaction.open_table(CHECKPOINTS) {
                 Ok(table) => table,
@@ -190,7 +193,7 @@ impl Store {
             let buffers = self.buffers.lock();
             keys.iter().map(|key| buffers.row(&names, key).map(|Encoded(row)| decode(row))).collect()
         };
-        guarded(|| {
+        catch_panic(|| {
             let transaction = self.database.begin_read()?;
             let table = match transaction.open_table(names.rows()) {
                 Ok(table) => Some(table),
@@ -229,7 +232,7 @@ impl Store {
         if gathered.is_none() && (written.is_durable || !durable) {
             return Ok(());
         }
-        guarded(|| {
+        catch_panic(|| {
             for pending in gathered.iter().flat_map(|gathered| gathered.partitions.values()) {
                 write(&self.database, pending)?;
             }
@@ -253,7 +256,7 @@ impl Store {
         let _not_written_meanwhile = self.written.lock();
         let names = Names::new(topic, number);
         self.buffers.lock().discard(&names);
-        guarded(|| {
+        catch_panic(|| {
             let transaction = self.database.begin_write()?;
             transaction.delete_table(names.rows())?;
             transaction.delete_table(names.deletions())?;
@@ -272,7 +275,7 @@ impl Store {
 }
 
 /// Calls redb, and turns a panic into an error.
-fn guarded<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, StoreError> {
+fn catch_panic<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, StoreError> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result.map_err(|error| StoreError::Broken(error.to_string())),
         Err(_) => Err(StoreError::Broken("its structure is damaged".to_owned())),

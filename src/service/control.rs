@@ -40,7 +40,7 @@ pub fn signals() -> std::io::Result<ControlMessages> {
 pub(crate) async fn wait_for_second_shutdown(control_messages: &mut ControlMessages) {
     while let Some(message) = control_messages.recv().await {
         if message == ControlMessage::Shutdown {
-            return tracing::warn!(code = LogCode::SecondSignal.as_str(), "not waiting any longer");
+            return tracing::warn!(code = LogCode::SecondSignal.as_str(), "no longer waiting");
         }
     }
     std::future::pending().await

@@ -156,7 +156,7 @@ impl DedupRebuild {
     /// others.
     pub(super) async fn attempt_once(self: Arc<Self>, app_state: &Arc<AppState>) {
         let app_state = Arc::clone(app_state);
-        // A panic in it has been logged; the next attempt goes on.
+        // A panic in it has been logged; the next attempt continues.
         let _ = tokio::task::spawn_blocking(move || self.read(&app_state)).await;
     }
 
@@ -231,7 +231,8 @@ impl DedupRebuild {
                 state.is_due = false;
                 tracing::error!(
                     code = LogCode::MemoryNotRebuilt.as_str(),
-                    "what was published before the start is unknown, so a re-delivery of it becomes a second record: {fault}"
+                    "the events published before the start are unknown, so a re-delivery of one becomes a second \
+                    record: {fault}"
                 );
                 true
             }
@@ -239,8 +240,8 @@ impl DedupRebuild {
                 if is_late && !state.is_released {
                     tracing::warn!(
                         code = LogCode::MemoryIncomplete.as_str(),
-                        "no topic could be read; a re-delivery of what was published becomes a second record. Reading \
-                         goes on in the background"
+                        "no topic could be read; a re-delivery of a published event becomes a second record. Reading \
+                        continues in the background"
                     );
                 }
                 is_late

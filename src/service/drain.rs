@@ -34,7 +34,7 @@ impl Service {
     /// producer. Returns true if every event is confirmed or durable.
     pub(super) async fn drain(self, mut control_messages: ControlMessages) -> bool {
         let began = Instant::now();
-        tracing::info!(code = LogCode::Draining.as_str(), "shutting down; what is being worked on is finished");
+        tracing::info!(code = LogCode::Draining.as_str(), "shutting down; callbacks in progress are finished");
         self.app_state.drain();
         let limit = self.config.server.drain_timeout;
         let until = answer_callbacks(&self.app_state, self.callbacks, (began, limit), &mut control_messages).await;
@@ -48,7 +48,7 @@ impl Service {
             tracing::error!(
                 code = LogCode::NotKept.as_str(),
                 events = lost,
-                "events were neither confirmed nor journaled; IDaaS was told so"
+                "events were neither confirmed nor journaled; they were answered as overloaded"
             );
         }
         self.console.close();
@@ -82,7 +82,7 @@ async fn answer_callbacks(
     tokio::select! {
         ended = timeout(limit, &mut orderly) => {
             if ended.is_err() {
-                tracing::warn!(code = LogCode::DrainTimeout.as_str(), "callbacks were still being worked on");
+                tracing::warn!(code = LogCode::DrainTimeout.as_str(), "callbacks were still in progress");
             }
             began + limit
         }

@@ -56,7 +56,7 @@ impl KeyObserver for Observer {
             if skewed.remove(application) && skewed.is_empty() {
                 tracing::info!(
                     code = LogCode::ClockRight.as_str(),
-                    "this machine's clock agrees with the key endpoints' again"
+                    "this machine's clock agrees with that of the key endpoints again"
                 );
             }
         } else if skewed.insert(application.to_owned()) && skewed.len() == 1 {
@@ -65,8 +65,8 @@ impl KeyObserver for Observer {
                 code = LogCode::ClockOff.as_str(),
                 application,
                 seconds,
-                "this machine's clock is {} s {direction} the key endpoint's; beyond server.clock_skew ({} s) honest \
-                 callbacks are refused; set it right (chrony, systemd-timesyncd)",
+                "this machine's clock is {} s {direction} the key endpoint's; beyond server.clock_skew ({} s) valid \
+                callbacks are refused; correct it (chrony, systemd-timesyncd)",
                 seconds.unsigned_abs(),
                 self.clock_skew.as_secs()
             );

@@ -60,9 +60,8 @@ impl Service {
     /// Starts all parts of the service. When this returns, callbacks are accepted. The service becomes ready once at
     /// least one application has its keys and the warm-up has ended.
     ///
-    /// # Errors
-    /// A [`Diagnosis`]. Its code is [`LogCode::NotStarted`] if neither the configuration nor the journal is the problem. A
-    /// listener that was already started can run until the process exits.
+    /// # Errors A [`Diagnosis`]. Its code is [`LogCode::NotStarted`] if neither the configuration nor the journal is
+    /// the problem. A listener that was already started can run until the process exits.
     pub async fn start(path: &Path, config: Config) -> Result<Self, Diagnosis> {
         let certificate = wiring::listener_certificate(&config)?;
         let callbacks = listen("server.listen", config.server.listen)?;
@@ -147,12 +146,12 @@ impl Service {
 
 fn log_start(listen: SocketAddr, admin_listen: SocketAddr, applications: usize) {
     let version = env!("CARGO_PKG_VERSION");
-    tracing::info!(version, %listen, %admin_listen, applications, "idaas-bridge takes callbacks");
+    tracing::info!(version, %listen, %admin_listen, applications, "idaas-bridge accepts callbacks");
 }
 
 /// A problem of this machine that keeps the service from starting.
 fn not_started(problem: impl std::fmt::Display) -> Diagnosis {
-    let remedy = "start it again; if that does not help, raise the limits of threads and open files";
+    let remedy = "start it again; if that does not help, raise the limits on threads and open files";
     Diagnosis::new(LogCode::NotStarted, problem.to_string(), remedy)
 }
 
@@ -173,7 +172,10 @@ fn warm_up(
         let known = tokio::task::spawn_blocking(move || warming.dispatcher.warm_up(WARM_UP)).await;
         let answers = matches!(known, Ok(Some(_)));
         if !answers {
-            tracing::warn!(code = LogCode::NotWarm.as_str(), "Kafka did not answer at the start; going on without");
+            tracing::warn!(
+                code = LogCode::NotWarm.as_str(),
+                "Kafka did not answer at the start; continuing without it"
+            );
         }
         if answers {
             Arc::clone(&topic_reconciler).create().await;

@@ -23,8 +23,8 @@ use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 
-/// Starts the coordination of replicas and creates the [`DedupRebuild`]. They share a [`ReplayPermit`], because both decide
-/// when replay may start.
+/// Starts the coordination of replicas and creates the [`DedupRebuild`]. They share a [`ReplayPermit`], because both
+/// decide when replay may start.
 pub(super) fn start(
     config: &Config,
     dispatcher: &Arc<Dispatcher>,
@@ -107,7 +107,10 @@ impl Replicas {
         let thread = match thread {
             Ok(thread) => Some(thread),
             Err(error) => {
-                tracing::error!(code = LogCode::ReplicasNotCoordinated.as_str(), %error, "no thread for the coordination of replicas");
+                tracing::error!(
+                    code = LogCode::ReplicasNotCoordinated.as_str(), %error,
+                    "the thread that coordinates replicas could not be started"
+                );
                 replay_permit.is_alone.store(true, Ordering::SeqCst);
                 replay_permit.is_granted.store(true, Ordering::SeqCst);
                 None

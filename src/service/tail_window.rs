@@ -16,7 +16,7 @@ const MAX_NAMED_TOPICS: usize = 10;
 pub(super) fn log(tail: &Backlog) {
     let (events, records) = (tail.events, tail.records);
     if tail.is_complete() {
-        tracing::info!(code = LogCode::MemoryRebuilt.as_str(), events, records, "read what was published last");
+        tracing::info!(code = LogCode::MemoryRebuilt.as_str(), events, records, "read the latest records");
         return;
     }
     let topics: Vec<_> = tail.unread.iter().chain(&tail.denied).map(String::as_str).collect();
@@ -28,7 +28,7 @@ pub(super) fn log(tail: &Backlog) {
         topics = named,
         unread_topics = topics.len(),
         oldest_cut = tail.is_cut,
-        "not all that was published last could be read; a re-delivery of the rest becomes a second record"
+        "not all of the latest records could be read; a re-delivery of one of the others becomes a second record"
     );
 }
 

@@ -138,7 +138,7 @@ impl TopicReconciler {
                 if self.reported.lock().reported.insert((String::new(), "topics_not_checked")) {
                     tracing::error!(
                         code = LogCode::TopicsNotChecked.as_str(),
-                        "the topics could not be looked at: {fault}"
+                        "the topics could not be checked: {fault}"
                     );
                 }
                 true

@@ -176,8 +176,8 @@ pub(super) fn watch(
                 };
                 tracing::error!(
                     code = LogCode::KafkaAway.as_str(),
-                    "Kafka takes no records: no broker answers{advertised}, or no partition has a leader; events go to the \
-                     journal"
+                    "Kafka accepts no records: no broker answers{advertised}, or no partition has a leader; events go \
+                    to the journal"
                 );
             }
             // Addresses that the producer reported are more precise.
@@ -243,8 +243,8 @@ pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 pub(crate) fn listen_fault(key: &str, address: SocketAddr, error: &std::io::Error) -> Diagnosis {
-    let remedy = "end the process that holds the address, or choose another address or port";
-    misconfigured(format!("{address} cannot be listened on ({})", error.kind()), remedy).at(key)
+    let remedy = "end the process that uses the address, or choose another address or port";
+    misconfigured(format!("cannot listen on {address} ({})", error.kind()), remedy).at(key)
 }
 
 /// Opens the journal, including the entries from before the restart.
@@ -262,7 +262,7 @@ pub(super) fn journal_admin(dispatcher: &Dispatcher) -> Result<Arc<JournalAdmin>
 pub(super) fn journal_directory(config: &Config) -> Result<(), Diagnosis> {
     let directory = &config.journal.directory;
     std::fs::create_dir_all(directory)
-        .map_err(|error| directory_fault(format!("{} cannot be made ({})", directory.display(), error.kind())))
+        .map_err(|error| directory_fault(format!("{} cannot be created ({})", directory.display(), error.kind())))
 }
 
 pub(crate) fn directory_fault(problem: impl Into<String>) -> Diagnosis {

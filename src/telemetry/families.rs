@@ -20,8 +20,8 @@ type Help = (&'static str, &'static str);
 
 const CALLBACKS: Help = (
     "callbacks_total",
-    "Callbacks by result: answered (HTTP 200), or the code of the refusal. Requests to no application have the application \
-     unknown.",
+    "Callbacks by result: answered (HTTP 200), or the code of the refusal. Requests to unknown applications have the \
+    application \"unknown\".",
 );
 const CALLBACK_DURATION: Help =
     ("callback_duration_seconds", "Seconds from a callback's request line to its answer, refused callbacks included.");
@@ -41,7 +41,7 @@ const DEAD_LETTERS: Help =
     ("dead_letters_total", "Events whose dead letter the broker has confirmed, by reason; each counts once.");
 const DUPLICATES: Help = (
     "events_duplicate_total",
-    "Re-delivered events that were on their way or had a final verdict, so that no second record was made.",
+    "Re-delivered events that were in progress or had a final verdict, so that no second record was made.",
 );
 const DECRYPTIONS: Help =
     ("decryptions_total", "Callbacks decrypted, by the position of the key in decryption_keys, from 0.");
@@ -49,7 +49,7 @@ const JWKS_REFRESHES: Help =
     ("jwks_refreshes_total", "Reads of the public key set from its endpoint or file, by result.");
 const LAST_EVENT: Help = (
     "last_event_timestamp_seconds",
-    "When the last authentic callback came, in seconds since 1970; before the first, when the wait for it began.",
+    "Time of the last authentic callback, in seconds since 1970; until the first one, the time of the start.",
 );
 const JWKS_AGE: Help = (
     "jwks_age_seconds",

@@ -181,7 +181,7 @@ impl EntityFamilies {
             late: count("state_late_events_total", "Events that were older than the newest known of their entity.")?,
             tombstones: count("state_tombstones_total", "Deletions that were published.")?,
             unreadable: count("state_unreadable_total", "Records of the event topic that are not events.")?,
-            too_large: count("state_too_large_total", "Events left out because the state exceeds the largest record.")?,
+            too_large: count("state_too_large_total", "Events skipped because the state exceeds the largest record.")?,
             entities: register(registry, IntGaugeVec::new(entities, &["entity"])?)?,
         })
     }

@@ -1,5 +1,5 @@
-//! Text for terminals: styles, widths, wrapping, tables and progress bars. Everything else produces words and colours, and
-//! leaves to this module how they fit.
+//! Text for terminals: styles, widths, wrapping, tables and progress bars. Everything else produces words and colours,
+//! and leaves to this module how they fit.
 //!
 //! Text is always made with colours. The streams of this module remove them if the output is not a terminal or
 //! `NO_COLOR` is set.
@@ -69,8 +69,8 @@ pub fn stderr() -> AutoStream<io::Stderr> {
     anstream::stderr()
 }
 
-/// Writes what `show` writes, with colours only if standard output has them. For an output that also gets bytes that are
-/// not text.
+/// Writes what `show` writes, with colours only if standard output has them. For an output that also gets bytes that
+/// are not text.
 ///
 /// # Errors
 /// Those of `show` and `out`.

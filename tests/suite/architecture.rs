@@ -65,7 +65,7 @@ fn is_test(name: &str) -> bool {
     name.contains("/tests/") || name.ends_with("/test_bridge.rs")
 }
 
-/// Whether a word stands in the code, not only a part of one.
+/// Returns true if the code contains the whole word.
 fn names(code: &str, word: &str) -> bool {
     let is_part = |character: Option<char>| character.is_some_and(|c| c.is_alphanumeric() || c == '_');
     let mut parts = code.split(word);
@@ -77,8 +77,8 @@ fn names(code: &str, word: &str) -> bool {
     })
 }
 
-/// Fails for every file of the service outside of `paths` whose code has one of `words`. The other crates are limited by
-/// what their manifests name.
+/// Fails for every file of the service outside of `paths` whose code has one of `words`. The other crates are limited
+/// by what their manifests name.
 fn only_in(paths: &[&str], words: &[&str]) {
     let violations: Vec<_> = sources()
         .into_iter()

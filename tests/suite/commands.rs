@@ -260,7 +260,7 @@ fn check_says_what_stands_between_here_and_a_guarded_cluster() {
         assert!(out.contains(cause), "{changes:?}: {out}");
     }
     let out = shown(&[]);
-    assert!(out.contains("may not be seen by this user"), "{out}");
+    assert!(out.contains("is not visible to this user"), "{out}");
     let allow = |operations: &[&str]| {
         let servers = kafka.bootstrap_servers();
         let mut arguments = vec!["--bootstrap-server", servers, "--add", "--allow-principal", "User:bridge"];

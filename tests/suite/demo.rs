@@ -31,7 +31,7 @@ fn the_demo_shows_every_event_type_and_is_content_with_itself() {
         assert!(text.contains(code), "{code} is not shown");
     }
     assert!(text.contains("kcat -b 127.0.0.1:"), "{text}");
-    assert!(text.contains("Everything was as it should be"), "{text}");
+    assert!(text.contains("All results are as expected"), "{text}");
     // What it does not say is as important: an invented password is a password.
     assert!(!text.contains("Pä55-") && !text.contains("Not-for-anybody"), "{text}");
 }

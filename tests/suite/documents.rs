@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use idaas_bridge::telemetry::log_code::LogCode;
 
-fn repository(path: &str) -> PathBuf {
+pub(super) fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-fn text(path: &str) -> String {
+pub(super) fn text(path: &str) -> String {
     std::fs::read_to_string(repository(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
@@ -32,7 +32,7 @@ fn the_readme_s_configuration_is_the_shipped_minimal_one() {
 }
 
 /// The documents, with the pages of `docs/`.
-fn documents() -> Vec<String> {
+pub(super) fn documents() -> Vec<String> {
     let pages_at_root =
         ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "asyncapi/README.md"];
     let pages = std::fs::read_dir(repository("docs")).unwrap().map(|entry| entry.unwrap().file_name());
@@ -162,93 +162,4 @@ fn every_log_code_is_in_the_runbook_and_only_those() {
     for row in codes.lines().filter(|row| row.starts_with("| `")) {
         assert!(row.split(" | ").count() == 3 && row.split(" | ").all(|cell| !cell.trim().is_empty()), "{row}");
     }
-}
-
-/// Wording that is not plain English.
-const AVOIDED: &[&str] = &[
-    "anew",
-    "likewise",
-    "time-out",
-    "time-outs",
-    "says whether",
-    "tells whether",
-    "stands in",
-    "in earnest",
-    "come to stand",
-    "comes to stand",
-    "dear",
-    "mend",
-    "mends",
-    "kept in mind",
-    "does not take",
-    "for ever",
-];
-
-/// The words after which "no" is right: "there is no", "is no longer".
-fn is_wrong_no(words: &[&str], at: usize) -> bool {
-    let is_verb = at > 0 && ["is", "are", "was", "were"].contains(&words[at - 1]);
-    let after_there = at > 1 && ["there", "where"].contains(&words[at - 2]);
-    let counts = words.get(at + 1).is_some_and(|next| ["longer", "more", "less", "fewer", "other"].contains(next));
-    words[at] == "no" && is_verb && !after_there && !counts
-}
-
-/// The avoided wording in a text, with the words around it. Code and links do not count.
-fn avoided_wording(text: &str) -> Vec<String> {
-    let mut prose = String::new();
-    for (number, part) in text.split("```").enumerate() {
-        let outside = if number % 2 == 0 { part } else { "" };
-        prose.extend(outside.split('`').step_by(2).flat_map(|part| [part, " "]));
-    }
-    let prose = prose.to_lowercase();
-    let words: Vec<_> =
-        prose.split(|c: char| !c.is_alphanumeric() && c != '-' && c != '\'').filter(|word| !word.is_empty()).collect();
-    let around = |at: usize| words[at.saturating_sub(3)..words.len().min(at + 5)].join(" ");
-    let is_avoided = |at: usize| {
-        let starts = |phrase: &&str| phrase.split(' ').zip(words[at..].iter()).all(|(one, other)| one == *other);
-        AVOIDED.iter().any(|phrase| starts(phrase) && at + phrase.split(' ').count() <= words.len())
-    };
-    (0..words.len()).filter(|at| is_avoided(*at) || is_wrong_no(&words, *at)).map(around).collect()
-}
-
-#[test]
-fn avoided_wording_is_found_and_nothing_else() {
-    for (wrong, count) in [
-        ("A user is no group. Likewise for units.", 2),
-        ("The time-out was no error, and is read anew.", 3),
-        ("There is no group; it is no longer there, and are there no more than two?", 0),
-        ("`mend` and\n```sh\nlikewise\n```\nare code; a timeout is fine; no event is lost.", 0),
-        ("Says whether it stands in the topic.", 2),
-    ] {
-        let found = avoided_wording(wrong);
-        assert_eq!(found.len(), count, "{wrong}: {found:?}");
-    }
-}
-
-/// Runs the program with `--help` for each command and the commands of that command.
-fn help_texts(command: &[&str], all: &mut Vec<(String, String)>) {
-    let program = std::process::Command::new(env!("CARGO_BIN_EXE_idaas-bridge")).args(command).arg("--help").output();
-    let help = String::from_utf8(program.unwrap().stdout).unwrap();
-    let rest = help.split("Commands:\n").nth(1).unwrap_or_default().split("\n\n").next().unwrap_or_default();
-    let names = rest.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
-    for name in names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help") {
-        help_texts(&[command, &[name]].concat(), all);
-    }
-    all.push((command.join(" "), help));
-}
-
-#[test]
-fn texts_for_users_are_plain_english() {
-    let mut texts: Vec<_> =
-        documents().into_iter().map(|name| (text(&name), name)).map(|(all, name)| (name, all)).collect();
-    for file in ["deploy/prometheus/alerts.yml", "deploy/bridge.example.toml", "deploy/grafana/idaas-bridge.json"] {
-        texts.push((file.to_owned(), text(file)));
-    }
-    let documents = texts.len();
-    help_texts(&[], &mut texts);
-    assert!(texts.len() > documents + 15, "{}", texts.len());
-    let faults: Vec<_> = texts
-        .iter()
-        .flat_map(|(name, text)| avoided_wording(text).into_iter().map(move |words| format!("{name}: … {words} …")))
-        .collect();
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }

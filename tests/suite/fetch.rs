@@ -190,7 +190,7 @@ fn wrong_client_secret_is_a_fault_that_says_so() {
     std::fs::write(world.directory.path().join("client.secret"), "s3cret-of-another").unwrap();
     let shown = world.fetch(&[]);
     assert_eq!(shown.code, 1);
-    assert!(shown.err.contains("client id and client secret do not belong together"), "{}", shown.err);
+    assert!(shown.err.contains("the client secret does not match the client id"), "{}", shown.err);
     assert!(!shown.err.contains("s3cret"), "{}", shown.err);
 }
 

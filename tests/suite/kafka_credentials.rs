@@ -108,7 +108,7 @@ fn sighup_to_a_user_who_may_read_rebuilds_the_dedup_cache() {
 #[test]
 fn replaced_password_file_reaches_rebuild_checks_and_follower() {
     let Some(kafka) = RealKafka::start(Nodes::One, Options::default().scram("bridge", "first")) else { return };
-    // One is missing, which only somebody can tell who may ask.
+    // One is missing, which is visible only with the right to describe topics.
     for entity in ENTITIES.into_iter().filter(|entity| *entity != "group") {
         kafka.create_topic(&format!("rotated.{entity}.v1"), 1, 1, &[]);
     }

@@ -97,7 +97,7 @@ fn three_nodes_lose_nothing_when_replicas_are_short() {
             let (caller, stop) = (Arc::clone(&bridge), Arc::clone(&stop));
             std::thread::spawn(move || {
                 let (mut number, mut open, mut sent) = (sender * 1_000_000_u64, Vec::<Event>::new(), Vec::new());
-                // What is to be retried comes again with the next callback, until everything has come through.
+                // Retried events are sent again with the next callback, until all are confirmed.
                 while !stop.load(Ordering::Relaxed) || !open.is_empty() {
                     if !stop.load(Ordering::Relaxed) {
                         open.extend((number..number + 5).map(user));

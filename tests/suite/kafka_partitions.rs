@@ -1,5 +1,5 @@
-//! Partitions that accept no records, and a user who may not write: answered from the journal at once, and published when
-//! it is over.
+//! Partitions that accept no records, and a user who may not write: answered from the journal at once, and published
+//! when it is over.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;

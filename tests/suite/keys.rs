@@ -440,8 +440,9 @@ async fn key_failures_and_changes_are_logged_once_without_secrets() {
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
-    // While there is only one subscriber, `tracing` asks the current thread's subscriber about a log line that is met for
-    // the first time, for all threads. That thread can be another test's, which has none: the line is then lost here too.
+    // While there is only one subscriber, `tracing` asks the current thread's subscriber about a log line that is met
+    // for the first time, for all threads. That thread can be another test's, which has none: the line is then lost
+    // here too.
     let _another = tracing::Dispatch::new(tracing_subscriber::registry());
     let endpoint = Endpoint::http(Answer::Status(500));
     let (settings, mut results) = settings();

@@ -36,3 +36,4 @@ mod replicas;
 mod schemas;
 mod tail;
 mod tracing;
+mod wording;

@@ -1,5 +1,5 @@
-//! The state topics on a real Kafka: what `materialize` publishes is exactly what folding the event topics gives, record
-//! for record, whatever happens to its instances and to the brokers.
+//! The state topics on a real Kafka: what `materialize` publishes is exactly what folding the event topics gives,
+//! record for record, whatever happens to its instances and to the brokers.
 //!
 //! `BRIDGE_STATE=long` runs 200,000 events of 20,000 entities on three nodes with three instances.
 //! `BRIDGE_STATE=1000000` measures with as many users.

@@ -1,7 +1,7 @@
 //! Fixtures in pairs: events as IDaaS sends them, and the records that consumers get.
 //!
-//! Each file under `tests/fixtures/pairs` holds `events`, elements of `eventData`, and `records`, one for each event that
-//! has an id: topic, key, headers, value. Of `origin` a file says only what the event says.
+//! Each file under `tests/fixtures/pairs` holds `events`, elements of `eventData`, and `records`, one for each event
+//! that has an id: topic, key, headers, value. Of `origin` a file says only what the event says.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::support::bridge::Setup;
 
-/// Runs a property over a running bridge, which need not be started anew for each case.
+/// Runs a property over a running bridge, which need not be restarted for each case.
 fn check<S: Strategy>(cases: u32, strategy: S, property: impl Fn(S::Value)) {
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
     let result = TestRunner::new(config).run(&strategy, |value| {

@@ -16,12 +16,12 @@ use serde_json::json;
 use crate::support::bridge::{Caller, Setup, TestBridge, Verdicts};
 use crate::support::http::{Connection, Reply, request};
 
-/// What a test of this file sends, where it does not matter.
+/// The default events of the tests in this file.
 pub(super) fn event() -> Event {
     Generator::new(1).event(&Kind::UserCreate.into(), 0, now_ms())
 }
 
-/// An honest body.
+/// A valid body.
 pub(super) fn honest(bridge: &Caller) -> String {
     bridge.callback().events(&[event()]).body().unwrap()
 }

@@ -1,5 +1,5 @@
-//! The topic over which replicas coordinate: created, missing, not permitted, replaced with its cluster, and read by new
-//! clients after a reload.
+//! The topic over which replicas coordinate: created, missing, not permitted, replaced with its cluster, and read by
+//! new clients after a reload.
 
 use idaas_simulator::answer::List;
 use idaas_simulator::events::{Event, Generator};

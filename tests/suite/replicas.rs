@@ -1,5 +1,5 @@
-//! Two replicas behind a load balancer that picks one at random, and Kafka or one partition away for a while: every event
-//! is in several journals, and is published once, in order.
+//! Two replicas behind a load balancer that picks one at random, and Kafka or one partition away for a while: every
+//! event is in several journals, and is published once, in order.
 //!
 //! `BRIDGE_REPLICAS=long` runs 3,000 events of 300 entities over 40 seconds; otherwise it is less of each.
 //! `BRIDGE_HAPROXY=haproxy` puts that program in front of the replicas.
@@ -102,7 +102,7 @@ fn replicas(kafka: &RealKafka, prefix: &str) -> [TestBridge; 2] {
     both
 }
 
-/// HAProxy in front of two replicas, where it is asked for. It picks one at random and names it in the answer.
+/// HAProxy in front of two replicas, if requested. It picks one at random and names it in the answer.
 struct Balancer {
     process: std::process::Child,
     address: SocketAddr,

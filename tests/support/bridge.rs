@@ -174,7 +174,7 @@ impl Setup {
         self
     }
 
-    /// Reads back over these addresses, where the bridge's own need a login.
+    /// Reads back over these addresses, if the bridge's own need a login.
     pub(crate) fn read_from(mut self, bootstrap_servers: &str) -> Self {
         self.read_from = Some(bootstrap_servers.to_owned());
         self
@@ -354,7 +354,7 @@ impl TestBridge {
         self.records().into_iter().filter(|record| record.topic.ends_with(&ending)).collect()
     }
 
-    /// Changes the configuration and orders a reload; returns when it is done. Says whether it was taken.
+    /// Changes the configuration, reloads, and waits for the result. Returns true if the reload was applied.
     pub(crate) fn reload(&mut self, change: impl FnOnce(&mut Setup)) -> bool {
         change(&mut self.setup);
         self.setup.write(&self.path, &self.bootstrap_servers);
@@ -415,13 +415,13 @@ impl TestBridge {
     /// Orders the end, and does not wait for it.
     pub(crate) fn start_shutdown(&self) {
         match &self.running {
-            // Whoever has ended already takes no more orders.
+            // A process that has ended accepts no more commands.
             Running::Inside { control_messages, .. } => drop(control_messages.send(ControlMessage::Shutdown)),
             Running::Program(program) => program.signal("TERM"),
         }
     }
 
-    /// Starts the program anew, with the same configuration and directories; one that still runs is killed.
+    /// Restarts the program with the same configuration and directories. A running one is killed.
     pub(crate) fn start_again(&mut self) {
         if let Running::Program(program) = &mut self.running {
             program.kill();
@@ -432,7 +432,7 @@ impl TestBridge {
         self.caller = Arc::new(Caller::new(listen, admin, self.setup.applications.clone()));
     }
 
-    /// Ends the bridge as SIGTERM would, and waits for the end. Says whether everything was confirmed (exit code 0).
+    /// Shuts the bridge down as SIGTERM would. Returns true if everything was confirmed (exit code 0).
     pub(crate) fn end(&mut self) -> bool {
         self.start_shutdown();
         match &mut self.running {
@@ -442,7 +442,8 @@ impl TestBridge {
     }
 
     /// Fails where anything was published, or is still on its way: no callback is worked on, the outbox holds no event
-    /// (it keeps each until the broker's report on its last record), none was ever confirmed, and no topic has a record.
+    /// (it keeps each until the broker's report on its last record), none was ever confirmed, and no topic has a
+    /// record.
     pub(crate) fn has_published_nothing(&self) {
         for busy in ["callbacks_in_flight", "events_in_flight"] {
             self.wait_metric(busy, &[], 0.0);

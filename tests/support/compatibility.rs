@@ -2,7 +2,8 @@
 //!
 //! Within one version a schema may gain optional properties, actions, definitions and better words; nothing else.
 //! Widening breaks too: a consumer that was promised text cannot read `null`. So whatever is not known to be harmless
-//! is a break. Understands the part of JSON Schema 2020-12 that our schemas use: references are local and not recursive.
+//! is a break. Understands the part of JSON Schema 2020-12 that our schemas use: references are local and not
+//! recursive.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -59,7 +60,7 @@ impl fmt::Display for Break {
     }
 }
 
-/// Every break between the `released` schema and the `current` one, in document order. Empty where consumers are safe.
+/// Every break between the `released` schema and the `current` one, in document order. Empty if consumers are safe.
 pub(crate) fn breaking_changes(released: &Value, current: &Value) -> Vec<Break> {
     let mut comparison = Comparison { released, current, breaks: Vec::new() };
     for keyword in ["$schema", "$id"] {

@@ -13,7 +13,7 @@ use super::record::{Record, read};
 use super::rules;
 use super::validators::closed_validator;
 
-/// Panics, naming every fault, where the record breaks the contract. Binary and structured mode are told apart by
+/// Panics, naming every fault, if the record breaks the contract. Binary and structured mode are distinguished by
 /// `content-type`. The prefix of `topic` is free.
 pub(crate) fn assert_conforms(headers: &[(String, Vec<u8>)], key: Option<&[u8]>, value: &[u8], topic: &str) {
     let faults = nonconformities(headers, key, value, topic);
@@ -25,7 +25,7 @@ pub(crate) fn assert_conforms(headers: &[(String, Vec<u8>)], key: Option<&[u8]>,
     );
 }
 
-/// Every fault of the record, in words. Empty where it conforms.
+/// Every fault of the record, in words. Empty if it conforms.
 pub(crate) fn nonconformities(
     headers: &[(String, Vec<u8>)],
     key: Option<&[u8]>,

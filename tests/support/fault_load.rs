@@ -7,8 +7,8 @@
 //! 10, 10 and 10 seconds, under a new token; exactly those events that were not settled, or all of them where there was
 //! no answer with a 200.
 //!
-//! Of every third callback, what the receiver says it keeps (`not_confirmed`, `undecryptable`) does *not* come again, as
-//! after IDaaS has given up: only the receiver can bring that to Kafka.
+//! Of every third callback, what the receiver says it keeps (`not_confirmed`, `undecryptable`) does *not* come again,
+//! as after IDaaS has given up: only the receiver can bring that to Kafka.
 
 mod delivery;
 mod events;
@@ -261,7 +261,7 @@ impl Shared {
         let ids: Vec<_> = events.iter().map(|event| event.event_id.clone()).collect();
         let tenant_keys = Arc::clone(&self.tenant_keys.lock());
         // On another thread: hundreds of callbacks can come again at once, and while some are encrypted, the requests
-        // that have begun must go on.
+        // that have begun must continue.
         let body = spawn_blocking(move || token::body(&tenant_keys, &events, now_ms() / 1000));
         let body = body.await.expect("no panic").expect("a signature");
         let began = self.ledger.elapsed();

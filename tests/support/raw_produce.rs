@@ -9,7 +9,8 @@ use std::net::TcpStream;
 pub(crate) fn produce_with_raw_header_name(bootstrap_servers: &str, topic: &str, name: &[u8]) {
     let batch = batch(&record(name));
     let mut request = Vec::new();
-    // Produce, version 3, correlation id, no client id, no transaction, acks of all, time-out; one topic, one partition.
+    // Produce, version 3, correlation id, no client id, no transaction, acks of all, time-out; one topic, one
+    // partition.
     request.extend(0_i16.to_be_bytes());
     request.extend(3_i16.to_be_bytes());
     request.extend(1_i32.to_be_bytes());

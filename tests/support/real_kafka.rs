@@ -31,7 +31,7 @@ pub(crate) use self::options::{Advertised, Options};
 pub(crate) use self::ports::free as free_ports;
 
 /// The one node that all tests share which take nothing away from it: it comes up with the first of them, and goes
-/// with the process. Topics need names of their own. `None` where the machine cannot run it: the test is left out,
+/// with the process. Topics need names of their own. `None` if the machine cannot run it: the test is skipped,
 /// which has been said.
 pub(crate) fn shared_one_node() -> Option<&'static RealKafka> {
     static SHARED: OnceLock<RealKafka> = OnceLock::new();

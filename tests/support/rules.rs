@@ -39,7 +39,7 @@ pub(crate) const EVENT_TYPES: [(&str, Schema, &str); 24] = [
     ("ud:group:push", Schema::Group, "snapshot"),
 ];
 
-/// The entity and the action that an event of this type becomes. `None` where the type is not a known one.
+/// The entity and the action that an event of this type becomes. `None` if the type is unknown.
 pub(crate) fn action_of(event_type: &str) -> Option<(Schema, &'static str)> {
     if let Some(fetched) = event_type.strip_prefix("urn:idaas-bridge:fetch:") {
         let (entity, action) = match fetched.strip_suffix(":deleted") {

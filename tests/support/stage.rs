@@ -42,12 +42,12 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Brings everything up; `None` where this machine cannot run Kafka.
+    /// Starts everything. Returns `None` if this machine cannot run Kafka.
     pub(crate) fn start() -> Option<Self> {
         let kafka = RealKafka::start(Nodes::Three, Options::default())?;
         let topics: Vec<_> = ENTITIES.iter().map(|entity| format!("{PREFIX}.{entity}.v1")).collect();
         for topic in &topics {
-            // By the broker's own time a record tells whether it was there when its success was said. Only users'
+            // The broker's timestamp shows whether a record existed when its success was reported. Only users'
             // topic is so, because the usual one is to be proven as well.
             let broker_s_time = [("message.timestamp.type", "LogAppendTime")];
             let configs = if topic.ends_with(".user.v1") { &broker_s_time[..] } else { &[] };
@@ -122,7 +122,7 @@ impl Stage {
         self.in_sync(3);
     }
 
-    /// Every partition gets another leader, while all nodes go on.
+    /// Moves the leadership of every partition, while all nodes keep running.
     pub(crate) fn leaders_move(&self) {
         let before = self.kafka.leader_of(&self.topics[0], 0);
         let topics: Vec<_> = self.topics.iter().map(String::as_str).collect();

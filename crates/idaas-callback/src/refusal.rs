@@ -138,13 +138,13 @@ impl Refusal {
             Self::WrongInstance => "The token's \"sub\" is not the configured IDaaS instance.",
             Self::NotEncrypted => "This application accepts encrypted callbacks only.",
             Self::AddressNotAllowed => "The sender's address is not in the application's allowed networks.",
-            Self::NotFound => "There is no such application here.",
-            Self::MethodNotAllowed => "Callbacks are sent by POST.",
+            Self::NotFound => "There is no such application.",
+            Self::MethodNotAllowed => "Callbacks must be sent by POST.",
             Self::UnsupportedEncoding => "Compressed bodies are not accepted.",
-            Self::Undecryptable => "None of the configured keys opens the encrypted data.",
+            Self::Undecryptable => "None of the configured keys decrypts the data.",
             Self::Unreadable => "The data is not a list of events.",
             Self::KeysUnavailable => "The application's public keys could not be fetched yet.",
-            Self::Overloaded => "Too many callbacks are being worked on.",
+            Self::Overloaded => "Too many callbacks are in progress.",
             Self::Draining => "The service is shutting down.",
         }
     }

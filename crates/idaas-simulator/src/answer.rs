@@ -64,7 +64,7 @@ pub enum AnswerFault {
 impl std::fmt::Display for AnswerFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Unreadable => f.write_str("the answer is not the JSON object with the four lists"),
+            Self::Unreadable => f.write_str("the answer is not a JSON object with the four lists"),
             Self::Missing(id) => write!(f, "{id} is in no list"),
             Self::Repeated(id) => write!(f, "{id} is in the lists more than once"),
             Self::Foreign(id) => write!(f, "{id} is in a list, but was not in the request"),

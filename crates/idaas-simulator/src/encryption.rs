@@ -32,7 +32,7 @@ impl std::fmt::Display for KeyFault {
         match self {
             Self::NotHexadecimal => f.write_str("is not hexadecimal"),
             Self::WrongLength(digits) => {
-                write!(f, "has {digits} hex digits; it takes 64 (AES-256), 48 (AES-192) or 32 (AES-128)")
+                write!(f, "has {digits} hex digits; it must have 64 (AES-256), 48 (AES-192) or 32 (AES-128)")
             }
             Self::NotGenerated => f.write_str("cannot be generated: the crypto library fails"),
         }

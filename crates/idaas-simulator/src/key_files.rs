@@ -48,12 +48,12 @@ impl std::fmt::Display for DirectoryFault {
             Self::InTheWay(files) => {
                 let files: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
                 let files = files.join(", ");
-                write!(f, "nothing was written, because this is there already: {files}; give another directory")
+                write!(f, "nothing was written, because these files exist already: {files}; choose another directory")
             }
             Self::Write(path, error) => write!(f, "{} cannot be written: {error}", path.display()),
             Self::Read(path, error) => write!(
                 f,
-                "{} cannot be read: {error}; --keys takes a directory that `simulate init` wrote",
+                "{} cannot be read: {error}; --keys must name a directory that `simulate init` wrote",
                 path.display()
             ),
             Self::Content(path, problem) => write!(f, "{} {problem}", path.display()),
@@ -67,9 +67,9 @@ impl std::fmt::Display for DirectoryFault {
 
 impl std::error::Error for DirectoryFault {}
 
-/// Writes the files of `tenant_keys`, a new journal key, and a configuration of `applications` applications, which share
-/// the keys. Creates `directory` if it does not exist. Private keys get the permissions 0600. Returns the paths of
-/// the files.
+/// Writes the files of `tenant_keys`, a new journal key, and a configuration of `applications` applications, which
+/// share the keys. Creates `directory` if it does not exist. Private keys get the permissions 0600. Returns the paths
+/// of the files.
 ///
 /// # Errors
 /// [`DirectoryFault`] if one of the files already exists, in which case none is written, or if one cannot be written.
@@ -133,7 +133,7 @@ fn write(path: PathBuf, mode: u32, content: &[u8]) -> Result<PathBuf, DirectoryF
 #[must_use]
 pub fn configuration(identities: &[Identity]) -> String {
     let mut text = format!(
-        r#"# A bridge for a simulated IDaaS instance: for tests and staging. Its keys lie beside this file.
+        r#"# A bridge for a simulated IDaaS instance: for tests and staging. Its keys are in the same directory.
 # Start:  idaas-bridge serve --config bridge.toml
 # Send:   idaas-bridge simulate send --to http://127.0.0.1:8080 --keys .
 

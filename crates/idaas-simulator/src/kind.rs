@@ -189,11 +189,11 @@ impl std::str::FromStr for EventType {
             [kind] => Ok((*kind).into()),
             [] if text.starts_with("urn:") => Ok(Self { kind: Kind::Unknown, urn: text.to_owned().into() }),
             [] => Err(format!(
-                "is the end of no event type; give one of {}, or a whole URN",
+                "does not match an event type; use one of {}, or a complete URN",
                 Kind::ALL.map(Kind::name).join(", ")
             )),
             several => Err(format!(
-                "is the end of several event types; give one of {}",
+                "matches several event types; use one of {}",
                 several.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
             )),
         }

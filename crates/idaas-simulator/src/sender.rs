@@ -42,10 +42,10 @@ impl std::fmt::Display for SenderFault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Target(text) => {
-                write!(f, "{text:?} is not a URL of a bridge; give one like http://127.0.0.1:8080/callbacks/workforce")
+                write!(f, "{text:?} is not the URL of a bridge; use one like http://127.0.0.1:8080/callbacks/workforce")
             }
-            Self::Certificates => f.write_str("the CA file holds no certificates in PEM"),
-            Self::Client => f.write_str("the HTTP client cannot be made; is OpenSSL's configuration sound?"),
+            Self::Certificates => f.write_str("the CA file contains no PEM certificates"),
+            Self::Client => f.write_str("the HTTP client cannot be created; check OpenSSL's configuration"),
         }
     }
 }

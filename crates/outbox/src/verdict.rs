@@ -93,9 +93,9 @@ impl Verdict {
             Self::DeadLettered(Reason::MalformedData) => "The event's data is not an object; kept as a dead letter.",
             Self::DeadLettered(Reason::MissingEntityId) => "The event names no entity; kept as a dead letter.",
             Self::DeadLettered(Reason::RecordTooLarge) => "The event is too large; its fingerprint is kept.",
-            Self::DeadLettered(Reason::RefusedByBroker) => "The broker refuses the event; kept as a dead letter.",
+            Self::DeadLettered(Reason::RefusedByBroker) => "The broker rejects the event; kept as a dead letter.",
             Self::NotConfirmed => "The broker has not confirmed the event yet; send it again.",
-            Self::Overloaded => "There is no room for the event now; send it again.",
+            Self::Overloaded => "There is no capacity for the event now; send it again.",
         }
     }
 

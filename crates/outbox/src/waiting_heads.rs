@@ -49,8 +49,8 @@ impl WaitingHeads {
         !self.closed_lanes.is_empty()
     }
 
-    /// Lets a lane wait for that. Its head stays where it is until it is activated again. Returns false if the lane waits
-    /// already.
+    /// Lets a lane wait for that. Its head stays where it is until it is activated again. Returns false if the lane
+    /// waits already.
     pub(super) fn close_lane(&mut self, lane: LaneKey) -> bool {
         self.closed_lanes.insert(lane)
     }

@@ -98,8 +98,8 @@ fn silent_brokers(config: &Config, unreachable: &Unreachable) -> Finding {
     let servers = config.kafka.bootstrap_servers.join(", ");
     let text = unreachable.errors.iter().map(|error| format!("; {}", error.text)).collect::<Vec<_>>().concat();
     let problem = format!("{servers} answers, and no broker answers at the address that it advertises{text}");
-    let remedy = "correct advertised.listeners of the brokers so that it names addresses that lead from here to them, or open \
-                  the way there (DNS, routes, firewalls)";
+    let remedy = "correct advertised.listeners of the brokers so that it names addresses that this machine can reach, \
+        or make them reachable (DNS, routes, firewalls)";
     Finding::fault(Code::BrokerUnreachable, "advertised.listeners", &problem, remedy)
 }
 
@@ -118,7 +118,7 @@ fn report_unreachable(config: &Config, unreachable: &Unreachable, emit: &mut dyn
     if unreachable.errors.is_empty() {
         let problem =
             format!("{} does not answer, and librdkafka does not say why", config.kafka.bootstrap_servers.join(", "));
-        let remedy = "correct address and port, and let the connection through firewalls";
+        let remedy = "correct the address and the port, and allow the connection in firewalls";
         emit(Finding::fault(Code::KafkaUnreachable, SERVERS, &problem, remedy));
     }
     for error in &unreachable.errors {
@@ -154,13 +154,14 @@ fn coordination(administrator: &Administrator, config: &Config) -> Finding {
         Some(State::Present(_)) => Finding::ok(
             code,
             &key,
-            "exists; several replicas must be allowed to read and write it, which is not tested",
+            "exists; if there are several replicas, the user must be allowed to read and write it, which is not tested",
         ),
         Some(State::Missing) if config.topics.create => Finding::ok(code, &key, "does not exist; `serve` creates it"),
         Some(State::Missing) => Finding::ok(
             code,
             &key,
-            "does not exist; a single replica does not need it, several do: create it with `idaas-bridge topics --create`",
+            "does not exist; it is needed only if there are several replicas: create it with `idaas-bridge topics \
+            --create`",
         ),
         Some(State::Hidden) => {
             let remedy = "allow Describe, Read and Write on it if there are several replicas";
@@ -191,8 +192,8 @@ fn unreachable_broker(broker: &Broker, error: &ConnectionError, states: &[State]
         problem = format!("{problem}; it leads {partitions} of {topics}");
     }
     let advertised = format!(
-        "correct advertised.listeners of broker {id} so that it names an address that leads from here to the broker, \
-         or open the way there (DNS, routes, firewalls)"
+        "correct advertised.listeners of broker {id} so that it names an address that this machine can reach, or make \
+        it reachable (DNS, routes, firewalls)"
     );
     let remedy = match error.cause {
         Cause::Tls | Cause::Authentication => error.cause.remedy().to_owned(),
@@ -217,8 +218,8 @@ fn idempotence(cluster: &Cluster, plan: &TopicSettings, emit: &mut dyn FnMut(Fin
         Ok(Idempotence::Allowed) => Finding::ok(code, USER, "the user may produce idempotently"),
         Ok(Idempotence::NotAllowed(text)) => {
             let problem = format!(
-                "the user may not produce idempotently, because it has the right to WRITE on no topic (before Kafka 3.0: \
-                 because it does not have IDEMPOTENT_WRITE on the cluster): {text}"
+                "the user may not produce idempotently, because it has the right to WRITE on no topic (before Kafka \
+                3.0: because it does not have IDEMPOTENT_WRITE on the cluster): {text}"
             );
             Finding::fault(code, USER, &problem, Remedy::grant(&[Right::Write], &topics))
         }

@@ -50,7 +50,7 @@ async fn examine_one(application: &Application) -> Vec<Finding> {
     let mut client = match Client::new(settings, Arc::new(|_| {})) {
         Ok(client) => client,
         Err(fault) => {
-            let remedy = "see that the proxy's address is a URL and that OpenSSL is intact";
+            let remedy = "check that the proxy's address is a URL and that OpenSSL works";
             return vec![Finding::fault(Code::Directory, &key, &fault.to_string(), remedy)];
         }
     };
@@ -66,7 +66,7 @@ async fn examine_one(application: &Application) -> Vec<Finding> {
         }
     };
     let Some(Scope { organizational_unit_ids, group_ids }) = scope else {
-        let remedy = "see that the endpoint is the Developer API's of the instance's region";
+        let remedy = "check that the endpoint is the Developer API of the instance's region";
         findings.push(Finding::fault(Code::DirectoryScope, &key, "the scope has an unknown form", remedy));
         return findings;
     };

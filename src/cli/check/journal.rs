@@ -32,7 +32,7 @@ fn directory(directory: &Path, max_size: u64) -> Vec<Finding> {
     // The parent of a relative path ends up empty, which means where we are.
     let here = |path: &'_ Path| if path.as_os_str().is_empty() { Path::new(".").to_owned() } else { path.to_owned() };
     let Some(existing) = directory.ancestors().map(here).find(|path| path.exists()) else {
-        let problem = format!("{} cannot be made", directory.display());
+        let problem = format!("{} cannot be created", directory.display());
         return vec![Finding::prevents_start(Code::JournalDirectory, wiring::directory_fault(problem))];
     };
     let shown = directory.display();
@@ -46,7 +46,7 @@ fn directory(directory: &Path, max_size: u64) -> Vec<Finding> {
         let problem = format!("{} cannot be written to ({})", existing.display(), io::Error::from(error).kind());
         return vec![Finding::prevents_start(Code::JournalDirectory, wiring::directory_fault(problem))];
     }
-    let text = if existing == directory { "can be written to" } else { "is not there yet, and can be made" };
+    let text = if existing == directory { "can be written to" } else { "does not exist yet, and can be created" };
     let mut findings = vec![Finding::ok(Code::JournalDirectory, key, &format!("{shown} {text}"))];
     findings.push(disk_space(&existing, max_size));
     findings
@@ -63,11 +63,11 @@ pub(super) fn waiting(config: &Config, runtime: &Runtime) -> Option<Finding> {
     Some(match (summary.events, summary.quarantine_callbacks) {
         (0, 0) => Finding::ok(Code::Journal, "journal", &text),
         (_, 0) => Finding::ok(Code::Journal, "journal", &format!("{text}{WHY_WAITING}")),
-        (_, 1..) => Finding::warning(Code::Journal, "journal", &text, "see what they need: idaas-bridge journal"),
+        (_, 1..) => Finding::warning(Code::Journal, "journal", &text, "show why they wait: idaas-bridge journal"),
     })
 }
 
-/// What the journal holds, where there is one: a start needs all of its keys, and it must be whole.
+/// Opens the journal if it exists, because a start needs all of its keys and an undamaged file.
 fn contents(journal: &Journal, admin: SocketAddr) -> Option<Finding> {
     let key = "journal.keys";
     if !Store::is_in(&journal.directory) {
@@ -81,7 +81,7 @@ fn contents(journal: &Journal, admin: SocketAddr) -> Option<Finding> {
             Finding::ok(Code::Journal, key, &format!("they open the journal: {events}, {callbacks} in quarantine{see}"))
         }
         Err(OpenFault::Locked(..)) if bridge_runs(admin) => {
-            Finding::ok(Code::Journal, key, "the journal is open in the idaas-bridge that is running")
+            Finding::ok(Code::Journal, key, "the journal is in use by the running idaas-bridge")
         }
         Err(fault) => Finding::prevents_start(Code::Journal, Diagnosis::from(&fault).at(wiring::JOURNAL_DIRECTORY)),
     })
@@ -91,7 +91,12 @@ fn disk_space(directory: &Path, max_size: u64) -> Finding {
     let (code, key) = (Code::JournalRoom, "journal.max_size");
     let Ok(disk) = statvfs(directory) else {
         let remedy = "compare it with journal.max_size by hand: df";
-        return Finding::not_tested(code, key, "whether the disk has room: its free room cannot be read", remedy);
+        return Finding::not_tested(
+            code,
+            key,
+            "whether the disk has enough space: its free space cannot be read",
+            remedy,
+        );
     };
     // What the file takes already need not be free.
     let in_use = std::fs::metadata(directory.join(Store::FILE)).map_or(0, |file| file.blocks() * 512);
@@ -101,7 +106,7 @@ fn disk_space(directory: &Path, max_size: u64) -> Finding {
     let grows = format!("the journal's file can become {wanted}, because journal.max_size is {}", mebibytes(max_size));
     if available < needed {
         let problem = format!("{grows}, and the disk of {} has {available_shown} for it", directory.display());
-        Finding::warning(code, key, &problem, "make room, or lower journal.max_size")
+        Finding::warning(code, key, &problem, "free some space, or lower journal.max_size")
     } else {
         Finding::ok(code, key, &format!("{grows}; the disk has {available_shown} for it"))
     }

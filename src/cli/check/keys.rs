@@ -55,14 +55,14 @@ fn examine_file(application: &Application) -> Vec<Finding> {
     let (key, source) = (key(application), wiring::source(&application.jwks));
     match &source {
         Source::File(path) => {
-            let mut findings = vec![Finding::ok(Code::Jwks, &key, &format!("{} holds usable keys", path.display()))];
+            let mut findings = vec![Finding::ok(Code::Jwks, &key, &format!("{} contains usable keys", path.display()))];
             // If the file changes meanwhile, the next check reads it again.
             let set = std::fs::read(path).ok().and_then(|document| KeySet::parse(&document).ok());
             findings.extend(set.iter().flat_map(|set| skipped(&key, &source, set)));
             findings
         }
         Source::Url { .. } => {
-            let why = format!("whether {source} answers and holds usable keys (--offline)");
+            let why = format!("whether {source} answers and contains usable keys (--offline)");
             vec![Finding::not_tested(Code::Jwks, &key, &why, "run check without --offline")]
         }
     }
@@ -85,7 +85,7 @@ fn key(application: &Application) -> String {
 
 fn found(source: &Source, fetched: &Fetched) -> String {
     let ids: Vec<_> = fetched.set.key_ids().collect();
-    format!("{source} holds {}: {}", plural(ids.len(), "RSA key"), ids.join(", "))
+    format!("{source} has {}: {}", plural(ids.len(), "RSA key"), ids.join(", "))
 }
 
 /// Compares this machine's clock with that of the endpoint, which has a resolution of one second.
@@ -95,15 +95,20 @@ fn clock(key: &str, theirs: SystemTime, ours: SystemTime, skew: Duration) -> Fin
         Err(behind) => (behind.duration(), "behind"),
     };
     let problem = format!("this machine's clock is {} s {direction} the key endpoint's", apart.as_secs());
-    let remedy = "set it right (chrony, systemd-timesyncd): tokens are judged by it";
+    let remedy = "correct it (chrony, systemd-timesyncd), because the times of tokens are compared with it";
     if apart > skew {
         let problem =
-            format!("{problem}, more than server.clock_skew ({} s): honest callbacks would be refused", skew.as_secs());
+            format!("{problem}, more than server.clock_skew ({} s): valid callbacks would be refused", skew.as_secs());
         Finding::fault(Code::JwksClock, &format!("{key} (clock)"), &problem, remedy)
     } else if apart > REPORTED_CLOCK_DIFFERENCE {
         Finding::warning(Code::JwksClock, &format!("{key} (clock)"), &problem, remedy)
     } else {
-        Finding::ok(Code::JwksClock, &format!("{key} (clock)"), "this machine's clock agrees with the key endpoint's")
+        Finding::ok(
+            Code::JwksClock,
+            &format!("{key} (clock)"),
+            "this machine's clock agrees with that of the key \
+            endpoint",
+        )
     }
 }
 

@@ -48,9 +48,11 @@ pub(super) fn secret_files(files: &[SecretFile]) -> Vec<Finding> {
         match std::fs::metadata(&file.path) {
             Ok(metadata) if metadata.permissions().mode() & OTHER_USERS != 0 => {
                 let mode = metadata.permissions().mode() & 0o777;
-                let problem =
-                    format!("{shown} holds a secret, and every user of this machine has access (mode {mode:04o})");
-                let remedy = Remedy::command("take it away", &format!("chmod o= {}", shell_word(&shown.to_string())));
+                let problem = format!(
+                    "{shown} contains a secret, and every user of this machine can access it (mode {mode:04o})"
+                );
+                let command = format!("chmod o= {}", shell_word(&shown.to_string()));
+                let remedy = Remedy::command("revoke the access of other users", &command);
                 findings.push(Finding::warning(code, &file.key, &problem, remedy));
             }
             Ok(_) => {}
@@ -73,7 +75,7 @@ fn listener(key: &str, address: SocketAddr, admin: SocketAddr) -> Finding {
         Ok(_) => Finding::ok(Code::Listener, key, &format!("{address} is free")),
         // On a machine where the service runs, its own listeners are not a fault.
         Err(error) if error.kind() == ErrorKind::AddrInUse && bridge_runs(admin) => {
-            Finding::ok(Code::Listener, key, &format!("{address} is held by the idaas-bridge that is running"))
+            Finding::ok(Code::Listener, key, &format!("{address} is in use by the running idaas-bridge"))
         }
         Err(error) => Finding::prevents_start(Code::Listener, wiring::listen_fault(key, address, &error)),
     }
@@ -102,16 +104,16 @@ fn certificate(tls: &Tls) -> Finding {
     if let Err(fault) = ListenerCertificate::load(&tls.certificate, &tls.key) {
         return Finding::prevents_start(code, wiring::tls_fault(&fault));
     }
-    let renew = || "put a new one in its place, then send SIGHUP";
+    let renew = || "replace it, then send SIGHUP";
     let days_left = |days: i32| plural(usize::try_from(days.abs()).unwrap_or_default(), "day");
     match ListenerCertificate::days_left(&tls.certificate) {
         None => {
-            let why = "when the certificate expires: its end cannot be read";
-            let remedy = "look at it: openssl x509 -noout -enddate -in FILE";
+            let why = "when the certificate expires: its expiry date cannot be read";
+            let remedy = "inspect it: openssl x509 -noout -enddate -in FILE";
             Finding::not_tested(code, key, why, remedy)
         }
         Some(days) if days < 0 => {
-            let problem = format!("the certificate expired {} ago: IDaaS will not deliver to it", days_left(days));
+            let problem = format!("the certificate expired {} ago: IDaaS does not deliver to it", days_left(days));
             Finding::fault(code, key, &problem, renew())
         }
         Some(days) if days < MIN_CERTIFICATE_DAYS => {
@@ -119,7 +121,7 @@ fn certificate(tls: &Tls) -> Finding {
             Finding::warning(code, key, &problem, renew())
         }
         Some(days) => {
-            let text = format!("the certificate belongs to its key, and is valid for {}", days_left(days));
+            let text = format!("the certificate matches its key, and is valid for {}", days_left(days));
             Finding::ok(code, key, &text)
         }
     }

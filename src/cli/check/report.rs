@@ -119,12 +119,12 @@ impl<W: Write> Report<W> {
             }
             Exit::Failed if self.kafka_faults > 0 => (BAD, "serve would start, but not publish everything"),
             Exit::Failed if self.faults > 0 && !self.undecided => {
-                (BAD, "serve will start and work, but fetch would not")
+                (BAD, "serve will start and work, but fetch would not work")
             }
             Exit::Failed if self.faults > 0 => (BAD, "fetch would not work, and it was not tested whether serve works"),
-            Exit::Failed => (WARNING, "nothing wrong was found, but it was not tested whether serve works"),
+            Exit::Failed => (WARNING, "no problem was found, but it was not tested whether serve works"),
             Exit::Success if self.not_tested == 0 => (GOOD, "serve will start and work"),
-            Exit::Success => (GOOD, "everything that was tested is fine"),
+            Exit::Success => (GOOD, "no problem was found in what was tested"),
         };
         let untested = if self.not_tested > 0 { format!(", {} not tested", self.not_tested) } else { String::new() };
         let counts = format!("{}, {}{untested}", plural(self.faults, "fault"), plural(self.warnings, "warning"));
@@ -167,7 +167,7 @@ mod tests {
     }
 
     fn warning() -> Finding {
-        Finding::warning(Code::TopicRead, "topic a", "is odd", "look at it")
+        Finding::warning(Code::TopicRead, "topic a", "is odd", "correct it")
     }
 
     #[test]
@@ -185,7 +185,7 @@ mod tests {
         let (exit, shown) = report(vec![ok(), Finding::not_tested(Code::Topic, "topic a", "no answer", "test it")]);
         assert_eq!(exit, Exit::Success);
         assert!(
-            shown.ends_with("everything that was tested is fine (0 faults, 0 warnings, 1 not tested)\n"),
+            shown.ends_with("no problem was found in what was tested (0 faults, 0 warnings, 1 not tested)\n"),
             "{shown}"
         );
         let (exit, shown) = report(vec![ok(), Finding::undecided(Code::Topic, "topic a", "no answer", "test it")]);
@@ -198,7 +198,7 @@ mod tests {
         let (exit, shown) = report(vec![ok(), fault()]);
         assert_eq!(exit, Exit::Failed);
         assert!(shown.contains("It would accept events, and keep in the journal"), "{shown}");
-        let keys = Finding::fault(Code::Jwks, "application[a].jwks", "cannot be had", "correct it");
+        let keys = Finding::fault(Code::Jwks, "application[a].jwks", "cannot be read", "correct it");
         assert!(report(vec![fault(), keys]).1.contains("serve would start, but not work"));
     }
 
@@ -223,7 +223,7 @@ Topics
                   --topic idaas.user.v1 --topic idaas.organizational-unit.v1 \\
                   --topic idaas.group.v1
   warning     topic a: is odd [topic_read]
-              fix: look at it
+              fix: correct it
 ";
         assert!(shown.starts_with(expected), "{shown}");
     }

@@ -151,7 +151,7 @@ impl<'a> Examination<'a> {
                     &key,
                     "the user may write, but the cluster published the empty record of an invalid request, so it is \
                      not Apache Kafka",
-                    "tell the consumers to skip a record without a key, and do not run check again",
+                    "have consumers skip the record without a key, and do not run check again",
                 ),
                 Writing::Unknown(why) => Finding::undecided(
                     code,

@@ -42,11 +42,11 @@ pub(super) fn redrive(config: &Config, path: &Path, ids: &[String], json: bool) 
 fn remedy(why: &RequestFault, call: &Call<'_>) -> String {
     match why {
         RequestFault::NoService => format!(
-            "start the service ({}), or run this command where it runs (in its pod or container), then repeat it; a dead \
-             letter stays on its topic until topics.retention is over",
+            "start the service ({}), or run this command where it runs (in its pod or container), then run it again; \
+            a dead letter stays in its topic until topics.retention has passed",
             call.of("serve")
         ),
-        RequestFault::Refused(_) => format!("repair what {} names, then repeat this", call.of("check")),
+        RequestFault::Refused(_) => format!("fix what {} reports, then run this again", call.of("check")),
     }
 }
 
@@ -55,7 +55,9 @@ fn for_people(outcome: &DeadLetterOutcome, id: &str, call: &Call<'_>) -> String 
         DeadLetterOutcome::Published { topic, event } => (GOOD, format!("published to {topic} as {event}")),
         DeadLetterOutcome::AlreadyPublished => (GOOD, "was published a short time ago; no second record".to_owned()),
         DeadLetterOutcome::Journaled => (WARNING, "in the journal; Kafka has not confirmed it yet".to_owned()),
-        DeadLetterOutcome::NoRoom => (BAD, "not published: the service has no room for it at the moment".to_owned()),
+        DeadLetterOutcome::NoRoom => {
+            (BAD, "not published: the service has no capacity for it at the moment".to_owned())
+        }
         DeadLetterOutcome::StillRefused { reason } => {
             (BAD, format!("not published: it still fits no record ({reason})"))
         }
@@ -64,12 +66,12 @@ fn for_people(outcome: &DeadLetterOutcome, id: &str, call: &Call<'_>) -> String 
         DeadLetterOutcome::NoOriginal { reason } => {
             (BAD, format!("cannot be published: the dead letter has only a fingerprint of it ({reason})"))
         }
-        DeadLetterOutcome::Unreadable => (BAD, "not published: its original cannot be opened".to_owned()),
+        DeadLetterOutcome::Unreadable => (BAD, "not published: its original cannot be decrypted".to_owned()),
         DeadLetterOutcome::NotConfigured { application_id } => {
             (BAD, format!("not published: its application {application_id} is not configured"))
         }
         DeadLetterOutcome::Ambiguous { .. } => (BAD, "is the id of dead letters of several applications".to_owned()),
-        DeadLetterOutcome::NotFound => (BAD, "is not among the dead letters that the topics keep".to_owned()),
+        DeadLetterOutcome::NotFound => (BAD, "is not among the dead letters in the topics".to_owned()),
     };
     let label = if outcome.is_safe() { "next" } else { "fix" };
     format!("{id}: {}\n{}", styled(style, what), fix_line(label, next_step(outcome, id, call)))
@@ -79,35 +81,35 @@ fn for_people(outcome: &DeadLetterOutcome, id: &str, call: &Call<'_>) -> String 
 fn next_step(outcome: &DeadLetterOutcome, id: &str, call: &Call<'_>) -> String {
     match outcome {
         DeadLetterOutcome::Published { .. } | DeadLetterOutcome::AlreadyPublished => {
-            format!("see where it is: {} {}", call.of("find"), shell_word(id))
+            format!("find it: {} {}", call.of("find"), shell_word(id))
         }
         DeadLetterOutcome::Journaled => {
-            format!("it is published without further action; see what it waits for: {}", call.of("journal"))
+            format!("it is published automatically; show what it waits for: {}", call.of("journal"))
         }
         DeadLetterOutcome::NoRoom => {
-            format!("repeat this in a minute; see what fills the service: {}", call.of("journal"))
+            format!("run this again in a minute; show what fills the service: {}", call.of("journal"))
         }
         DeadLetterOutcome::StillRefused { reason } => of_reason(reason).to_owned(),
         DeadLetterOutcome::RefusedAgain { .. } => {
-            "raise max.message.bytes of its topic, then repeat this; the service's log has the broker's error"
+            "raise max.message.bytes of its topic, then run this again; the service's log has the broker's error"
                 .to_owned()
         }
         DeadLetterOutcome::Skipped => {
-            "remove its type from `skip` of the application, reload (SIGHUP), then repeat this".to_owned()
+            "remove its type from `skip` of the application, reload (SIGHUP), then run this again".to_owned()
         }
         DeadLetterOutcome::NoOriginal { .. } => format!(
-            "raise message.max.bytes in [kafka.properties] and max.message.bytes of the topic, then press Synchronize in the \
-             IDaaS console: a full push sends every entity as it is now. What was too large: {} show {}",
+            "raise message.max.bytes in [kafka.properties] and max.message.bytes of the topic, then press Synchronize \
+            in the IDaaS console: a full push sends every entity as it is now. To see what was too large: {} show {}",
             call.of("dead-letter"),
             shell_word(id)
         ),
         DeadLetterOutcome::Unreadable => {
-            "add the journal key of its time to journal.keys, behind those that are there; \
-             reload (SIGHUP), then repeat this. Without that key, press Synchronize in the IDaaS console"
+            "add the journal key that sealed it to journal.keys, after the existing ones; reload (SIGHUP), then run \
+            this again. Without that key, press Synchronize in the IDaaS console"
                 .to_owned()
         }
         DeadLetterOutcome::NotConfigured { .. } => {
-            "add an [[application]] with this id and its instance_id, reload (SIGHUP), then repeat this".to_owned()
+            "add an [[application]] with this id and its instance_id, reload (SIGHUP), then run this again".to_owned()
         }
         DeadLetterOutcome::Ambiguous { ids } => format!("name one of them: {}", ids.join(", ")),
         DeadLetterOutcome::NotFound => {
@@ -125,12 +127,13 @@ fn next_step(outcome: &DeadLetterOutcome, id: &str, call: &Call<'_>) -> String {
 fn of_reason(reason: &str) -> &'static str {
     match reason {
         "record_too_large" => {
-            "raise message.max.bytes in [kafka.properties] and max.message.bytes of the topic, restart, then repeat this"
+            "raise message.max.bytes in [kafka.properties] and max.message.bytes of the topic, restart, then run this \
+            again"
         }
         // The sender has caused it, so only another version can read the event.
         _ => {
-            "install a version that can read it, then repeat this; or press Synchronize in the IDaaS console: a full push \
-             sends every entity as it is now"
+            "install a version that can read it, then run this again; or press Synchronize in the IDaaS console: a \
+            full push sends every entity as it is now"
         }
     }
 }

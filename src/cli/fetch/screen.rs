@@ -18,7 +18,7 @@ pub(super) struct Screen {
 impl Screen {
     pub(super) fn new(settings: &RunSettings) -> Self {
         note(format_args!(
-            "run {} of {}; if it is interrupted, go on with --run {}",
+            "run {} of {}; if it is interrupted, continue with --run {}",
             settings.run,
             settings.application,
             super::super::output::shell_word(&settings.run)
@@ -43,7 +43,7 @@ impl Screen {
     pub(super) fn notice(&self, notice: &Notice) {
         let text = match notice {
             Notice::Throttled(wait) => format!("IDaaS asks for fewer requests; waiting {:.1} s", wait.as_secs_f64()),
-            Notice::Retrying(wait, cause) => format!("{cause}; trying again in {:.1} s", wait.as_secs_f64()),
+            Notice::Retrying(wait, cause) => format!("{cause}; retrying in {:.1} s", wait.as_secs_f64()),
             Notice::WaitingForKafka(reason) => format!("waiting for Kafka to confirm records: {reason}"),
             Notice::KafkaConfirms => "Kafka confirms records again".to_owned(),
         };
@@ -83,9 +83,13 @@ fn notes(summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
     };
     writeln!(out, "\nrun {}: {}", summary.run, counted(summary.requests, "request"))?;
     for (count, text) in [
-        (sum(|counts| counts.resumed), "were published by this run before"),
-        (summary.vanished, "were gone or had left the scope when they were asked for"),
-        (sum(|counts| counts.unclear), "are missing, and IDaaS does not say whether they exist: nothing was published"),
+        (sum(|counts| counts.resumed), "were published by this run earlier"),
+        (summary.vanished, "were deleted or had left the scope when they were requested"),
+        (
+            sum(|counts| counts.unclear),
+            "are missing, and IDaaS does not report whether they exist: nothing was \
+            published",
+        ),
     ] {
         if count > 0 {
             writeln!(out, "{} {text}", counted(count, "entity"))?;

@@ -78,7 +78,7 @@ async fn quarantine(
     if closed > 0 && locations.quarantine.is_none() {
         let them = if closed == 1 { "it" } else { "them" };
         let closed = counted(closed, "callback");
-        note(format_args!("{closed} in quarantine cannot be searched, because no configured key opens {them}"));
+        note(format_args!("{closed} in quarantine cannot be searched, because no configured key decrypts {them}"));
     }
     Ok(())
 }

@@ -47,13 +47,17 @@ pub(super) async fn show(config: &Config, id: &str, arguments: &InspectArguments
     let text = |name: &str| line.get(name).and_then(Value::as_str).unwrap_or_default();
     let Some(content) = open_sealed(text("content"), config) else {
         let problem = format_args!("{id} is sealed with a key that is not in journal.keys");
-        return print_error_with_fix(problem, "name the key of that time in journal.keys, behind those that are there");
+        return print_error_with_fix(problem, "add the key of that time to journal.keys, after the existing ones");
     };
     let name = arguments.application.as_deref().unwrap_or(text("application"));
     let application = match choose(config, Some(name), None) {
         Ok(application) => application,
         Err(problem) => {
-            return print_error_with_fix(problem, "configure it again, or judge by another one: --application NAME");
+            return print_error_with_fix(
+                problem,
+                "configure it again, or verify against another one: --application \
+                NAME",
+            );
         }
     };
     let (reason, instance_id) = (text("reason"), text("instanceId").to_owned());

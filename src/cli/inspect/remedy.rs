@@ -55,24 +55,24 @@ pub(super) fn diagnosis(refusal: Refusal, quarantined: Option<&str>) -> Diagnosi
 const fn remedy_of(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Malformed => {
-            "capture the request's body whole and unchanged: {\"event\":\"eyJ…\"}, each member once. If it came so over \
-             the network, it does not come from IDaaS"
+            "capture the complete body of the request, unchanged: {\"event\":\"eyJ…\"}, each member once. If it \
+            arrived like this, it was not sent by IDaaS"
         }
         Refusal::BadSignature => {
-            "if the capture is whole, somebody else made it, or jwks is that of another application: copy the \"Public \
-             Key Endpoint\" of this one"
+            "if the capture is complete, it was not sent by IDaaS, or jwks belongs to another application: copy the \
+            \"Public Key Endpoint\" of this one"
         }
         Refusal::UnknownKey => {
-            "if IDaaS sent it, jwks is that of another application (its OIDC keys are not these), or the file is older \
-             than the last change of keys: copy the \"Public Key Endpoint\" of the provisioning settings"
+            "if IDaaS sent it, jwks belongs to another application (OIDC keys are different ones), or the file is \
+            older than the last change of keys: copy the \"Public Key Endpoint\" of the provisioning settings"
         }
-        Refusal::BadAlgorithm => "IDaaS signs with RS256 only: this is a forgery, or an example from the documents",
+        Refusal::BadAlgorithm => "IDaaS signs with RS256 only: this is a forgery, or an example from the documentation",
         Refusal::UnsupportedHeader => "IDaaS sends alg, kid and typ only: this is not from IDaaS",
         Refusal::Expired => {
-            "tokens live for 30 minutes: judge an old capture with --at and a time before its exp. If it came just now, \
-             set this machine's clock right"
+            "tokens are valid for 30 minutes: verify an older capture with --at and a time before its exp. If it has \
+            just arrived, correct this machine's clock"
         }
-        Refusal::NotYetValid => "set this machine's clock right, or give --at a time after its iat",
+        Refusal::NotYetValid => "correct this machine's clock, or use --at with a time after its iat",
         Refusal::WrongIssuer => "this token was made for another purpose (a login token, for instance): not a callback",
         Refusal::WrongAudience => {
             "set the application's id in the configuration to the token's aud, if that is the application you mean; it \
@@ -86,12 +86,13 @@ const fn remedy_of(refusal: Refusal) -> &'static str {
         }
         Refusal::Undecryptable => {
             "copy the \"Encryption Key\" of this application's provisioning settings into a file, and name it in \
-             decryption_keys beside those that are there. IDaaS's own header is {\"alg\":\"dir\",\"enc\":\"A256GCM\"}: \
-             where it is another one, the capture is not from IDaaS, or from a version that this one does not know"
+            decryption_keys in addition to the existing ones. IDaaS's own header is \
+            {\"alg\":\"dir\",\"enc\":\"A256GCM\"}: if the header is different, the capture is not from IDaaS, or is \
+            from a newer version of IDaaS"
         }
         Refusal::Unreadable => {
-            "what is inside has a form that this version does not know (or is a list of more elements than can be events): \
-             keep the capture, and look for a newer version"
+            "the decrypted data has a form that this version does not know (or is a list with too many elements): \
+            keep the capture, and check for a newer version"
         }
         Refusal::RequestTimeout
         | Refusal::TooLarge
@@ -110,12 +111,12 @@ fn in_quarantine(refusal: Refusal, id: &str) -> Option<String> {
     match step(refusal) {
         Step::Decryption => Some(format!(
             "copy the Encryption Key that the application had when the callback arrived into a file, name it in \
-             decryption_keys beside those that are there, and reload (SIGHUP): then it is published. If that key is lost: \
-             idaas-bridge journal discard {id} --yes, and press Synchronize in the IDaaS console"
+            decryption_keys in addition to the existing ones, and reload (SIGHUP): then it is published. If that key \
+            is lost: idaas-bridge journal discard {id} --yes, and press Synchronize in the IDaaS console"
         )),
         Step::Events => Some(
-            "leave it where it is, and install a version that can read it: then it is published. Report the form above, \
-             without personal data"
+            "leave it in quarantine, and install a version that can read it: then it is published. Report the form \
+            above, without personal data"
                 .to_owned(),
         ),
         Step::Envelope | Step::Header | Step::Signature | Step::Claims => None,

@@ -63,10 +63,10 @@ impl Screen<'_> {
                 let text = match (header, self.policy.decryption_keys.len()) {
                     (None, _) => "cipherData is not a compact JWE".to_owned(),
                     (Some(header), 1) => {
-                        format!("the one key in decryption_keys does not open it; its header: {header}")
+                        format!("the key in decryption_keys does not decrypt it; its header: {header}")
                     }
                     (Some(header), keys) => {
-                        format!("none of the {keys} keys in decryption_keys opens it; its header: {header}")
+                        format!("none of the {keys} keys in decryption_keys decrypts it; its header: {header}")
                     }
                 };
                 self.step("decryption", Some(refusal), &text)?;
@@ -123,7 +123,7 @@ impl Screen<'_> {
             let known: Vec<_> = keys.key_ids().collect();
             let text = match at(Step::Signature) {
                 Some(_) => format!("the keys of {source} are {}", known.join(", ")),
-                None => format!("holds, by key {}", captured.key_id().unwrap_or_default()),
+                None => format!("valid, by key {}", captured.key_id().unwrap_or_default()),
             };
             self.step("signature", at(Step::Signature), &text)?;
         }
@@ -132,7 +132,7 @@ impl Screen<'_> {
         self.step(
             "claims",
             at(Step::Claims),
-            if trusted { "" } else { "not to be believed: nobody vouches for them" },
+            if trusted { "" } else { "not trustworthy, because the signature is not valid" },
         )?;
         self.claims(claims)
     }
@@ -165,7 +165,7 @@ impl Screen<'_> {
         let text = match plaintext.key() {
             Some(position) => {
                 let id = self.policy.decryption_keys.get(position).map_or("", |key| key.id());
-                format!("decryption_keys[{position}] (SHA-256 {id}…) opened it")
+                format!("decryption_keys[{position}] (SHA-256 {id}…) decrypted it")
             }
             None => "not encrypted, which require_encryption = false permits".to_owned(),
         };

@@ -1,4 +1,5 @@
-//! One entry or one callback with its content opened: personal data hidden unless it is requested, passwords never shown.
+//! One entry or one callback with its content opened: personal data hidden unless it is requested, passwords never
+//! shown.
 
 use std::io::{self, Write};
 use std::sync::Arc;

@@ -8,8 +8,8 @@ use crate::journal::QuarantineId;
 use crate::terminal::{BAD, GOOD, styled};
 
 /// What has become of a callback that is not in quarantine any more.
-pub(in crate::cli) const NO_LONGER_QUARANTINED: &str = "if it was in the quarantine of this replica, it was published or \
-    discarded; the log has `quarantine_opened` or `quarantine_discarded` with this id";
+pub(in crate::cli) const NO_LONGER_QUARANTINED: &str = "if it was in the quarantine of this replica, it was published \
+    or discarded; the log has `quarantine_opened` or `quarantine_discarded` with this id";
 
 /// What an id means, and what was or would be removed.
 pub(super) fn describe(kind: &EntryKind, id: &str, done: bool, now: i64, call: &Call<'_>) -> String {
@@ -17,10 +17,10 @@ pub(super) fn describe(kind: &EntryKind, id: &str, done: bool, now: i64, call: &
         EntryKind::Entry(waiting) => (entry(waiting, now), "event"),
         EntryKind::Callback(held) => (callback(held, now), "callback"),
         EntryKind::InFlight(waiting) => {
-            let step = "repeat this in two minutes; what is published by then is not in the journal any more";
+            let step = "run this again in two minutes; an event that is published by then is no longer in the journal";
             let entry = entry(waiting, now);
             return format!(
-                "{entry}\nis with the producer at this moment; nothing was removed.\n{}",
+                "{entry}\nis with the producer right now; nothing was removed.\n{}",
                 fix_line("next", step)
             );
         }
@@ -48,7 +48,7 @@ pub(super) fn describe(kind: &EntryKind, id: &str, done: bool, now: i64, call: &
         return format!("{line}\n{removed}\n{}", fix_line("next", step));
     }
     format!(
-        "{line}\nWould remove this {what} for good, unpublished. Nothing was done.\n{}",
+        "{line}\nWould remove this {what} permanently, unpublished. Nothing was changed.\n{}",
         fix_line("next", format!("remove it: {} discard {id} --yes", call.of("journal")))
     )
 }
@@ -57,14 +57,17 @@ pub(super) fn describe(kind: &EntryKind, id: &str, done: bool, now: i64, call: &
 pub(super) fn redriven(outcome: &EntryKind, id: &str, now: i64, call: &Call<'_>) -> String {
     let (text, label, step) = match outcome {
         EntryKind::Published { events } => (
-            styled(GOOD, format!("{id}: opened; {} on the broker or in the journal", counted(*events as u64, "event"))),
+            styled(
+                GOOD,
+                format!("{id}: decrypted; {} on the broker or in the journal", counted(*events as u64, "event")),
+            ),
             "next",
             format!("what waits: {}", call.of("journal")),
         ),
         EntryKind::Retried(waiting) => (
             format!("{}\nis tried again now.", entry(waiting, now)),
             "next",
-            format!("where it is: {} {id}", call.of("find")),
+            format!("find it: {} {id}", call.of("find")),
         ),
         EntryKind::TriedByItself(waiting) => match &waiting.waiting {
             Some(state) => (
@@ -74,7 +77,8 @@ pub(super) fn redriven(outcome: &EntryKind, id: &str, now: i64, call: &Call<'_>)
             ),
             None => (
                 format!(
-                    "{}\nis with the producer, or waits behind an earlier event of its entity, and is tried automatically.",
+                    "{}\nis with the producer, or waits behind an earlier event of its entity, and is tried \
+                    automatically.",
                     entry(waiting, now)
                 ),
                 "next",
@@ -82,15 +86,16 @@ pub(super) fn redriven(outcome: &EntryKind, id: &str, now: i64, call: &Call<'_>)
             ),
         },
         EntryKind::NoRoom => (
-            format!("{id}: opened, but there was no room for its events. It stays in quarantine."),
+            format!("{id}: decrypted, but there was no capacity for its events. It stays in quarantine."),
             "fix",
-            format!("repeat this in a minute; what fills the service: {}", call.of("journal")),
+            format!("run this again in a minute; show what fills the service: {}", call.of("journal")),
         ),
         EntryKind::StillUnreadable { reason } => (
             format!("{id}: {}. It stays in quarantine.", styled(BAD, reason)),
             "fix",
             format!(
-                "add the missing key to the application's decryption_keys and reload (SIGHUP); each step: {} --quarantine {id}",
+                "add the missing key to the application's decryption_keys and reload (SIGHUP); each step: {} \
+                --quarantine {id}",
                 call.of("inspect")
             ),
         ),
@@ -136,7 +141,7 @@ mod tests {
         let waiting = waiting_entry();
         assert!(
             describe(&EntryKind::Entry(waiting.clone()), "evnt_7", false, 10_000_000, &CALL)
-                .contains("Nothing was done")
+                .contains("Nothing was changed")
         );
         assert!(describe(&EntryKind::Entry(waiting), "evnt_7", true, 10_000_000, &CALL).contains("is not published"));
         assert!(

@@ -122,14 +122,14 @@ fn quarantine(summary: &Summary, now: i64, call: &Call<'_>, out: &mut dyn Write)
     }
     writeln!(out, "{}", fix_line("next", format!("one of them: {} --quarantine ID", call.of("inspect"))))?;
     if groups.iter().any(|group| group.reason == "undecryptable") {
-        let step = "undecryptable: no key opens them. Add the Encryption Key of their time to the application's \
-                    decryption_keys and reload (SIGHUP). A callback that IDaaS delivers again is there once for each \
-                    delivery, and its events are published once";
+        let step = "undecryptable: no key decrypts them. Add the Encryption Key of that time to the application's \
+            decryption_keys and reload (SIGHUP). A callback that IDaaS delivers again is there once for each \
+            delivery, and its events are published once";
         writeln!(out, "{}", fix_line("fix", step))?;
     }
     if groups.iter().any(|group| group.reason != "undecryptable") {
-        let step = "unreadable: opened, and not a list of events. Keep them for a version that can read them, and report \
-                    their form";
+        let step = "unreadable: decrypted, but not a list of events. Keep them until you install a version that can \
+            read them, and report their form";
         writeln!(out, "{}", fix_line("fix", step))?;
     }
     Ok(())
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn events_that_wait_for_a_reason_are_published_when_it_is_removed() {
+    fn waiting_events_are_published_when_their_reason_is_removed() {
         assert!(shown(&full()).contains("in order, when the reason is removed."));
         let without = Summary { waiting: Vec::new(), ..full() };
         assert!(shown(&without).contains("in order, when Kafka confirms records again."));

@@ -68,7 +68,7 @@ impl Source {
         let address = reachable(config.server.admin_listen);
         let client = Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT).timeout(RESPONSE_TIMEOUT);
         let client = client.default_headers(authorization(config)).build();
-        let client = client.map_err(|_| misconfigured("no HTTP client", "see that OpenSSL is intact"))?;
+        let client = client.map_err(|_| misconfigured("no HTTP client", "check that OpenSSL works"))?;
         let alive = client.get(format!("http://{address}/livez")).send().await;
         let alive = alive.is_ok_and(|answer| answer.status().is_success());
         Ok((Self::Service { client, address }, alive))
@@ -84,12 +84,12 @@ impl Source {
             let listen = config.server.admin_listen;
             if let OpenFault::Locked(..) = fault {
                 let problem = format!("{fault}, and the service does not answer at {listen} (server.admin_listen)");
-                return Diagnosis::new(&fault, problem, "ask where it listens");
+                return Diagnosis::new(&fault, problem, "set server.admin_listen to the address that it listens on");
             }
             Diagnosis::from(&fault)
         })?;
         let journal_admin = JournalAdmin::offline(opened.store)
-            .map_err(|error| misconfigured(error.to_string(), "raise the limits of threads and open files"))?;
+            .map_err(|error| misconfigured(error.to_string(), "raise the limits on threads and open files"))?;
         Ok(Self::Directory { journal_admin: Box::new(journal_admin), path })
     }
 
@@ -255,7 +255,7 @@ impl Source {
                 "the service at {address} does not accept server.admin_token of this configuration, or has one that is \
                  missing here"
             )),
-            status => Err(format!("the service at {address} does not answer this question (status {status})")),
+            status => Err(format!("the service at {address} does not support this request (status {status})")),
         }
     }
 }
@@ -282,5 +282,5 @@ fn why(rejection: JournalRejection) -> String {
 }
 
 fn unexpected() -> String {
-    "the service answers in a way that this build does not know".to_owned()
+    "the service answers in a form that this build does not know".to_owned()
 }

@@ -12,14 +12,15 @@ use crate::text::without_line_ending;
 
 /// Serve a simulated directory over IDaaS' Developer API, for tests and staging
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  A directory of 1000 users, with the ids of the application in bridge.toml:\n    \
+#[command(after_help = "Examples:\n  \
+    A directory of 1000 users, with the ids of the application in bridge.toml:\n    \
     idaas-bridge simulate directory --application-id app_… --instance-id idaas_…\n  \
     Throttled, with tokens of one minute, and a change after every 50 requests:\n    \
     idaas-bridge simulate directory --users 50000 --requests-per-second 5 --token-lifetime 60 --drift 50\n  \
     Delete a user while it runs:\n    \
     curl -d '{\"do\":\"deleteUser\",\"id\":\"user_…\"}' http://127.0.0.1:PORT/_control/order\n\n\
     Other orders: createUser, moveUser, renameUser, moveUnit, deleteUnit, deleteGroup, scope, tokenLifetime,\n\
-    expireTokens, fail, limit, deny, permitAll. GET /_control/state shows ids and counts. Runs until it is ended.")]
+    expireTokens, fail, limit, deny, permitAll. GET /_control/state shows ids and counts. Runs until it is stopped.")]
 pub(super) struct DirectoryArguments {
     /// Address to listen on; port 0 selects a free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
@@ -81,7 +82,7 @@ pub(super) fn run(arguments: &DirectoryArguments, out: &mut dyn Write) -> Result
     options.client_secret = secret(&file, &options.client_secret)
         .map_err(|error| format!("{} cannot be used as the secret's file: {error}", file.display()))?;
     let listener = TcpListener::bind(arguments.listen)
-        .map_err(|error| format!("{} cannot be listened on ({})", arguments.listen, error.kind()))?;
+        .map_err(|error| format!("cannot listen on {} ({})", arguments.listen, error.kind()))?;
     let server = Server::start(listener, Simulator::new(options))
         .map_err(|error| format!("the server cannot be started: {error}"))?;
     let shown = if arguments.json { write_json(&server, &file, out) } else { write_text(&server, &file, out) };

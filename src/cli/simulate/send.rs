@@ -80,7 +80,7 @@ pub struct SendArguments {
 
 fn rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| "is not a number".to_owned())?;
-    if (0.001..=1e6).contains(&rate) { Ok(rate) } else { Err("must lie between 0.001 and 1000000".to_owned()) }
+    if (0.001..=1e6).contains(&rate) { Ok(rate) } else { Err("must be between 0.001 and 1000000".to_owned()) }
 }
 
 pub(super) fn send(arguments: &SendArguments, out: &mut dyn Write, err: &mut dyn Write) -> Result<bool, String> {
@@ -178,7 +178,7 @@ fn source(arguments: &SendArguments) -> Result<Source, String> {
         return Err("--data is neither a JSON object (bizData) nor an array (events)".into());
     }
     if data.is_some() && arguments.types.is_empty() {
-        return Err("--data is the bizData of an event: say of which type, by --type".into());
+        return Err("--data is the bizData of an event: name its type with --type".into());
     }
     let types = match (arguments.types.as_slice(), arguments.fault) {
         ([], fault) => every_type(fault),

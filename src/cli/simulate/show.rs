@@ -113,7 +113,7 @@ pub fn summary(out: &mut dyn Write, stats: &RunStats, run: Run, shown: bool) -> 
     writeln!(out, "latency per callback: {}", quantiles(stats.quantiles()))?;
     if stats.late > 0 {
         let late = counted(stats.late, "callback");
-        writeln!(out, "{late} left late: this machine did not keep the pace, and the latencies include the delay")?;
+        writeln!(out, "{late} were sent late: this machine could not keep up, and the latencies include the delay")?;
     }
     if stats.is_as_expected(run.count) {
         writeln!(out, "{}", styled(GOOD, "all as expected"))

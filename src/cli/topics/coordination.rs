@@ -36,7 +36,7 @@ pub(super) fn show(
             }
         }
         Some(State::Missing) => writeln!(out, "{}; {needed}; --create creates it", styled(QUIET, "missing"))?,
-        Some(State::Hidden) => writeln!(out, "{}; {needed}", styled(QUIET, "cannot be seen by this user"))?,
+        Some(State::Hidden) => writeln!(out, "{}; {needed}", styled(QUIET, "is not visible to this user"))?,
         Some(State::Unreadable(problem)) => writeln!(out, "{}", styled(QUIET, problem))?,
         None => writeln!(out, "{}", styled(QUIET, "no answer in time"))?,
     }

@@ -61,8 +61,8 @@ fn names_are_short_plain_and_unique() {
     }
     let second = MINIMAL.split_once("[[application]]").unwrap().1;
     let faults = World::new().bad(&format!("{MINIMAL}[[application]]{second}"));
-    assert!(faults.contains("give each application a name of its own"), "{faults}");
-    assert!(faults.contains("give each application an id of its own"), "{faults}");
+    assert!(faults.contains("give each application its own name"), "{faults}");
+    assert!(faults.contains("give each application its own id"), "{faults}");
     let other = second.replace("workforce", "partners").replace("app_one", "app_two");
     assert_eq!(World::new().good(&format!("{MINIMAL}[[application]]{other}")).applications.len(), 2);
 }
@@ -91,7 +91,7 @@ fn a_key_set_comes_from_a_url_or_a_file() {
     let faults = World::new().bad(&MINIMAL.replace(url, "{ file = 'journal.key' }"));
     assert!(faults.contains("is not a JSON Web Key Set"), "{faults}");
     let faults = World::new().bad(&MINIMAL.replace(url, "{ file = 'jwks.json' }\njwks_ca = 'tls.crt'"));
-    assert!(faults.contains("application[workforce].jwks_ca: has no use"), "{faults}");
+    assert!(faults.contains("application[workforce].jwks_ca: has no effect"), "{faults}");
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn sealing_passwords_and_the_key_for_it_belong_together() {
     let faults = World::new().bad(&with("credential_key = { file = 'journal.key' }"));
     assert!(faults.contains("passwords = \"seal\""), "{faults}");
     let faults = World::new().bad(&with("passwords = 'seal'\ncredential_key = { file = 'next.key' }"));
-    assert!(faults.contains("32 hex digits and needs 64"), "{faults}");
+    assert!(faults.contains("32 hex digits and must have 64"), "{faults}");
     let config = World::new().good(&with(&format!("passwords = 'seal'\ncredential_key = '{KEY}'")));
     assert!(config.warnings.iter().any(|warning| warning.to_string().contains("also a journal key")));
 }
@@ -149,7 +149,7 @@ fn open_doors_are_warned_of_unless_they_are_written_down() {
     assert!(open.contains(&"application[workforce].instance_id".to_owned()), "{open:?}");
     let closed = keys(&with("instance_id = 'idaas_two'\nallowed_networks = ['0.0.0.0/0']"));
     assert!(!closed.iter().any(|key| key.starts_with("application")), "{closed:?}");
-    assert!(World::new().bad(&with("allowed_networks = []")).contains("nobody could send"));
+    assert!(World::new().bad(&with("allowed_networks = []")).contains("no callback would be accepted"));
 }
 
 const FETCH: &str = "instance_id = 'idaas_two'\n[application.fetch]\nendpoint = 'https://eiam-developerapi.example.com/'\nclient_secret = { file = 'next.key' }";

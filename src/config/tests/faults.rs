@@ -42,7 +42,7 @@ fn an_unknown_key_is_a_fault_that_names_it_and_its_neighbour() {
     assert!(faults.contains("server.listn: is not a known key; did you mean \"listen\"?"), "{faults}");
     assert!(faults.contains("decryption_key: is not a known key; did you mean \"decryption_keys\"?"), "{faults}");
     let faults = World::new().bad(&super::with("log", "colour = true"));
-    assert!(faults.contains("log.colour: is not a known key; remove it; known here: format, level"), "{faults}");
+    assert!(faults.contains("log.colour: is not a known key; remove it; known keys: format, level"), "{faults}");
 }
 
 #[test]
@@ -85,12 +85,12 @@ fn a_fault_reads_as_key_problem_and_remedy() {
 #[test]
 fn values_of_a_wrong_type_are_faults_that_name_the_right_one() {
     for (section, line, expected) in [
-        ("server", "listen = 8080", "server.listen: is a number; write a text in quotes"),
-        ("server", "trusted_proxies = '::1'", "server.trusted_proxies: is a text; write a list"),
-        ("topics", "create = 'yes'", "topics.create: is a text; write true or false"),
-        ("topics", "partitions = '12'", "topics.partitions: is a text; write a whole number"),
-        ("topics", "prefix = 1979-05-27", "topics.prefix: is a date; write a text"),
-        ("topics", "prefix = true", "topics.prefix: is true or false; write a text"),
+        ("server", "listen = 8080", "server.listen: is a number; write a string in quotes"),
+        ("server", "trusted_proxies = '::1'", "server.trusted_proxies: is a string; write a list"),
+        ("topics", "create = 'yes'", "topics.create: is a string; write true or false"),
+        ("topics", "partitions = '12'", "topics.partitions: is a string; write a whole number"),
+        ("topics", "prefix = 1979-05-27", "topics.prefix: is a date; write a string"),
+        ("topics", "prefix = true", "topics.prefix: is a boolean; write a string"),
         ("kafka", "properties = []", "kafka.properties: is a list; write a table"),
     ] {
         let faults = World::new().bad(&super::with(section, line));

@@ -102,7 +102,10 @@ fn unencrypted_kafka_is_a_warning_unless_set_explicitly() {
 fn switched_off_certificate_checks_are_warned_of() {
     let text = "enable.ssl.certificate.verification = false\nssl.endpoint.identification.algorithm = 'none'";
     let config = World::new().good(&format!("[kafka.properties]\n{text}\n{MINIMAL}"));
-    assert_eq!(config.warnings.iter().filter(|warning| warning.to_string().contains("pose as the broker")).count(), 2);
+    assert_eq!(
+        config.warnings.iter().filter(|warning| warning.to_string().contains("impersonate the broker")).count(),
+        2
+    );
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn tls_needs_both_files_and_both_in_pem() {
     assert!(faults.contains("server.tls.certificate: /etc/bridge/absent.crt does not exist"), "{faults}");
     assert!(faults.contains("server.tls.key: is missing"), "{faults}");
     let faults = World::new().bad(&with("server", "tls = { certificate = 'tls.key', key = 'tls.crt' }"));
-    assert!(faults.contains("holds no CERTIFICATE") && faults.contains("holds no PRIVATE KEY"), "{faults}");
+    assert!(faults.contains("contains no CERTIFICATE") && faults.contains("contains no PRIVATE KEY"), "{faults}");
     let faults = World::new().bad(&with("server", "tls = { certificate = 'tls.crt', key = 'tls.key', ca = 'x' }"));
     assert!(faults.contains("server.tls.ca: is not a known key"), "{faults}");
 }

@@ -51,7 +51,7 @@ export class Events {
       return;
     }
     text('events-note', history.held === 0 ? '' : `${plural(history.held, 'event')} in memory, since ${clock(history.oldest)}`);
-    this.#show(events, 'No event has come since the start.');
+    this.#show(events, 'No event has arrived since the start.');
   }
 
   #show(events, otherwise) {
@@ -77,6 +77,6 @@ export class Events {
     }
     const { events, held } = await response.json();
     text('events-note', `${plural(events.length, 'match', 'matches')} among ${plural(held, 'event')} in memory`);
-    this.#show(events, `Not in memory, which holds the latest ${count(held)} events. “idaas-bridge find ${query}” looks in the topics and the journal.`);
+    this.#show(events, `Not in memory, which holds the latest ${count(held)} events. “idaas-bridge find ${query}” searches the topics and the journal.`);
   }
 }

@@ -73,7 +73,7 @@ async function login(event) {
   text('login-problem', '');
   if (!(await stream.start(token))) {
     token = null;
-    text('login-problem', 'The token is wrong. It is server.admin_token of the configuration in force.');
+    text('login-problem', 'The token is wrong. Enter server.admin_token of the configuration in force.');
     stream.start(token);
   }
 }

@@ -21,7 +21,7 @@ export function status({ now, headline }) {
 export function lost(busy) {
   byId('status').dataset.level = 'unknown';
   text('status-title', busy ? 'Too many viewers' : 'No connection to the service');
-  text('status-detail', busy ? 'This page goes on once another one is closed.' : `What is below was true at ${clock(Date.now())}. The page tries to connect again.`);
+  text('status-detail', busy ? 'This page continues once another one is closed.' : `The values below are from ${clock(Date.now())}. The page tries to reconnect.`);
   document.title = 'No connection · idaas-bridge';
 }
 

@@ -31,7 +31,10 @@ pub enum RunFault {
     #[error("the Kafka user may not write to the topics")]
     NotAuthorized,
     /// Another cluster answers at the same address.
-    #[error("another Kafka cluster answers at the same address; what was published before is on the old one only")]
+    #[error(
+        "another Kafka cluster answers at the same address; records that were published before are only on the \
+        old one"
+    )]
     ClusterReplaced,
     /// The event topics cannot be read, so it is unknown what the run has already published.
     #[error("the records that the run has published cannot be read: {0}")]
@@ -47,17 +50,19 @@ pub enum RunFault {
 impl From<&RunFault> for Diagnosis {
     fn from(fault: &RunFault) -> Self {
         let remedy = match fault {
-            RunFault::Http(_) => "see that the proxy's address is a URL and that OpenSSL is intact".to_owned(),
+            RunFault::Http(_) => "check that the proxy's address is a URL and that OpenSSL works".to_owned(),
             RunFault::Api(fault) => return fault.into(),
-            RunFault::Unreachable(_) => "see that kafka.bootstrap_servers and [kafka.properties] are right; \
-                              `idaas-bridge check` tells more"
+            RunFault::Unreachable(_) => "check that kafka.bootstrap_servers and [kafka.properties] are correct; \
+                `idaas-bridge check` shows details"
                 .to_owned(),
             RunFault::Kafka(_) => "correct [kafka.properties]".to_owned(),
-            RunFault::MissingTopics(_) => "create them with `idaas-bridge topics --create`, or grant DESCRIBE and READ".to_owned(),
+            RunFault::MissingTopics(_) => {
+                "create them with `idaas-bridge topics --create`, or grant DESCRIBE and READ".to_owned()
+            }
             RunFault::NotAuthorized => "grant the user of [kafka.properties] WRITE on the topics".to_owned(),
             RunFault::ClusterReplaced => {
-                "create the topics there, then go on with --run and the name of this run: everything that the topics do \
-                 not have is published"
+                "create the topics there, then continue with --run and the name of this run: everything that the \
+                topics do not have is published"
                     .to_owned()
             }
             RunFault::Topics(_) => {
@@ -65,14 +70,16 @@ impl From<&RunFault> for Diagnosis {
                     .to_owned()
             }
             RunFault::State(KnownFault::Missing(_)) => {
-                "deletions are found by the state topics: run `idaas-bridge materialize` first, or grant DESCRIBE and READ".to_owned()
+                "deletions are detected from the state topics: run `idaas-bridge materialize` first, or grant \
+                DESCRIBE and READ"
+                    .to_owned()
             }
             RunFault::State(KnownFault::Kafka(_) | KnownFault::Incomplete) => {
                 "grant the user of [kafka.properties] READ on the state topics, and try again".to_owned()
             }
             RunFault::MassDeletion(_) => {
-                "see that the application's synchronization scope is as it should be; if these entities are really \
-                 gone, add --allow-mass-deletion"
+                "check that the application's synchronization scope is correct; if these entities are really gone, \
+                add --allow-mass-deletion"
                     .to_owned()
             }
         };
@@ -99,8 +106,8 @@ impl From<&Problem> for Diagnosis {
                 "remove it from the scope if it is gone",
             ),
             Problem::Unstable(id) => (
-                format!("the list below {id} kept changing, or has another number of rows than it says"),
-                "entities of it may be missing, so run fetch again",
+                format!("the list below {id} kept changing, or its number of rows differs from its total"),
+                "entities can be missing, so run fetch again",
             ),
         };
         Self::new(problem, text, remedy)

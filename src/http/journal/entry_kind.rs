@@ -26,7 +26,7 @@ pub enum EntryKind {
     NotFound,
     /// The entry is tried again now.
     Retried(EntrySummary),
-    /// The entry is tried by itself; nothing needs to be done.
+    /// The entry is tried automatically; nothing needs to be done.
     TriedByItself(EntrySummary),
     /// The callback was opened, and its events are on the broker or in the journal.
     Published {

@@ -69,7 +69,7 @@ impl JournalAdmin {
             application = waiting.application,
             topic = waiting.topic,
             by,
-            "an event was removed from the journal by order, unpublished"
+            "an operator removed an event from the journal, unpublished"
         );
         Ok(found)
     }
@@ -87,7 +87,7 @@ impl JournalAdmin {
                 id = callback.id,
                 application = callback.application,
                 by,
-                "a callback was removed from quarantine by order, unread"
+                "an operator removed a callback from quarantine, unpublished"
             );
         }
         Ok(found)
@@ -108,7 +108,7 @@ impl JournalAdmin {
             application,
             by,
             now = outcome == RedriveOutcome::Started,
-            "an operator ordered an event to be tried at once"
+            "an operator requested to publish an event now"
         );
         let summary = |waiting| EntrySummary { waiting, ..entry.clone() };
         Ok(match outcome {

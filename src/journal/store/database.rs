@@ -65,7 +65,7 @@ impl StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::DiskFull => f.write_str("no room on the disk"),
+            Self::DiskFull => f.write_str("no space on the disk"),
             Self::Locked => f.write_str("in use by another process"),
             Self::NoPermission => f.write_str("no permission"),
             Self::Newer => f.write_str("written by a newer build"),
@@ -132,7 +132,7 @@ impl JournalFile {
         })?;
         parse(FORMAT, &bytes.ok_or(StoreError::Foreign)?).map_err(|fault| match fault {
             DecodeFault::Newer(_) => StoreError::Newer,
-            DecodeFault::Malformed => StoreError::Damaged("its state makes no sense".to_owned()),
+            DecodeFault::Malformed => StoreError::Damaged("its state is invalid".to_owned()),
         })
     }
 

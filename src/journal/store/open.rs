@@ -168,7 +168,7 @@ impl UnreadableRows {
     /// Returns the most serious fault.
     fn fault(self, path: &Path) -> Option<OpenFault> {
         if self.damaged > 0 {
-            let how = format!("{} of its entries cannot be opened though their keys are there", self.damaged);
+            let how = format!("{} of its entries cannot be decrypted although their keys are configured", self.damaged);
             return Some(OpenFault::Damaged(path.to_owned(), how));
         }
         if self.newer {

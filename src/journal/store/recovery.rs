@@ -62,7 +62,10 @@ impl Store {
         error: &StoreError,
         possibly_written: impl Iterator<Item = u64>,
     ) -> JournalRejection {
-        tracing::error!(code = LogCode::JournalSuspect.as_str(), cause = %error, "the journal has failed; it is verified before it is used again");
+        tracing::error!(
+            code = LogCode::JournalSuspect.as_str(), cause = %error,
+            "the journal has failed; it is verified before it is used again"
+        );
         let file = self.file.take();
         // Dropping a damaged database can panic. The failure was logged above.
         let _ = catch_unwind(AssertUnwindSafe(move || drop(file)));
@@ -84,7 +87,7 @@ impl Store {
                     code = LogCode::JournalVerified.as_str(),
                     events,
                     commits,
-                    "the journal was read back and is in order"
+                    "the journal was read back and is valid"
                 );
                 self.recovery = Recovery::default();
                 true
@@ -110,7 +113,7 @@ impl Store {
             tracing::error!(
                 code = LogCode::JournalLost.as_str(),
                 commits = lost,
-                "the disk has lost what it had reported as synced"
+                "the disk has lost data that it had reported as synced"
             );
         }
         let possibly_written = Changes { removes: self.recovery.possibly_written.clone(), ..Changes::default() };

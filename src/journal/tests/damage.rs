@@ -1,4 +1,5 @@
-//! Files that are truncated, foreign, changed or of another user: each is distinguished, none is changed, nothing panics.
+//! Files that are truncated, foreign, changed or of another user: each is distinguished, none is changed, nothing
+//! panics.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -97,7 +97,7 @@ impl Observer {
     /// With the first answer of the cluster, librdkafka leaves the bootstrap servers for the addresses that brokers
     /// advertise. If those do not answer, only a new client asks the bootstrap servers again soon. The first answer
     /// can be one to librdkafka itself, which asks as soon as it is connected; then the request here comes too late.
-    /// So a request fails for good only if no client has received the cluster's id, or after `limit`, or after twice
+    /// So a request fails permanently only if no client has received the cluster's id, or after `limit`, or after twice
     /// that time if the cluster has answered at all: then it would be wrong to report that it does not.
     pub(super) fn metadata(&self, topic: &str, limit: Duration) -> Result<Metadata, Unreachable> {
         let (mut end, mut is_extended) = (Instant::now() + limit, false);

@@ -203,9 +203,9 @@ pub enum Unknown {
 impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NotRequested => "nobody asked for them",
+            Self::NotRequested => "they were not requested",
             Self::NotAllowed => "this user may not read them (DESCRIBE_CONFIGS)",
-            Self::NotSupported => "this cluster does not tell them",
+            Self::NotSupported => "this cluster does not report them",
             Self::NoAnswer => "the cluster does not answer in time",
             Self::Other(problem) => problem,
         })

@@ -82,7 +82,7 @@ impl Acceptance {
         is_change
     }
 
-    /// Returns why records cannot be delivered although brokers answer. `None` if they can, or nobody knows better.
+    /// Returns why records cannot be delivered although brokers answer. `None` if they can, or if it is unknown.
     pub(in crate::kafka) fn problem(&self) -> Option<Undeliverable> {
         self.problem.lock().clone()
     }

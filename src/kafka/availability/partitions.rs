@@ -189,8 +189,8 @@ impl Availability {
         partition.close(Some(code), now)
     }
 
-    /// Opens partitions that have a leader after an outage of the whole cluster, unless they reject records. The waiting
-    /// time of their records starts over. Returns true if a partition was opened.
+    /// Opens partitions that have a leader after an outage of the whole cluster, unless they reject records. The
+    /// waiting time of their records starts over. Returns true if a partition was opened.
     pub(in crate::kafka) fn outage_ended(&mut self, with_leader: &[(String, usize)], now: Duration) -> bool {
         let before = self.openings;
         for (topic, index) in with_leader {

@@ -52,24 +52,27 @@ impl Cause {
     #[must_use]
     pub const fn remedy(self) -> &'static str {
         match self {
-            Self::Dns => "correct the name in kafka.bootstrap_servers, or what brokers say in advertised.listeners",
-            Self::Refused => "see that a broker runs there and listens on that port, and that no firewall refuses",
+            Self::Dns => "correct the name in kafka.bootstrap_servers, or in the brokers' advertised.listeners",
+            Self::Refused => {
+                "check that a broker runs there and listens on that port, and that no firewall rejects \
+                the connection"
+            }
             Self::Timeout => {
-                "see that address and port are right, and that firewalls and security groups let it through"
+                "check that address and port are correct, and that firewalls and security groups allow the connection"
             }
             Self::Tls => {
-                "set \"ssl.ca.location\" to the authority that signed the brokers' certificates, and see that the port \
-                 is a TLS listener and the certificates are for these names and not expired"
+                "set \"ssl.ca.location\" to the authority that signed the brokers' certificates, and check that the \
+                port is a TLS listener and that the certificates are for these names and have not expired"
             }
             Self::Authentication => {
-                "correct \"sasl.mechanisms\", \"sasl.username\" and \"sasl.password\" in [kafka.properties], and see \
-                 that the user exists on the brokers"
+                "correct \"sasl.mechanisms\", \"sasl.username\" and \"sasl.password\" in [kafka.properties], and \
+                check that the user exists on the brokers"
             }
             Self::Disconnected => {
-                "see that \"security.protocol\" in [kafka.properties] is that of the listener: plaintext, ssl, \
-                 sasl_plaintext or sasl_ssl"
+                "check that \"security.protocol\" in [kafka.properties] matches the listener: plaintext, ssl, \
+                sasl_plaintext or sasl_ssl"
             }
-            Self::Other => "see the brokers' logs, and that address and security settings are right",
+            Self::Other => "check the brokers' logs, the address, and the security settings",
         }
     }
 

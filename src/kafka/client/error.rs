@@ -37,11 +37,11 @@ impl From<ProducerFault> for Diagnosis {
     fn from(fault: ProducerFault) -> Self {
         match fault {
             ProducerFault::Thread(_) => {
-                Self::new(LogCode::NotStarted, fault.to_string(), "raise the limits of threads and open files")
+                Self::new(LogCode::NotStarted, fault.to_string(), "raise the limits on threads and open files")
             }
             ProducerFault::Settings(problem) => rejected_property(problem),
             ProducerFault::Unanswered => {
-                let remedy = "correct the property, or see that the brokers accept it";
+                let remedy = "correct the property, or check that the brokers accept it";
                 misconfigured(fault.to_string(), remedy).at("kafka.properties")
             }
         }
@@ -58,5 +58,5 @@ pub(crate) fn rejected_property(problem: impl Into<String>) -> Diagnosis {
 pub(in crate::kafka) fn describe(error: &KafkaError) -> String {
     let KafkaError::ClientConfig(_, problem, name, _) = error else { return error.to_string() };
     let problem = problem.split(['"', '=']).next().unwrap_or_default();
-    format!("librdkafka does not take the property \"{name}\": {problem}; see its CONFIGURATION.md")
+    format!("librdkafka rejects the property \"{name}\": {problem}; see its CONFIGURATION.md")
 }

@@ -16,8 +16,8 @@ use rdkafka::producer::{BaseProducer, ProducerContext};
 use super::error::{ProducerFault, describe};
 use crate::telemetry::liveness::Liveness;
 
-/// Maximum wait for an event before the thread checks whether to stop. rdkafka does not sleep in the last millisecond of
-/// a wait, so short waits keep the processor busy.
+/// Maximum wait for an event before the thread checks whether to stop. rdkafka does not sleep in the last millisecond
+/// of a wait, so short waits keep the processor busy.
 const POLL_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// A producer and its thread. Dropping it stops both, which blocks; records without a report get a failure report.

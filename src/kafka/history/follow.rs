@@ -200,14 +200,14 @@ impl Following {
                     if std::mem::replace(&mut allowed, false) {
                         tracing::warn!(
                             code = LogCode::ReplicasNotFollowed.as_str(),
-                            "other replicas' events are not learnt: {fault}"
+                            "the records of other replicas cannot be read: {fault}"
                         );
                     }
                     std::thread::sleep(POLL_TIMEOUT);
                 }
                 // Logged elsewhere, and temporary.
                 Err(fault @ (ReadFault::Settings(_) | ReadFault::Unreachable(_))) => {
-                    tracing::debug!(target: "kafka", %fault, "following goes on");
+                    tracing::debug!(target: "kafka", %fault, "following continues");
                 }
             }
         }

@@ -200,7 +200,7 @@ impl PartitionReader {
             Some(Ok(message)) => Ok(read_record(scope, &message)),
             Some(Err(error)) if is_refused(&error) => Err(ReadFault::NotAllowed),
             Some(Err(error)) => {
-                tracing::debug!(target: "kafka", %error, "reading goes on");
+                tracing::debug!(target: "kafka", %error, "reading continues");
                 Ok(None)
             }
         }

@@ -14,7 +14,7 @@ pub enum ReadFault {
     #[error("{0}")]
     Unreachable(Unreachable),
     /// This user may not read the topics: it needs READ and DESCRIBE on them.
-    #[error("the user of [kafka.properties] may not read the topics; give it READ on them")]
+    #[error("the user of [kafka.properties] may not read the topics; grant it READ on them")]
     NotAllowed,
 }
 
@@ -25,7 +25,7 @@ impl From<&ReadFault> for Diagnosis {
             ReadFault::Unreachable(unreachable) => Self::from(unreachable).context("the topics cannot be read"),
             ReadFault::NotAllowed => {
                 let problem = "the user of [kafka.properties] may not read the topics";
-                Self::new("topic_read", problem, "give it READ on them")
+                Self::new("topic_read", problem, "grant it READ on them")
             }
         }
     }

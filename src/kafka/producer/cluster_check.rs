@@ -125,8 +125,8 @@ impl Checker {
             code = LogCode::ClusterReplaced.as_str(),
             before,
             now = id,
-            "another Kafka cluster answers at the same address; events that wait are published to it, and what the old \
-             cluster has confirmed is there only"
+            "another Kafka cluster answers at the same address; events that wait are published to it, and records \
+            that the old cluster confirmed are only there"
         );
         if let Some(state) = (self.current)() {
             state.in_flight.observer.cluster_replaced();

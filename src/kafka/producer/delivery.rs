@@ -63,8 +63,8 @@ impl fmt::Display for Undeliverable {
             Self::NotAuthorized => f.write_str("the Kafka user may not write; grant it WRITE on the topics"),
             Self::Unreachable(addresses) => write!(
                 f,
-                "no partition's leader can be reached at the address that it advertises ({}); see advertised.listeners of \
-                 the brokers, and firewalls",
+                "no partition's leader can be reached at the address that it advertises ({}); see \
+                advertised.listeners of the brokers, and firewalls",
                 addresses.join(", ")
             ),
             Self::AllFailing => f.write_str("every partition that records were sent to fails; see the brokers' logs"),

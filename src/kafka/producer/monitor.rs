@@ -1,6 +1,6 @@
 //! Monitors partitions that accept no records: reports the events that wait for them, probes whether their leaders can
-//! be reached, and requests the replacement of a producer whose records only wait although they can. What that means for
-//! Kafka as a whole is decided by `acceptance`.
+//! be reached, and requests the replacement of a producer whose records only wait although they can. What that means
+//! for Kafka as a whole is decided by `acceptance`.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::mpsc::{Receiver, Sender, channel};

@@ -110,7 +110,7 @@ impl ProducerState {
             // this thread.
             tracing::warn!(
                 code = LogCode::ProducerEndedEarly.as_str(),
-                "no thread could be started that waits for the old producer"
+                "the thread that waits for the old producer could not be started"
             );
         }
     }

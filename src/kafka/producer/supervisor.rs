@@ -98,7 +98,7 @@ impl Supervisor {
                     denied += 1;
                 }
                 Ok(Fresh::Cold) => {
-                    tracing::warn!(code = LogCode::ProducerNotReplaced.as_str(), "Kafka does not answer; trying again")
+                    tracing::warn!(code = LogCode::ProducerNotReplaced.as_str(), "Kafka does not answer; retrying")
                 }
                 Err(fault) => tracing::error!(code = LogCode::ProducerNotReplaced.as_str(), %fault, "trying again"),
             }
@@ -145,7 +145,8 @@ fn set_denied(producer: &ProducerState) {
     if !producer.in_flight.is_denied() {
         tracing::error!(
             code = LogCode::KafkaNotAuthorized.as_str(),
-            "the Kafka user may publish nothing; grant it WRITE on the topics. Events go to the journal until then"
+            "the Kafka user may not publish to any topic; grant it WRITE on the topics. Until then, events go to the \
+            journal"
         );
     }
     producer.in_flight.set_denied(true);

@@ -121,7 +121,7 @@ impl Input {
                 Polled::Failed(Failed(format!("the consumer failed: {code}")))
             }
             Some(Err(error)) => {
-                tracing::debug!(target: "kafka", %error, "reading goes on");
+                tracing::debug!(target: "kafka", %error, "reading continues");
                 Polled::Nothing
             }
         }

@@ -61,8 +61,8 @@ impl Failed {
     #[must_use]
     pub fn missing_topic(topic: &str) -> Self {
         Self(format!(
-            "the topic \"{topic}\" does not exist, or this Kafka user may not see it; create it with `idaas-bridge topics \
-             --create`, or grant DESCRIBE and READ"
+            "the topic \"{topic}\" does not exist, or this Kafka user may not see it; create it with `idaas-bridge \
+            topics --create`, or grant DESCRIBE and READ"
         ))
     }
 

@@ -92,7 +92,7 @@ impl Restore {
     fn watermark(&self, client: &BaseConsumer<Connection>, partition: Partition) -> Result<i64, Failed> {
         let (_, end) = client
             .fetch_watermarks(self.topic(partition), partition.number, REQUEST_TIMEOUT)
-            .map_err(|error| Failed::new("the end of a state partition is not known", &error))?;
+            .map_err(|error| Failed::new("the end offset of a state partition is unknown", &error))?;
         Ok(end)
     }
 
@@ -127,7 +127,7 @@ impl Restore {
                 Err(Failed::new("the restoring consumer failed", &error))
             }
             Some(Err(error)) => {
-                tracing::debug!(target: "kafka", %error, "restoring goes on");
+                tracing::debug!(target: "kafka", %error, "restoring continues");
                 Ok(RestoreStep::Nothing)
             }
         }

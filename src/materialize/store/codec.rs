@@ -11,8 +11,8 @@ const COMPRESSED: u8 = 2;
 /// Maximum size of a decoded state, in bytes. It limits the memory that a damaged row can claim. Records are smaller.
 const MAX_STATE: usize = 1 << 30;
 
-/// Text that states have in common. Without it, a state of one or two kilobytes hardly compresses. Rows can be read only
-/// with the same dictionary, so a change of it needs a new file name.
+/// Text that states have in common. Without it, a state of one or two kilobytes hardly compresses. Rows can be read
+/// only with the same dictionary, so a change of it needs a new file name.
 const DICTIONARY: &[u8] = include_bytes!("dictionary.txt");
 
 /// An encoded row.

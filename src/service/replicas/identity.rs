@@ -16,7 +16,7 @@ pub(super) fn identity(directory: &Path) -> Writer {
     let replica = stored.unwrap_or_else(|| {
         let replica = random();
         if let Err(error) = std::fs::write(&path, format!("{replica:016x}\n")) {
-            tracing::debug!(%error, "the replica's id is not kept");
+            tracing::debug!(%error, "the replica's id could not be stored");
         }
         replica
     });

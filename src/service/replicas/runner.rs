@@ -209,7 +209,7 @@ impl Runner {
                 tracing::info!(
                     code = LogCode::ReplicaFound.as_str(),
                     replicas = self.coordinator.replicas(),
-                    "other replicas run"
+                    "other replicas are running"
                 );
                 self.dedup_rebuild.follow();
             }
@@ -224,7 +224,7 @@ impl Runner {
                 code = LogCode::ReplicasAgreed.as_str(),
                 replicas,
                 lanes_held,
-                "begins to publish what waits"
+                "begins to publish waiting events"
             );
         }
     }

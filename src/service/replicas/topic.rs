@@ -15,8 +15,8 @@ use crate::telemetry::log_code::LogCode;
 /// Maximum number of records per read.
 const MAX_RECORDS: usize = 1000;
 
-/// Time between checks for a topic that cannot be used: during [`CREATION_GRACE`], while somebody may be creating it, and
-/// later.
+/// Time between checks for a topic that cannot be used: during [`CREATION_GRACE`], while somebody may be creating it,
+/// and later.
 const EARLY_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 const CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -95,7 +95,7 @@ impl Topic {
             return true;
         }
         self.next_observation = now + EARLY_CHECK_INTERVAL;
-        let Some(log) = self.log() else { return self.not_usable("librdkafka refuses the settings") };
+        let Some(log) = self.log() else { return self.not_usable("librdkafka rejects the settings") };
         match log.presence() {
             Presence::Present => {
                 if log.begin() {
@@ -142,7 +142,7 @@ impl Topic {
                         "the topic was not created: {diagnosis}"
                     );
                 }
-                let usable = self.not_usable("the cluster refuses to create the topic");
+                let usable = self.not_usable("the cluster rejects the creation of the topic");
                 self.next_observation = self.next_observation.max(Instant::now() + CREATION_RETRY_INTERVAL);
                 return usable;
             }

@@ -1,4 +1,5 @@
-//! What Kafka has not confirmed: on the disk when the answer leaves, published when Kafka is back, whatever happens between.
+//! What Kafka has not confirmed: on the disk when the answer leaves, published when Kafka is back, whatever happens
+//! between.
 
 use idaas_callback::jose::jwe::ContentKey;
 use idaas_simulator::answer::List;

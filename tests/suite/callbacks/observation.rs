@@ -36,7 +36,8 @@ fn received_and_answered_counts_add_up() {
     assert_eq!(lists, [48.0, 2.0, 4.0, 0.0]);
     assert_eq!(count("events_received_total", &[("entity", "user"), ("action", "locked")]), 2.0);
     assert_eq!(count("events_received_total", &[("entity", "dead-letter"), ("action", "refused")]), 4.0);
-    // 24 published types but the skipped one, and the three dead letters, also the one without an id: known the second time.
+    // 24 published types but the skipped one, and the three dead letters, also the one without an id: known the second
+    // time.
     assert_eq!(count("events_duplicate_total", &[]), 27.0);
     assert_eq!(count("events_published_total", &[("entity", "dead-letter")]), 3.0);
     let codes = ["answered", "malformed", "expired"].map(|code| count("callbacks_total", &[("code", code)]));

@@ -103,7 +103,7 @@ fn metrics_follow_the_applications_and_keys_of_the_reload() {
     assert_eq!(bridge.samples("last_event_timestamp_seconds", &[]), last_event);
     assert_eq!(bridge.metric("events_received_total", &[]), 1.0);
 
-    // Who comes back begins anew.
+    // An application that returns starts with new state.
     assert!(bridge.reload(|setup| setup.applications = applications));
     assert_eq!(bridge.samples("decryptions_total", &[("application", "workforce")]), [1.0, 0.0]);
     assert_eq!(bridge.samples("decryptions_total", &[("application", "partners")]), [0.0]);

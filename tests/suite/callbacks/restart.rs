@@ -1,5 +1,5 @@
-//! The memory of what was delivered, over a restart and between replicas: on a real Kafka, because only one answers where
-//! records of a time stand.
+//! The memory of what was delivered, over a restart and between replicas: on a real Kafka, because only one answers
+//! where records of a time stand.
 
 use std::cell::Cell;
 

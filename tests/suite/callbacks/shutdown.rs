@@ -1,4 +1,4 @@
-//! The end under load: nobody is cut off, and what was answered is true.
+//! Shutdown under load: no connection is cut off, and every answer is true.
 
 use std::io::ErrorKind;
 use std::sync::Arc;

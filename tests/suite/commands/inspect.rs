@@ -64,7 +64,7 @@ fn a_quarantined_callback_is_opened_with_configured_keys() {
     let inspect = |config: &Path| run(&["inspect", "--config", config.to_str().unwrap(), "--quarantine", &id]);
     let closed = inspect(&config);
     assert_eq!(closed.code, 1, "{}{}", closed.out, closed.err);
-    for part in ["undecryptable", "the one key in decryption_keys does not open it", "A256GCM", "  fix: ", "SIGHUP"] {
+    for part in ["undecryptable", "the key in decryption_keys does not decrypt it", "A256GCM", "  fix: ", "SIGHUP"] {
         assert!(closed.flat().contains(part.trim()), "{part}: {}", closed.out);
     }
     let found = run(&["find", "--config", config.to_str().unwrap(), "user_x"]);

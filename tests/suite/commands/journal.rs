@@ -1,4 +1,4 @@
-//! The journal as an operator meets it, where no service runs.
+//! The `journal` command while no service runs.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -107,7 +107,7 @@ fn journal_discards_one_thing_and_only_with_consent() {
     fill(&setting, "ab");
     let asked = run(&["journal", "--config", &setting.config, "discard", "evnt_1"]);
     assert_eq!(asked.code, 0, "{}{}", asked.out, asked.err);
-    assert!(asked.out.contains("Nothing was done"), "{}", asked.out);
+    assert!(asked.out.contains("Nothing was changed"), "{}", asked.out);
     let done = run(&["journal", "--config", &setting.config, "discard", "evnt_1", "--yes"]);
     assert_eq!(done.code, 0, "{}{}", done.out, done.err);
     let again = run(&["journal", "--config", &setting.config, "discard", "evnt_1", "--yes"]);

@@ -31,7 +31,7 @@ fn unset_optional_members_of_a_key_are_fine() {
     }
     let (code, out) = check(json!([key]));
     assert_eq!(code, 0, "{out}");
-    assert!(out.contains("ok application[workforce].jwks:") && out.contains("holds usable keys"), "{out}");
+    assert!(out.contains("ok application[workforce].jwks:") && out.contains("contains usable keys"), "{out}");
     assert!(!out.contains(" keys[0]"), "{out}");
 }
 
@@ -43,7 +43,7 @@ fn entries_that_cannot_be_used_are_named_and_disable_no_other() {
     assert_eq!(code, 0, "a warning alone does not fail: {out}");
     assert!(out.contains("keys[0] (kid \"KEYec\") is not an RSA key"), "{out}");
     assert!(out.contains("keys[1] (kid \"KEYencryption\") is not for signatures"), "{out}");
-    assert!(out.contains("holds usable keys") && !out.contains("keys[2]"), "{out}");
+    assert!(out.contains("contains usable keys") && !out.contains("keys[2]"), "{out}");
 
     let (code, out) = check(json!([{"kty": "RSA", "n": "AQAB", "e": "AQAB"}]));
     assert!(code == 2 && out.contains("keys[0] has no \"kid\""), "{out}");

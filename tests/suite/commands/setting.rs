@@ -152,7 +152,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It has ended, where the test went well.
+        // It has ended if the test succeeded.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

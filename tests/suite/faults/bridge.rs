@@ -30,8 +30,8 @@ pub(super) fn is_killed(run: &mut Run, name: &str) -> Report {
     report
 }
 
-/// By a signal while all is well, which ends it in order; and while every broker is away, by two of them, so that it may
-/// not even use its time.
+/// By a signal while all is well, which ends it in order; and while every broker is away, by two of them, so that it
+/// may not even use its time.
 pub(super) fn is_replaced(run: &mut Run, name: &str) -> Report {
     let mut codes = Vec::new();
     let mut report = run.under_load(name, |run, load| {

@@ -105,7 +105,7 @@ fn interrupted_run_says_how_to_go_on() {
     let shown = running.end();
     assert_eq!(shown.code, 1);
     assert!(
-        shown.err.contains("go on with --run 'my run'") && shown.out.contains("users"),
+        shown.err.contains("continue with --run 'my run'") && shown.out.contains("users"),
         "{}{}",
         shown.out,
         shown.err

@@ -70,7 +70,7 @@ fn a_body_that_ends_early_is_no_callback_and_holds_nothing() {
     let mut connection = Connection::open(bridge.listen).unwrap();
     connection.send(&whole[..whole.len() - 10]).unwrap();
     connection.finish();
-    // Whether anything is answered to somebody who has hung up does not matter.
+    // An answer to a client that has disconnected does not matter.
     let _ = connection.reply();
     bridge.wait_metric("callbacks_in_flight", &[], 0.0);
     bridge.has_published_nothing();

@@ -85,7 +85,7 @@ fn catching_up_knows_everything_published_before_it() {
         for number in 0..5_000 {
             forger.event("user", "updated", &format!("user_{round}_{number}"), now());
         }
-        // A topic that nobody has followed yet.
+        // A topic that is not followed yet.
         if round == 1 {
             kafka.create_topic("catch.connectivity.v1", 1, 1, &[]);
             forger.event("connectivity", "tested", "new_topic", now());

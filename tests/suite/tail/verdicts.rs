@@ -30,7 +30,7 @@ fn verdicts_are_rebuilt_from_records_of_both_modes() {
             .kafka(kafka.bootstrap_servers())
             .start();
         let mut events = Generator::new(7).one_of_each(now_ms());
-        // Only a password makes an event of two records; without one it is left out, because nobody can tell.
+        // Only a password makes an event of two records; without one it is skipped, because its kind is unknown.
         events.retain(|event| !event.event_type.ends_with("user:create") && !event.event_type.ends_with("password"));
         events.push(with_password(1, "secret"));
         let answered = bridge.send(&events);
@@ -139,7 +139,7 @@ fn foreign_transactions_do_not_hide_records() {
     foreign.begin_transaction().unwrap();
     foreign.send(BaseRecord::<str, str>::to("mixed.user.v1").payload("theirs")).map_err(|(e, _)| e).unwrap();
     foreign.commit_transaction(limit).unwrap();
-    // The partition ends with the mark of the transaction, which is no record.
+    // The partition ends with the marker of the transaction, which is not a record.
     let read = tail(kafka, &scope("mixed", false));
     assert_eq!((verdicts(&read.events), read.tail.is_complete()), (expected(&[("first", Verdict::Confirmed)]), true));
     foreign.begin_transaction().unwrap();

@@ -31,7 +31,7 @@ impl Caller {
         Self { listen, admin, applications }
     }
 
-    /// An honest callback of the first application, without events as yet.
+    /// A valid callback of the first application, without events.
     pub(crate) fn callback(&self) -> Callback<'_> {
         self.callback_of(0)
     }
@@ -77,7 +77,7 @@ impl Caller {
         verdicts(&self.raw(&request("POST", &self.path_of(index), &[], body.as_bytes())))
     }
 
-    /// Sends events as on the wire. Fails where not each of them stands in exactly one list.
+    /// Sends events as on the wire. Fails if an event is not in exactly one list.
     pub(crate) fn send(&self, events: &[Event]) -> Verdicts {
         let verdicts = self.deliver(self.callback().events(events));
         let mut ids: Vec<_> = events.iter().map(|event| event.event_id.as_str()).collect();

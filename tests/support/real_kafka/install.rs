@@ -28,7 +28,7 @@ fn available() -> Result<(), String> {
     Ok(())
 }
 
-/// Says on standard error that the running test is left out, and why; where `CI=true`, fails it instead.
+/// Reports on standard error that the running test is skipped, and why. With `CI=true`, fails it instead.
 pub(super) fn available_or_left_out() -> bool {
     let Err(lack) = available() else { return true };
     let test = std::thread::current().name().unwrap_or("a test").to_owned();

@@ -109,7 +109,7 @@ impl Node {
         }
     }
 
-    /// The end of the log, where the process has ended by itself.
+    /// The end of the log, if the process has ended on its own.
     pub(super) fn ended(&mut self) -> Option<String> {
         let process = self.process.as_mut()?;
         process.keeper.try_wait().unwrap()?;

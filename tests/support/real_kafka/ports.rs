@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const FIRST: u32 = 10_000;
 const COUNT: u32 = 22_000;
 
-/// `count` ports that nobody listens on, none given twice to this process.
+/// Returns `count` free ports, none of them twice in this process.
 pub(crate) fn free(count: usize) -> Vec<u16> {
     // Another test process begins somewhere else.
     static BEGIN: OnceLock<u32> = OnceLock::new();

@@ -16,7 +16,7 @@ impl RunDirectory {
     pub(super) fn create() -> Self {
         let runs = target().join("kafka-runs");
         std::fs::create_dir_all(&runs).unwrap();
-        // Between the making of a directory and its lock, nobody else may sweep.
+        // No other process may clean up between the creation of a directory and its lock.
         let sweeping = File::create(runs.join("lock")).unwrap();
         sweeping.lock().unwrap();
         sweep(&runs);

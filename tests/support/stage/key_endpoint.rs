@@ -1,4 +1,4 @@
-//! The public key endpoint of the simulated instance: it can go away, so that nobody listens, and come back.
+//! The public key endpoint of the simulated instance: it can stop listening and come back.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -22,7 +22,7 @@ const UP: Duration = Duration::from_secs(60);
 /// What the configuration says beyond what never changes.
 #[derive(Clone)]
 pub(crate) struct Choices {
-    /// The journal's directory, where it is not the usual one.
+    /// The journal's directory, if it is not the default.
     pub(crate) journal: Option<PathBuf>,
     /// In bytes, for every file that the bridge writes.
     pub(crate) largest_file: Option<u64>,

@@ -9,7 +9,7 @@ pub(crate) struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// `None` where this process may not mount.
+    /// `None` if this process may not mount.
     pub(crate) fn mount(mebibytes: u32) -> Option<Self> {
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let options = format!("size={mebibytes}m,mode=0700");
@@ -28,7 +28,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily, so that a process that still has a file open is no hindrance.
+        // Lazily, so that it works while a process still has a file open.
         let _ = Command::new("umount").arg("-l").arg(self.directory.path()).status();
     }
 }

@@ -30,7 +30,7 @@ pub(crate) struct Sample {
 }
 
 impl Watch {
-    /// The sum of a metric's samples, whatever their labels; `None` where it does not answer.
+    /// The sum of a metric's samples, whatever their labels. `None` if it does not answer.
     pub(crate) fn metric(&self, name: &str) -> Option<f64> {
         Some(sum(&self.ask("/metrics")?, name))
     }

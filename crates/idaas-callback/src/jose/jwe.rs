@@ -49,7 +49,7 @@ impl std::fmt::Display for KeyFault {
                 f.write_str("is not hexadecimal; copy the console's \"Encryption Key\": 64 hex digits")
             }
             Self::WrongLength(digits) => {
-                write!(f, "has {digits} hex digits; it takes 64 (AES-256), 48 (AES-192) or 32 (AES-128)")
+                write!(f, "has {digits} hex digits; it must have 64 (AES-256), 48 (AES-192) or 32 (AES-128)")
             }
         }
     }

@@ -39,7 +39,7 @@ impl std::fmt::Display for KeySetFault {
             Self::NotAKeySet => f.write_str("the document is not a JSON Web Key Set (an object with a list \"keys\")"),
             Self::NoUsableKey(first) => {
                 f.write_str(
-                    "the key set holds no usable key (RSA, 2048 bits or more, with a \"kid\", for signatures)",
+                    "the key set contains no usable key (RSA, 2048 bits or more, with a \"kid\", for signatures)",
                 )?;
                 first.as_ref().map_or(Ok(()), |skipped| write!(f, ": {skipped}"))
             }
@@ -95,7 +95,7 @@ impl SkipReason {
             Self::NotAnObject => "is not a JSON object",
             Self::KeyType => "is not an RSA key (\"kty\" is not \"RSA\")",
             Self::Use => "is not for signatures (\"use\" is not \"sig\")",
-            Self::Operations => "is not for verifying (\"key_ops\" does not hold \"verify\")",
+            Self::Operations => "is not for verifying (\"key_ops\" does not contain \"verify\")",
             Self::Algorithm => "is for another algorithm (\"alg\" is not \"RS256\")",
             Self::NoKeyId => "has no \"kid\", by which tokens name their key",
             Self::Numbers => "has no usable modulus and exponent (\"n\" and \"e\" in base64url)",

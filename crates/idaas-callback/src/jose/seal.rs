@@ -102,8 +102,8 @@ impl Sealer {
         Self { key, id, salt, cipher, sealed: 0 }
     }
 
-    /// Seals `plaintext` and appends it to `output`. It can only be opened with the same `associated_data`, so a sealed text
-    /// that was moved is rejected.
+    /// Seals `plaintext` and appends it to `output`. It can only be opened with the same `associated_data`, so a sealed
+    /// text that was moved is rejected.
     pub fn seal(&mut self, associated_data: &[u8], plaintext: &[u8], output: &mut Vec<u8>) {
         if self.sealed >= TEXTS_PER_KEY {
             *self = Self::new(Arc::clone(&self.key));

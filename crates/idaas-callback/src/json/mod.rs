@@ -39,7 +39,7 @@ impl<'a> Members<'a> {
         reader.end().then_some(members)
     }
 
-    /// Whether a name stands in it twice, so that two readers could see two different objects. Costs no more than the
+    /// Whether a name occurs in it twice, so that two readers could see two different objects. Costs no more than the
     /// object's size, because it applies to data that is not authenticated yet.
     pub(crate) fn ambiguous(&self) -> bool {
         let mut seen = HashSet::with_capacity(self.members.len());

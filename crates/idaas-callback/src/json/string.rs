@@ -24,8 +24,9 @@ pub(super) fn skip_string(bytes: &[u8]) -> Option<(usize, bool)> {
     }
 }
 
-/// Skips a string as [`skip_string`] does and also returns its content, in one pass. Half a surrogate pair becomes U+FFFD: a
-/// name that was cut in the middle of an emoji must not lose an event. `capacity` is the expected length in bytes.
+/// Skips a string as [`skip_string`] does and also returns its content, in one pass. Half a surrogate pair becomes
+/// U+FFFD: a name that was cut in the middle of an emoji must not lose an event. `capacity` is the expected length in
+/// bytes.
 pub(super) fn read_string(bytes: &[u8], capacity: usize) -> Option<(usize, bool, String)> {
     if bytes.first() != Some(&b'"') {
         return None;

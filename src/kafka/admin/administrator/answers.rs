@@ -102,15 +102,15 @@ pub(super) fn creation(code: Option<RDKafkaErrorCode>) -> Creation {
             "the cluster has fewer brokers than topics.replication_factor: start the others, or lower it"
         }
         RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed => {
-            "give the user of [kafka.properties] CREATE on the topic, or have somebody create it who may"
+            "grant the user of [kafka.properties] CREATE on the topic, or ask an administrator to create it"
         }
         RDKafkaErrorCode::PolicyViolation => {
-            "the cluster's create.topic.policy refuses it: agree topics.partitions and topics.replication_factor with \
-             those who run it"
+            "the cluster's create.topic.policy rejects it: ask its administrators for allowed values of \
+            topics.partitions and topics.replication_factor"
         }
-        RDKafkaErrorCode::UnsupportedFeature => "create it by the means of this cluster",
+        RDKafkaErrorCode::UnsupportedFeature => "create it with the tools of this cluster",
         RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut => {
-            "try again; see that a controller runs"
+            "try again; check that a controller is running"
         }
         _ => "see the controller's log",
     };

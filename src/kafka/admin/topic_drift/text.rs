@@ -24,14 +24,13 @@ impl Difference {
             }
             Self::Hidden => Remedy::grant(&[Right::Write, Right::Read, Right::DescribeConfigs], topics),
             Self::Unreadable(_) | Self::NoLeader(_) | Self::NotInSync { .. } => {
-                Remedy::from("start the brokers that are away, or see their logs")
+                Remedy::from("start the brokers that are down, or check their logs")
             }
             Self::FewerPartitions { wanted, found } => {
                 let command = "kafka-topics.sh --bootstrap-server HOST:PORT --alter";
                 Remedy::command(
                     format!(
-                        "set topics.partitions = {found}; or add partitions, after which entities are in other \
-                         partitions than before"
+                        "set topics.partitions = {found}; or add partitions, which moves entities to other partitions"
                     ),
                     &format!("{command} --topic {name} --partitions {wanted}"),
                 )
@@ -83,10 +82,10 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("is missing, so its records cannot be published"),
-            Self::Hidden => f.write_str("may not be seen by this user, and so not be written to"),
+            Self::Hidden => f.write_str("is not visible to this user, so records cannot be published"),
             Self::Unreadable(problem) => write!(f, "cannot be read ({problem})"),
-            Self::NoLeader(1) => f.write_str("has 1 partition without a leader, which accepts no record"),
-            Self::NoLeader(count) => write!(f, "has {count} partitions without a leader, which accept no record"),
+            Self::NoLeader(1) => f.write_str("has 1 partition without a leader, which accepts no records"),
+            Self::NoLeader(count) => write!(f, "has {count} partitions without a leader, which accept no records"),
             Self::FewerPartitions { wanted, found } | Self::MorePartitions { wanted, found } => {
                 let plural = if *found == 1 { "" } else { "s" };
                 write!(f, "has {found} partition{plural}, and topics.partitions is {wanted}")
@@ -95,28 +94,27 @@ impl fmt::Display for Difference {
                 write!(f, "has replication factor {found}, and topics.replication_factor is {wanted}")
             }
             Self::SingleReplica => f.write_str("has one replica: the loss of a broker loses its events"),
-            Self::MinInsyncReplicas { found } => write!(
-                f,
-                "has min.insync.replicas = {found}: a record is confirmed that the loss of one broker can lose"
-            ),
+            Self::MinInsyncReplicas { found } => {
+                write!(f, "has min.insync.replicas = {found}: the loss of one broker can lose confirmed records")
+            }
             Self::NeverInsync { needed, replication } => {
                 write!(
                     f,
-                    "has min.insync.replicas = {needed} and replication factor {replication}: it accepts no record"
+                    "has min.insync.replicas = {needed} and replication factor {replication}: it accepts no records"
                 )
             }
             Self::NoSpareReplica { needed } => {
-                write!(f, "needs all of its {needed} replicas: while one broker is away it accepts no record")
+                write!(f, "needs all of its {needed} replicas: while one broker is down, it accepts no records")
             }
             Self::NotInSync { in_sync, needed } => {
                 let verb = if *in_sync == 1 { "replica is" } else { "replicas are" };
-                write!(f, "accepts no record: only {in_sync} {verb} in sync, and min.insync.replicas is {needed}")
+                write!(f, "accepts no records: only {in_sync} {verb} in sync, and min.insync.replicas is {needed}")
             }
             Self::Compacted(policy) => {
                 write!(f, "has cleanup.policy = {policy}: compaction drops all but the last event of an entity")
             }
             Self::NotCompacted(policy) => {
-                write!(f, "has cleanup.policy = {policy}; it must be compact, so that it holds the newest state alone")
+                write!(f, "has cleanup.policy = {policy}; it must be compact, so that it keeps only the newest state")
             }
             Self::TombstoneRetention { found } => {
                 write!(f, "keeps tombstones for {} (delete.retention.ms), and 7d are needed", span(*found))
