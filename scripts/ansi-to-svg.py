@@ -59,7 +59,7 @@ def shortened(lines):
     rest = parts[-1][SHOWN[-1]:]
     verdict = next((number for number, line in enumerate(rest) if plain(line).strip()[0] in "✓✗"), len(rest))
     for line in rest[verdict:]:
-        if plain(line).strip() == "How to go on":
+        if plain(line).strip() == "Next steps":
             break
         yield line
 
