@@ -60,7 +60,7 @@ fn endpoint(raw_value: &RawValue) -> Result<Url, Diagnosis> {
         return Err(misconfigured("is neither https nor http", ENDPOINT));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(misconfigured("carries credentials", "remove them, and write tracing.headers = { … }"));
+        return Err(misconfigured("contains credentials", "remove them, and write tracing.headers = { … }"));
     }
     if url.fragment().is_some() {
         return Err(misconfigured("has a fragment", ENDPOINT));

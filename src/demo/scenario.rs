@@ -57,7 +57,7 @@ impl<'a> Scenario<'a> {
         let token: String = body.chars().take(24).collect();
         let size = counted(body.len() as u64, "byte");
         self.renderer.entry("IDaaS posts", &format!("{DIM}{token}…{DIM:#}  {size}: RS256 over AES-256-GCM"))?;
-        self.renderer.entry("and means", &format!("{BOLD}{}{BOLD:#}", event.event_type))?;
+        self.renderer.entry("event type", &format!("{BOLD}{}{BOLD:#}", event.event_type))?;
         let delivery = self.environment.sender.post(request, Instant::now()).await;
         self.expectations.callback(delivery.latency);
         self.expect_record(&event);

@@ -48,7 +48,7 @@ pub enum Fault {
     Tampered,
     /// Encrypted with a key that the bridge does not have
     WrongEncryptionKey,
-    /// `plainData`, where encryption is required
+    /// `plainData`, although encryption is required
     NotEncrypted,
     /// A compressed plaintext inside the encryption (`zip`)
     Deflated,

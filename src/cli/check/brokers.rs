@@ -97,7 +97,7 @@ fn reach(administrator: &Administrator) -> Result<Brokers, Unreachable> {
 fn silent_brokers(config: &Config, unreachable: &Unreachable) -> Finding {
     let servers = config.kafka.bootstrap_servers.join(", ");
     let text = unreachable.errors.iter().map(|error| format!("; {}", error.text)).collect::<Vec<_>>().concat();
-    let problem = format!("{servers} answers, and no broker answers at the address that it advertises{text}");
+    let problem = format!("{servers} answers, but no broker answers at the address that it advertises{text}");
     let remedy = "correct advertised.listeners of the brokers so that it names addresses that this machine can reach, \
         or make them reachable (DNS, routes, firewalls)";
     Finding::fault(Code::BrokerUnreachable, "advertised.listeners", &problem, remedy)

@@ -28,7 +28,7 @@ pub(super) struct DirectoryArguments {
     /// Number of users
     #[arg(long, value_name = "N", default_value_t = 1000)]
     users: usize,
-    /// Number of organizational units besides the root [default: one per 50 users]
+    /// Number of organizational units in addition to the root [default: one per 50 users]
     #[arg(long, value_name = "N")]
     units: Option<usize>,
     /// Number of groups [default: one per 200 users]
@@ -37,10 +37,10 @@ pub(super) struct DirectoryArguments {
     /// The same seed generates the same directory
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Id of the instance [default: an invented one]
+    /// Id of the instance [default: generated]
     #[arg(long, value_name = "ID")]
     instance_id: Option<String>,
-    /// Id of the application, which is also the client id [default: an invented one]
+    /// Id of the application, which is also the client id [default: generated]
     #[arg(long, value_name = "ID")]
     application_id: Option<String>,
     /// File with the client secret; written if it is missing [default: a new file in the temporary directory]

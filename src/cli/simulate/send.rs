@@ -23,57 +23,57 @@ use crate::counts::counted;
 /// Arguments of `simulate send`.
 #[derive(Debug, Args)]
 pub struct SendArguments {
-    /// The bridge, http://HOST:PORT, or the whole URL of the callback (else /callbacks/APPLICATION is added)
+    /// URL of the bridge (http://HOST:PORT, to which /callbacks/APPLICATION is appended), or complete callback URL
     #[arg(long, value_name = "URL", required_unless_present = "print")]
     to: Option<String>,
     /// Print the bodies of the callbacks, one per line, instead of sending them
     #[arg(long, conflicts_with_all = ["to", "rate", "connections", "once", "json"])]
     print: bool,
-    /// A directory that `simulate init` wrote
+    /// Directory that `simulate init` wrote
     #[arg(long, value_name = "DIR")]
     keys: PathBuf,
-    /// The application in DIR/bridge.toml to send for [default: the first]
+    /// Application in DIR/bridge.toml to send for [default: the first]
     #[arg(long, value_name = "NAME")]
     application: Option<String>,
-    /// CA certificates (PEM) to trust besides the system's
+    /// CA certificates (PEM) to trust in addition to the system's
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
-    /// An event type: its URN, or its end (user:create); repeatable, sent in turn [default: every type]
+    /// Event type: its URN, or the end of it (user:create). Can be repeated; types are sent in turn [default: every type]
     #[arg(long = "type", value_name = "T")]
     types: Vec<EventType>,
     /// JSON to send: an object is the bizData of every event; an array is the list of events (elements of eventData),
     /// sent as it is, once
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
-    /// How many events [default: one of each type]
+    /// Number of events [default: one of each type]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// How many events in one callback
+    /// Number of events in each callback
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     events_per_callback: u64,
     /// Events per second, whatever the bridge does; latency then counts from the intended time [default: as fast as
     /// the connections allow]
     #[arg(long, value_name = "R", value_parser = rate)]
     rate: Option<f64>,
-    /// How many callbacks may be on the way at once [default: 1 up to 40 events, else 32; 256 with --rate]
+    /// Maximum number of callbacks in flight [default: 1 up to 40 events, else 32; 256 with --rate]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     connections: Option<u16>,
-    /// Send plainData, as an instance where encryption is switched off
+    /// Send plainData, like an instance without encryption
     #[arg(long)]
     plain: bool,
-    /// Write events as the vendor's documents do (arrays, objects, numbers), not as they come on the wire
+    /// Write events in the documented form (arrays, objects, numbers), not in the form that IDaaS sends
     #[arg(long)]
     documented_form: bool,
-    /// Do this wrong on purpose
+    /// Fault to simulate
     #[arg(long, value_name = "F")]
     fault: Option<Fault>,
-    /// Send nothing again, whatever the answer; else as IDaaS does, after 1, 5, 10, 10 and 10 seconds
+    /// Do not send anything again. By default, failures are sent again after 1, 5, 10, 10 and 10 seconds, as by IDaaS
     #[arg(long)]
     once: bool,
-    /// Makes the same events again [default: a random one; a bridge remembers the ids of events that it has seen]
+    /// Seed: the same seed generates the same events [default: random, because a bridge remembers event ids]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// One JSON object per event, and one with the summary
+    /// Print one JSON object per event, and one with the summary
     #[arg(long)]
     json: bool,
 }
