@@ -154,13 +154,13 @@ impl<'a> Scenario<'a> {
 
     /// Sends forgeries and callbacks that violate the policy.
     async fn forgeries(&mut self) -> Result<(), DemoFault> {
-        self.renderer.heading(4, "Forged and invalid callbacks: refused with a code, and nothing is published")?;
+        self.renderer.heading(4, "Forged and invalid callbacks: refused, and nothing is published")?;
         for (what, fault) in [
             ("forged: signed with the attacker's own key", Fault::WrongKey),
             ("tampered with: a claim changed", Fault::Tampered),
             ("replayed: expired half an hour ago", Fault::Expired),
             ("intended for another application", Fault::WrongAudience),
-            ("not encrypted, although encryption is required", Fault::NotEncrypted),
+            ("not encrypted, but encryption is required", Fault::NotEncrypted),
         ] {
             let event = self.script.event(Kind::UserCreate);
             let request = self.environment.sender.request(std::slice::from_ref(&event), Some(fault)).map_err(broken)?;

@@ -60,8 +60,9 @@ impl Service {
     /// Starts all parts of the service. When this returns, callbacks are accepted. The service becomes ready once at
     /// least one application has its keys and the warm-up has ended.
     ///
-    /// # Errors A [`Diagnosis`]. Its code is [`LogCode::NotStarted`] if neither the configuration nor the journal is
-    /// the problem. A listener that was already started can run until the process exits.
+    /// # Errors
+    /// A [`Diagnosis`]. Its code is [`LogCode::NotStarted`] if neither the configuration nor the journal is the
+    /// problem. A listener that was already started can run until the process exits.
     pub async fn start(path: &Path, config: Config) -> Result<Self, Diagnosis> {
         let certificate = wiring::listener_certificate(&config)?;
         let callbacks = listen("server.listen", config.server.listen)?;

@@ -160,8 +160,9 @@ impl Service {
 
     /// Gives the journal its new keys.
     ///
-    /// # Errors The reason why the old keys stay in use: usually that the journal still needs one that is not among the
-    /// new ones.
+    /// # Errors
+    /// The reason why the old keys stay in use: usually that the journal still needs one that is not among the new
+    /// ones.
     async fn replace_journal_keys(&self, new: &[Arc<ContentKey>]) -> Result<(), Vec<Diagnosis>> {
         let ids = |keys: &[Arc<ContentKey>]| keys.iter().map(|key| key.id().to_owned()).collect::<Vec<_>>();
         if ids(&self.config.journal.keys) == ids(new) {
