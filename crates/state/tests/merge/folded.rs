@@ -1,6 +1,6 @@
 //! An entity to which events are applied one after another, as by the runtime.
 
-use idaas_state::{Entry, Event, Outcome, State, apply};
+use idaas_state::{Entry, Event, Outcome, Record, State, apply};
 use serde_json::Value;
 
 /// One entity as the runtime keeps it: as JSON between two events, so that nothing is lost in the topic.
@@ -10,12 +10,19 @@ pub(crate) struct Folded {
 }
 
 impl Folded {
+    /// Returns true if the event changed anything.
     pub(crate) fn apply(&mut self, event: &Event) -> bool {
+        self.publish(event).is_some()
+    }
+
+    /// Returns the record that the event gives.
+    pub(crate) fn publish(&mut self, event: &Event) -> Option<Record> {
         let known = self.known.take().map(|entry| match entry {
             Entry::Live(state) => Entry::Live(Box::new(State::from_json(event.entity, &state.to_json()).unwrap())),
             deleted @ Entry::Deleted(_) => deleted,
         });
         let change = apply(known.clone(), event);
+        let record = Record::of(event, &change.outcome);
         match change.outcome {
             Outcome::Unchanged => self.known.clone_from(&known),
             Outcome::Updated(state) => {
@@ -24,7 +31,8 @@ impl Folded {
             }
             Outcome::Deleted(deletion) => self.known = Some(Entry::Deleted(deletion)),
         }
-        self.known != known
+        assert_eq!(self.known != known, record.is_some());
+        record
     }
 
     pub(crate) fn live(&self) -> Option<&State> {

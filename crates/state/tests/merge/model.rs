@@ -1,112 +1,258 @@
-//! A slow model of the merge, which keeps all events.
+//! A slow model of the merge, from which the product shares no code: it keeps every event of an entity, and computes
+//! the state from all of them after each.
+//!
+//! Events are JSON, and times are texts of the same form in UTC, whose order is that of the times. The model forgets
+//! nothing, so all events must be of the same seven days. An event that names a member must always name it or never.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
-use idaas_state::{Entity, Event, Json, Path, Time};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::folded::Folded;
-
-/// The slow model: all events since the last deletion that counts.
-#[derive(Default)]
-pub(crate) struct Model<'e> {
-    events: Vec<&'e Event>,
-    deleted_at: Option<Time>,
+/// An event of one entity.
+#[derive(Debug)]
+pub(crate) struct ModelEvent {
+    /// The member of a record's value that contains the entity: `user`, `organizationalUnit` or `group`.
+    pub(crate) member: &'static str,
+    pub(crate) event_id: String,
+    pub(crate) event_type: String,
+    pub(crate) application_id: String,
+    pub(crate) instance_id: String,
+    pub(crate) action: String,
+    pub(crate) time: String,
+    pub(crate) fields: Map<String, Value>,
+    pub(crate) additional: Map<String, Value>,
 }
 
-impl<'e> Model<'e> {
-    pub(crate) fn apply(&mut self, event: &'e Event) {
-        let newest = self.events.iter().map(|event| event.time).max();
-        if self.deleted_at.is_some_and(|at| event.time <= at) {
-            return;
+/// The state record that an event gives.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Written {
+    /// The value; `None` is a tombstone.
+    pub(crate) value: Option<Value>,
+    /// The id of the event that the record's attributes describe.
+    pub(crate) event_id: String,
+    /// The time of that event.
+    pub(crate) time: String,
+}
+
+/// One entity, with all its events since the last deletion that counts.
+#[derive(Default)]
+pub(crate) struct Model {
+    events: Vec<Rc<ModelEvent>>,
+    deleted_at: Option<String>,
+    content: Option<Content>,
+    newest: Option<Rc<ModelEvent>>,
+    snapshot_time: Option<String>,
+}
+
+/// Everything that an event can change, except which event was the newest.
+#[derive(Debug, Clone, PartialEq)]
+struct Content {
+    time: String,
+    fields: Timed,
+    additional: Timed,
+    members: Option<Members>,
+}
+
+/// Values by path, each with its time.
+type Timed = BTreeMap<Vec<String>, (Value, String)>;
+
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Members {
+    /// The present ones by id: name and time.
+    present: BTreeMap<String, (Option<Value>, String)>,
+    removed: BTreeMap<String, String>,
+    listed_at: Option<String>,
+}
+
+impl Model {
+    /// Merges an event. Returns the record that it gives, if it changes anything.
+    pub(crate) fn apply(&mut self, event: ModelEvent) -> Option<Written> {
+        let event = Rc::new(event);
+        if self.deleted_at.as_ref().is_some_and(|at| event.time <= *at) {
+            return None;
         }
-        if event.action != "deleted" {
-            self.events.push(event);
-        } else if newest.is_none_or(|newest| event.time >= newest) {
-            self.events.clear();
-            self.deleted_at = Some(event.time);
+        let newest = self.content.as_ref().map(|content| content.time.clone());
+        if event.action == "deleted" {
+            if newest.is_some_and(|newest| event.time < newest) {
+                return None;
+            }
+            *self = Self { deleted_at: Some(event.time.clone()), ..Self::default() };
+            return Some(Written { value: None, event_id: event.event_id.clone(), time: event.time.clone() });
+        }
+        self.events.push(Rc::clone(&event));
+        let content = self.content();
+        if self.content.as_ref() == Some(&content) {
+            return None;
+        }
+        if event.time == content.time {
+            if event.action == "snapshot" {
+                self.snapshot_time = Some(event.time.clone());
+            }
+            self.newest = Some(event);
+        }
+        self.content = Some(content);
+        self.written()
+    }
+
+    fn content(&self) -> Content {
+        Content {
+            time: self.events.iter().map(|event| event.time.clone()).max().unwrap_or_default(),
+            fields: self.newest_values(|event| {
+                let mut fields = leaves(&event.fields);
+                fields.retain(|path, _| !path[0].to_lowercase().ends_with("members"));
+                if ["enabled", "disabled"].contains(&event.action.as_str()) && event.member == "user" {
+                    fields.entry(vec!["status".to_owned()]).or_insert_with(|| json!(event.action));
+                }
+                fields
+            }),
+            additional: self.newest_values(|event| {
+                event.additional.iter().map(|(name, value)| (vec![name.clone()], value.clone())).collect()
+            }),
+            members: if self.events.iter().all(|event| event.member == "user") { None } else { self.members() },
         }
     }
 
-    /// The newest of the events that say something about a thing, and what they say; the last one of equal times.
-    fn newest<T>(&self, says: impl Fn(&Event) -> Option<T>) -> Option<(Time, T)> {
-        let said = self.events.iter().filter_map(|event| Some((event.time, says(event)?)));
-        said.reduce(|one, other| if other.0 >= one.0 { other } else { one })
-    }
-
-    fn fields(&self) -> BTreeMap<Vec<String>, (Value, Time)> {
-        let mut paths: Vec<Vec<String>> = vec![vec!["status".to_owned()]];
+    /// The newest value of each path; the last one of equal times.
+    fn newest_values(&self, says: impl Fn(&ModelEvent) -> BTreeMap<Vec<String>, Value>) -> Timed {
+        let mut newest = Timed::new();
         for event in &self.events {
-            let fields = event.fields.to_value();
-            for (name, value) in fields.as_object().unwrap() {
-                match value.as_object() {
-                    Some(inner) => paths.extend(inner.keys().map(|inner| vec![name.clone(), inner.clone()])),
-                    None => paths.push(vec![name.clone()]),
+            for (path, value) in says(event) {
+                if newest.get(&path).is_none_or(|(_, time)| *time <= event.time) {
+                    newest.insert(path, (value, event.time.clone()));
                 }
             }
         }
-        paths.retain(|path| !path[0].to_lowercase().ends_with("members"));
-        let carried = |event: &Event, path: &[String]| {
-            path.iter().try_fold(&event.fields.to_value(), |value, name| value.get(name)).cloned()
-        };
-        let value_of = |path: &Vec<String>| {
-            self.newest(|event| {
-                let status = ["enabled", "disabled"].contains(&event.action.as_str()) && path == &["status"];
-                carried(event, path).or_else(|| (status && event.entity == Entity::User).then(|| json!(event.action)))
-            })
-        };
-        paths.into_iter().filter_map(|path| value_of(&path).map(|(time, value)| (path, (value, time)))).collect()
+        newest
     }
 
-    /// The members, each with the time of its newest change; `None` if no event lists any.
-    fn members(&self) -> Option<BTreeMap<String, Time>> {
-        let ids = |event: &Event, name: &str| -> Option<Vec<String>> {
-            let fields = event.fields.to_value();
-            let list = fields.get(name)?.as_array()?;
-            Some(list.iter().map(|member| member["id"].as_str().unwrap().to_owned()).collect())
-        };
-        let says = |event: &Event, id: &str| -> Option<bool> {
-            let has = |name| ids(event, name).map(|ids| ids.iter().any(|known| known == id));
-            match event.action.as_str() {
-                "member_added" => has("addedMembers").filter(|has| *has),
-                "member_removed" => has("removedMembers").filter(|has| *has).map(|_| false),
-                "snapshot" => has("members"),
-                _ => None,
+    /// The members, if any event told some: for each, what the newest event says about it.
+    fn members(&self) -> Option<Members> {
+        let mut told = Vec::new();
+        let mut listed_at: Option<&str> = None;
+        for event in &self.events {
+            let Some(list) = list_of(event) else { continue };
+            // What happened before a complete list that is known already says nothing.
+            if listed_at.is_some_and(|at| event.time.as_str() < at) {
+                continue;
+            }
+            if event.action == "snapshot" {
+                listed_at = Some(&event.time);
+            }
+            told.push((event, list));
+        }
+        if told.is_empty() {
+            return None;
+        }
+        let mut members = Members { listed_at: listed_at.map(str::to_owned), ..Members::default() };
+        let ids: BTreeSet<_> = told.iter().flat_map(|(_, list)| list.keys()).collect();
+        for id in ids {
+            let words = told.iter().filter_map(|(event, list)| Some((&event.time, word(event, list.get(id))?)));
+            let newest = |words: &mut dyn Iterator<Item = (_, Word)>| {
+                words.reduce(|one, other| if other.0 >= one.0 { other } else { one })
+            };
+            if let Some((time, Word::Present(name))) = newest(&mut words.clone()) {
+                members.present.insert(id.clone(), (name, time.clone()));
+            }
+            // A complete list that lacks a member leaves no mark.
+            if let Some((time, Word::Removed)) = newest(&mut words.filter(|(_, word)| *word != Word::Absent)) {
+                members.removed.insert(id.clone(), time.clone());
+            }
+        }
+        Some(members)
+    }
+
+    fn written(&self) -> Option<Written> {
+        let (content, newest) = (self.content.as_ref()?, self.newest.as_ref()?);
+        let mut entity = nested(&content.fields);
+        let mut state = json!({
+            "lastEventId": newest.event_id, "lastEventType": newest.event_type, "lastEventTime": newest.time,
+            "lastAction": newest.action, "applicationId": newest.application_id, "instanceId": newest.instance_id,
+        });
+        let mut set = |name: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                state[name] = value;
             }
         };
-        let carries = |event: &Event, name: &str| event.fields.to_value().get(name).is_some();
-        let is_known = self.events.iter().any(|event| match event.action.as_str() {
-            "member_added" => carries(event, "addedMembers"),
-            "member_removed" => carries(event, "removedMembers"),
-            "snapshot" => carries(event, "members"),
-            _ => false,
-        });
-        let member = |id: &str| {
-            let word = self.newest(|event| says(event, id));
-            word.filter(|(_, present)| *present).map(|(time, _)| (id.to_owned(), time))
+        let text = |time: &Option<String>| time.as_ref().map(|time| json!(time));
+        set("lastSnapshotTime", text(&self.snapshot_time));
+        set("lastDeletionTime", text(&self.deleted_at));
+        if let Some(members) = &content.members {
+            let present = members.present.iter().map(|(id, (name, since))| match name {
+                Some(name) => json!({"id": id, "name": name, "since": since}),
+                None => json!({"id": id, "since": since}),
+            });
+            entity.insert("members".to_owned(), present.collect());
+            let removed: Vec<_> = members.removed.iter().map(|(id, at)| json!({"id": id, "at": at})).collect();
+            set("removedMembers", (!removed.is_empty()).then(|| json!(removed)));
+            set("membersSnapshotTime", text(&members.listed_at));
+        }
+        let older = |prefix: &'static str, timed: &Timed| {
+            let older = timed.iter().filter(|(_, (_, time))| *time != content.time);
+            let named = older.map(|(path, (_, time))| (format!("{prefix}{}", path.join(".")), json!(time)));
+            named.collect::<Vec<_>>()
         };
-        is_known.then(|| (0..5).filter_map(|id| member(&format!("m{id}"))).collect())
+        let times = [older("", &content.fields), older("additional.", &content.additional)].concat();
+        set("fieldTimes", (!times.is_empty()).then(|| Value::Object(times.into_iter().collect())));
+        let mut value = json!({"schemaVersion": "1.0", newest.member: entity, "state": state});
+        if !content.additional.is_empty() {
+            value["additional"] = Value::Object(nested(&content.additional));
+        }
+        Some(Written { value: Some(value), event_id: newest.event_id.clone(), time: newest.time.clone() })
     }
 }
 
-pub(crate) fn assert_equal(folded: &Folded, model: &Model<'_>) {
-    let Some(state) = folded.live() else {
-        assert!(model.events.is_empty());
-        return;
-    };
-    let path = |path: &Path| path.names().map(|name| name.to_string()).collect::<Vec<_>>();
-    let fields: BTreeMap<_, _> =
-        state.fields.iter().map(|(at, field)| (path(at), (field.value.to_value(), field.time))).collect();
-    assert_eq!(fields, model.fields());
-    assert_eq!(Some(state.last.time), model.events.iter().map(|event| event.time).max());
-    let members = state.members.as_ref().map(|members| {
-        members.present.iter().map(|(id, member)| (id.clone(), member.since)).collect::<BTreeMap<_, _>>()
-    });
-    assert_eq!(members, model.members());
-    let additional: BTreeMap<_, _> =
-        state.additional.iter().map(|(name, field)| (name.as_str(), (field.value.to_value(), field.time))).collect();
-    for name in ["a", "b"] {
-        let newest = model.newest(|event| event.additional.get(name).map(Json::to_value));
-        assert_eq!(additional.get(name).cloned(), newest.map(|(time, value)| (value, time)));
+/// What an event says about a member.
+#[derive(PartialEq)]
+enum Word {
+    Present(Option<Value>),
+    Removed,
+    /// A complete list does not contain it.
+    Absent,
+}
+
+fn word(event: &ModelEvent, listed: Option<&Option<Value>>) -> Option<Word> {
+    match (event.action.as_str(), listed) {
+        ("member_removed", Some(_)) => Some(Word::Removed),
+        (_, Some(name)) => Some(Word::Present(name.clone())),
+        ("snapshot", None) => Some(Word::Absent),
+        (_, None) => None,
     }
+}
+
+/// The list of members that counts for the event's action: names by id.
+fn list_of(event: &ModelEvent) -> Option<BTreeMap<String, Option<Value>>> {
+    let name = match event.action.as_str() {
+        "member_added" => "addedMembers",
+        "member_removed" => "removedMembers",
+        "snapshot" => "members",
+        _ => return None,
+    };
+    let member = |member: &Value| (member["id"].as_str().unwrap().to_owned(), member.get("name").cloned());
+    Some(event.fields.get(name)?.as_array()?.iter().map(member).collect())
+}
+
+/// The values below an object that are not objects themselves.
+fn leaves(object: &Map<String, Value>) -> BTreeMap<Vec<String>, Value> {
+    let below = |(name, value): (&String, &Value)| match value {
+        Value::Object(inner) => leaves(inner)
+            .into_iter()
+            .map(|(path, value)| ([vec![name.clone()], path].concat(), value))
+            .collect::<Vec<_>>(),
+        value => vec![(vec![name.clone()], value.clone())],
+    };
+    object.iter().flat_map(below).collect()
+}
+
+/// The opposite of [`leaves`].
+fn nested(values: &Timed) -> Map<String, Value> {
+    let mut object = Map::new();
+    for (path, (value, _)) in values {
+        let (last, objects) = path.split_last().unwrap();
+        let inner = objects.iter().fold(&mut object, |object, name| {
+            object.entry(name.clone()).or_insert_with(|| json!({})).as_object_mut().unwrap()
+        });
+        inner.insert(last.clone(), value.clone());
+    }
+    object
 }
