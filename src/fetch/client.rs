@@ -60,7 +60,7 @@ pub type Notify = Arc<dyn Fn(Notice) + Send + Sync>;
 pub struct Answer {
     /// The body.
     pub body: Vec<u8>,
-    /// When the request was sent, in milliseconds since 1970, on the earlier one of this clock and the server's.
+    /// When the request was sent, in milliseconds since 1970 by the API's clock.
     pub read_at: i64,
 }
 

@@ -94,17 +94,17 @@ pub(super) fn retry_after(header: Option<&str>, now: std::time::SystemTime) -> O
 }
 
 /// Returns when the data of an answer was read, in milliseconds since 1970: the time at which the request was sent. If
-/// this clock is ahead of the server's, whose time is in `Date`, it is that time on the server's clock, because changes
-/// that follow have event times of that clock and must be newer.
+/// this clock contradicts the server's, whose time is in `Date`, it is the earliest such time on the server's clock:
+/// events have times of that clock. What follows must be newer than what was read, and what was read must be newer than
+/// what came before.
 pub(super) fn read_at(sent: i64, date: Option<&str>, took: Duration) -> i64 {
     let at = date.and_then(|date| httpdate::parse_http_date(date).ok());
     let at = at.and_then(|at| at.duration_since(std::time::SystemTime::UNIX_EPOCH).ok());
     let milliseconds = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    let Some(at) = at.map(milliseconds) else { return sent };
     // `Date` has whole seconds, and is from the end of the request.
-    match at.map(milliseconds).filter(|at| sent > at.saturating_add(999)) {
-        Some(at) => at.saturating_sub(milliseconds(took)),
-        None => sent,
-    }
+    let earliest = at.saturating_sub(milliseconds(took));
+    if (earliest..=at.saturating_add(999)).contains(&sent) { sent } else { earliest }
 }
 
 #[cfg(test)]
@@ -140,10 +140,10 @@ mod tests {
     }
 
     #[test]
-    fn answer_is_not_younger_than_the_servers_clock() {
+    fn answer_has_the_time_of_the_servers_clock() {
         let (date, took) = (Some("Sun, 06 Nov 1994 08:49:47 GMT"), Duration::from_millis(300));
         let server = 784_111_787_000;
-        for (sent, read) in [(-60_000, -60_000), (0, 0), (999, 999), (1000, -300), (60_000, -300)] {
+        for (sent, read) in [(-60_000, -300), (-301, -300), (-299, -299), (999, 999), (1000, -300), (60_000, -300)] {
             assert_eq!(read_at(server + sent, date, took), server + read, "{sent}");
         }
         assert_eq!((read_at(7, None, took), read_at(7, Some("soon"), took)), (7, 7));

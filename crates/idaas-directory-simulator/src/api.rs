@@ -143,14 +143,14 @@ impl Simulator {
         }
         let rest: Vec<_> = segments.collect();
         if request.method == "POST" && rest == ["oauth2", "token"] {
-            *state.calls.entry("GenerateToken").or_default() += 1;
+            state.count_call("GenerateToken");
             return self.token(state, request, now);
         }
         if request.method != "GET" {
             return Err(ApiError::not_found());
         }
         let call = Call::of(&rest).ok_or_else(ApiError::not_found)?;
-        *state.calls.entry(call.name()).or_default() += 1;
+        state.count_call(call.name());
         let token = request.authorization.and_then(|header| header.strip_prefix("Bearer ")).unwrap_or_default();
         if !state.tokens.is_valid(token, now) {
             return Err(ApiError::new(400, "invalid_token", "Access token is not valid"));

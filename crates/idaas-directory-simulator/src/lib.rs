@@ -25,6 +25,8 @@ mod server;
 mod tokens;
 mod views;
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use parking_lot::Mutex;
 
 pub use api::{Request, Response};
@@ -83,6 +85,13 @@ pub struct Simulator {
     state: Mutex<State>,
 }
 
+/// A change of the directory that is made before a call is answered.
+struct PlannedChange {
+    call: &'static str,
+    count: u64,
+    change: Box<dyn FnOnce(&mut Directory) + Send>,
+}
+
 struct State {
     directory: Directory,
     tokens: Tokens,
@@ -91,7 +100,22 @@ struct State {
     calls: std::collections::BTreeMap<&'static str, u64>,
     requests: u64,
     secrets_in_urls: u64,
+    planned: Vec<PlannedChange>,
+    /// The difference to this machine's clock, in milliseconds.
+    clock_ahead: i64,
     random: fastrand::Rng,
+}
+
+impl State {
+    /// Counts a call, and makes the changes that were planned for it.
+    fn count_call(&mut self, name: &'static str) {
+        let calls = self.calls.entry(name).or_default();
+        *calls += 1;
+        let calls = *calls;
+        for planned in self.planned.extract_if(.., |planned| planned.call == name && planned.count <= calls) {
+            (planned.change)(&mut self.directory);
+        }
+    }
 }
 
 impl Simulator {
@@ -106,6 +130,8 @@ impl Simulator {
             calls: std::collections::BTreeMap::new(),
             requests: 0,
             secrets_in_urls: 0,
+            planned: Vec::new(),
+            clock_ahead: 0,
             random: fastrand::Rng::with_seed(options.seed ^ 0xd1f7),
         };
         Self { options, state: Mutex::new(state) }
@@ -120,6 +146,23 @@ impl Simulator {
     /// Reads or changes the directory.
     pub fn with_directory<T>(&self, change: impl FnOnce(&mut Directory) -> T) -> T {
         change(&mut self.state.lock().directory)
+    }
+
+    /// Changes the directory right before the call with this name and number, from 1, is answered.
+    pub fn change_at(&self, call: &'static str, count: u64, change: impl FnOnce(&mut Directory) + Send + 'static) {
+        self.state.lock().planned.push(PlannedChange { call, count, change: Box::new(change) });
+    }
+
+    /// Sets the simulator's clock this many milliseconds ahead of this machine's, or behind it if negative. Answers
+    /// have its time in `Date`.
+    pub fn set_clock_ahead(&self, milliseconds: i64) {
+        self.state.lock().clock_ahead = milliseconds;
+    }
+
+    /// Returns the time of the simulator's clock, in milliseconds since 1970.
+    pub(crate) fn now(&self) -> u64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        u64::try_from(now).unwrap_or(u64::MAX).saturating_add_signed(self.state.lock().clock_ahead)
     }
 
     /// Answers the next `count` requests to the API with this failure.

@@ -3,11 +3,11 @@
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use actix_web::dev::ServerHandle;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{AUTHORIZATION, RETRY_AFTER};
+use actix_web::http::header::{AUTHORIZATION, Date, HttpDate, RETRY_AFTER};
 use actix_web::web::{Bytes, Data, to};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, rt};
 
@@ -95,8 +95,7 @@ impl Drop for Server {
 }
 
 async fn answer(simulator: Data<Simulator>, request: HttpRequest, body: Bytes) -> HttpResponse {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    let now = u64::try_from(now).unwrap_or(u64::MAX);
+    let now = simulator.now();
     let (method, path) = (request.method().as_str(), request.path());
     if path.starts_with(control::PREFIX) {
         let (status, answer) = simulator.control(method, path, &body, i64::try_from(now).unwrap_or(i64::MAX));
@@ -106,6 +105,7 @@ async fn answer(simulator: Data<Simulator>, request: HttpRequest, body: Bytes) -
     let request = Request { method, path, query: request.query_string(), authorization, body: &body };
     let response = simulator.answer(&request, now);
     let mut answer = HttpResponse::build(status_of(response.status));
+    answer.insert_header(Date(HttpDate::from(UNIX_EPOCH + Duration::from_millis(now))));
     if let Some(seconds) = response.retry_after {
         answer.insert_header((RETRY_AFTER, seconds.to_string()));
     }

@@ -1,10 +1,12 @@
 //! Deletions that were lost: found by the state topics, proved by the API.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use idaas_directory_simulator::{Failure, Options};
 use serde_json::{Value, json};
 
 use super::FAST;
-use super::world::World;
+use super::world::{ENTITIES, World};
 use crate::support::real_kafka::{RealKafka, shared_one_node};
 
 /// States of all entities of the directory, and of so many users who are not in it.
@@ -48,6 +50,35 @@ fn lost_deletions_are_found_and_published() {
     assert_eq!(value["user"], json!({"id": "user_gone0"}));
     // Asked twice.
     assert_eq!(world.simulator().calls("GetUser"), 2);
+}
+
+/// The `ce_time`s of everything that a run publishes, a deletion among it, are those of IDaaS's clock.
+fn times_are_those_of_idaas(prefix: &str, hours_ahead: i64) {
+    let Some(kafka) = shared_one_node() else { return };
+    let world = world(kafka, prefix, 10);
+    let difference = hours_ahead * 3_600_000;
+    world.simulator().set_clock_ahead(difference);
+    world.write_states(kafka, &states(&world, 1));
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64 + difference;
+    // Requests take a part of it, and `Date` has whole seconds. The clocks differ by much more.
+    let (tolerance, begin) = (60_000, now());
+    world.summary(&["--verify-deletions"]);
+    let end = now();
+    assert_eq!(world.keys("user", "deleted"), ["user_gone0"]);
+    for record in ENTITIES.iter().flat_map(|entity| world.records(entity)) {
+        let time = idaas_state::Time::parse(record.header("ce_time").unwrap()).unwrap().as_millis();
+        assert!((begin - tolerance..=end).contains(&time), "{:?} is not from {begin} to {end}", record.headers);
+    }
+}
+
+#[test]
+fn times_follow_idaas_if_its_clock_is_ahead() {
+    times_are_those_of_idaas("fetch-ahead", 1);
+}
+
+#[test]
+fn times_follow_idaas_if_its_clock_is_behind() {
+    times_are_those_of_idaas("fetch-behind", -1);
 }
 
 #[test]
