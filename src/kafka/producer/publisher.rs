@@ -1,8 +1,9 @@
 //! Publishes records for commands, and waits for their confirmation. The service has its own producer, which never
 //! waits.
 //!
-//! A record that is not confirmed is sent again until it is, with the same id. It is given up only if the broker
-//! rejects it in a request of its own. As in the service, a confirmation counts only once the connection that it can
+//! The producer sends a record until it is confirmed, without a time limit, so that the broker recognizes a repetition.
+//! A record that fails is published again, with the same id. It is given up only if the broker rejects it in a request
+//! of its own. As in the service, a confirmation counts only once the connection that it can
 //! have come over is verified (`confirmation_gate`).
 
 use std::sync::Arc;
@@ -267,7 +268,9 @@ fn ask_brokers(cluster: &Cluster, gate: &ConfirmationGate<()>) -> Option<Verific
 
 fn producer(cluster: &Cluster, context: &Context) -> Result<FutureProducer<Context>, ProducerFault> {
     let mut settings = cluster.producer();
-    settings.set("statistics.interval.ms", "0");
+    // A record that timed out may be in the topic, and sending it again would publish it twice. As long as the same
+    // producer retries, the broker recognizes the record.
+    settings.set("message.timeout.ms", "0").set("statistics.interval.ms", "0");
     FutureProducer::from_config_and_context(&settings, context.clone())
         .map_err(|error| ProducerFault::settings(&describe(&error)))
 }
