@@ -1,11 +1,13 @@
-//! The state topics on a real Kafka: what `materialize` publishes is exactly what folding the event topics gives,
-//! record for record, whatever happens to its instances and to the brokers.
+//! The state topics on a real Kafka: what `materialize` publishes is exactly what folding the event topics gives, record
+//! for record, whatever happens to its instances and to the brokers. A model that shares no code with the product folds.
 //!
-//! `BRIDGE_STATE=long` runs 200,000 events of 20,000 entities on three nodes with three instances.
+//! `BRIDGE_STATE=long` runs 200,000 events of 20,000 entities on three nodes with three instances, for minutes.
 //! `BRIDGE_STATE=1000000` measures with as many users.
 
 mod events;
 mod instance;
+#[path = "../../crates/state/tests/merge/model.rs"]
+mod model;
 mod verify;
 
 use std::io::Write;
@@ -86,33 +88,6 @@ fn events_become_states_and_tombstones() {
     assert_eq!(metric(&instance, "state_tombstones_total"), 1.0);
     assert_eq!(metric(&instance, "state_late_events_total"), 3.0);
     assert_eq!(instance.stop(), Some(0));
-}
-
-#[test]
-fn killed_instances_publish_each_state_once() {
-    let Some(kafka) = shared_one_node() else { return };
-    let deployment = deployment(kafka, "state-killed", 1);
-    let publisher = Publisher::new(kafka.bootstrap_servers(), "state-killed");
-    let mut generator = Generator::new(7, 60);
-    let mut publish = |count| (0..count).for_each(|_| publisher.publish(&generator.event()));
-    publish(400);
-    let mut one = deployment.start();
-    let two = deployment.start();
-    publish(400);
-    one.kill();
-    publish(400);
-    // The same directory: its state is behind by now.
-    one.start_again();
-    publish(400);
-    publisher.flush();
-    wait_until_applied(&deployment);
-    two.delete_store_and_stop();
-    publish(100);
-    publisher.flush();
-    let two = two.started_again();
-    wait_until_applied(&deployment);
-    assert_exact(&deployment);
-    drop((one, two));
 }
 
 #[test]
@@ -202,51 +177,85 @@ fn a_full_push_is_reported_with_what_it_left_out() {
     drop(instance);
 }
 
-/// Instances that are killed and paused for longer than the session timeout, and a broker that is killed, while events
-/// come. On three nodes, for minutes.
+/// How much a run with faults does. Each round has one fault.
+struct Plan {
+    events: usize,
+    entities: u64,
+    rounds: usize,
+}
+
+impl Plan {
+    /// Each fault once, or for minutes.
+    fn of_environment() -> Self {
+        if std::env::var_os("BRIDGE_STATE").is_some_and(|scale| scale == "long") {
+            Self { events: 200_000, entities: 20_000, rounds: 40 }
+        } else {
+            Self { events: 6_000, entities: 600, rounds: 5 }
+        }
+    }
+}
+
+/// Does what a round breaks, and repairs it.
+fn break_something(round: usize, kafka: &RealKafka, instances: &mut [Instance]) {
+    let victim = round % instances.len();
+    let instance = &mut instances[victim];
+    match round % 5 {
+        0 | 3 => {
+            instance.kill();
+            std::thread::sleep(Duration::from_millis(300 * (round as u64 % 7)));
+            instance.start_again();
+        }
+        1 => {
+            instance.delete_store_and_stop();
+            instance.start_again();
+        }
+        2 => {
+            // Longer than the session timeout of the instances.
+            instance.signal("STOP");
+            std::thread::sleep(Duration::from_secs(9));
+            instance.signal("CONT");
+        }
+        _ => {
+            let node = round / 5 % 3 + 1;
+            kafka.kill(node);
+            std::thread::sleep(Duration::from_secs(3));
+            kafka.restart(node);
+        }
+    }
+}
+
+/// Instances are killed, paused for longer than the session timeout, and robbed of their stores, and brokers are killed,
+/// while events and a full push come.
 #[test]
 fn nothing_is_lost_or_doubled_while_things_break() {
-    if std::env::var_os("BRIDGE_STATE").is_none_or(|scale| scale != "long") {
-        return;
-    }
     let Some(kafka) = RealKafka::start(Nodes::Three, Options::default()) else { return };
     let deployment = deployment(&kafka, "state-faults", 3);
     let publisher = Publisher::new(kafka.bootstrap_servers(), "state-faults");
-    let mut generator = Generator::new(11, 20_000);
+    let plan = Plan::of_environment();
+    let mut generator = Generator::new(11, plan.entities);
     let mut instances = [deployment.start(), deployment.start(), deployment.start()];
-    let (total, rounds) = (200_000, 40);
-    for round in 0..rounds {
-        (0..total / rounds).for_each(|_| publisher.publish(&generator.event()));
-        publisher.flush();
-        let victim = round % instances.len();
-        match round % 5 {
-            0 | 1 | 3 => {
-                instances[victim].kill();
-                std::thread::sleep(Duration::from_millis(300 * (round as u64 % 7)));
-                instances[victim].start_again();
-            }
-            2 => {
-                // Longer than the session timeout of the instances.
-                instances[victim].signal("STOP");
-                std::thread::sleep(Duration::from_secs(9));
-                instances[victim].signal("CONT");
-            }
-            _ => {
-                let node = round / 5 % 3 + 1;
-                kafka.kill(node);
-                std::thread::sleep(Duration::from_secs(3));
-                kafka.restart(node);
-            }
+    for round in 0..plan.rounds {
+        if round == plan.rounds / 3 {
+            generator.begin_full_push();
         }
+        (0..plan.events / plan.rounds).for_each(|_| publisher.publish(&generator.event()));
+        publisher.flush();
+        break_something(round, &kafka, &mut instances);
+        // Else the next fault would come before this one has had its effect.
         std::thread::sleep(Duration::from_secs(3));
     }
     let began = Instant::now();
     wait_until_applied(&deployment);
     let report = assert_exact(&deployment);
+    let pushed = generator.pushed().expect("the full push is complete");
+    let (code, out) = deployment.run(&["push-report", "--last", "--json"]);
+    let push: Value = serde_json::from_str(&out).unwrap();
+    assert!(code == Some(0) && push["snapshots"].as_u64() >= Some(pushed as u64), "{pushed} of {push}");
     let sums = ["state_transactions_committed_total", "state_transactions_aborted_total", "state_restarts_total"];
     let sums = sums.map(|name| instances.iter().map(|instance| metric(instance, name)).sum::<f64>());
     say(&format!(
-        "{report:?}; caught up in {:?}; since their last start: committed, aborted, restarts: {sums:?}",
+        "{report:?}, {pushed} of the full push; caught up in {:?}; since their last start: committed, aborted, \
+         restarts: {sums:?}",
         began.elapsed()
     ));
 }

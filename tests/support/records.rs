@@ -1,15 +1,19 @@
 //! Reads back what stands on a broker, real or mock, without a consumer group.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message, Timestamp};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 /// After this long, a reader gives up and fails its test. No test should come near it.
 const GIVE_UP: Duration = Duration::from_secs(60);
+
+/// The same for topics that are written in transactions: one that was left open ends only after its timeout.
+const COMMITTED_GIVE_UP: Duration = Duration::from_secs(240);
 
 /// One record as a consumer gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +104,43 @@ pub(crate) fn visit_all(client: &ClientConfig, topics: &[&str], until: Until, mu
             visit(record);
         }
     }
+}
+
+/// All records of a topic that a consumer with `isolation.level=read_committed` sees, by partition.
+pub(crate) fn read_committed(bootstrap_servers: &str, topic: &str) -> BTreeMap<i32, Vec<Seen>> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap_servers)
+        .set("group.id", "idaas-bridge-tests")
+        .set("enable.auto.commit", "false")
+        .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "true")
+        .set("fetch.wait.max.ms", "20")
+        .create()
+        .unwrap();
+    let partitions = retry(|| {
+        let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(5)).map_err(|e| e.to_string())?;
+        match metadata.topics().first().map_or(0, |topic| topic.partitions().len()) {
+            0 => Err(format!("{topic} is not there")),
+            count => Ok(i32::try_from(count).unwrap()),
+        }
+    });
+    let mut assignment = TopicPartitionList::new();
+    for partition in 0..partitions {
+        assignment.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+    }
+    consumer.assign(&assignment).unwrap();
+    let mut records: BTreeMap<i32, Vec<Seen>> = (0..partitions).map(|partition| (partition, Vec::new())).collect();
+    let mut open: Vec<_> = (0..partitions).collect();
+    let end = Instant::now() + COMMITTED_GIVE_UP;
+    while !open.is_empty() {
+        assert!(Instant::now() < end, "{topic}: the end of {open:?} was not reached");
+        match consumer.poll(Duration::from_millis(200)) {
+            Some(Ok(message)) => records.get_mut(&message.partition()).unwrap().push(record(&message)),
+            Some(Err(KafkaError::PartitionEOF(partition))) => open.retain(|known| *known != partition),
+            Some(Err(_)) | None => {}
+        }
+    }
+    records
 }
 
 /// The lowest and the next offset of each partition.

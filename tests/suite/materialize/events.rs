@@ -1,5 +1,7 @@
 //! Event records as the bridge publishes them.
 
+use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -92,34 +94,67 @@ impl Publisher {
     }
 }
 
-/// Random events of some users, units and groups: partial, late, repeated, deleted, with members.
+/// Random events of some users, units and groups: partial, late, repeated, deleted, with members, in a full push.
 pub(super) struct Generator {
     random: fastrand::Rng,
     entities: u64,
     clock: u64,
     last: Vec<TestEvent>,
+    deleted: HashSet<u64>,
+    /// The entities that the full push has not sent yet.
+    push: Vec<u64>,
+    pushed: usize,
 }
 
 impl Generator {
     pub(super) fn new(seed: u64, entities: u64) -> Self {
-        Self { random: fastrand::Rng::with_seed(seed), entities, clock: 0, last: Vec::new() }
+        Self {
+            random: fastrand::Rng::with_seed(seed),
+            entities,
+            clock: 0,
+            last: Vec::new(),
+            deleted: HashSet::new(),
+            push: Vec::new(),
+            pushed: 0,
+        }
+    }
+
+    /// Begins a full push: from now on, about every second event is the snapshot of an entity that exists, in any order.
+    pub(super) fn begin_full_push(&mut self) {
+        self.push = (0..self.entities).collect();
+        self.random.shuffle(&mut self.push);
+    }
+
+    /// The number of entities that the full push has sent. `None` before its end.
+    pub(super) fn pushed(&self) -> Option<usize> {
+        self.push.is_empty().then_some(self.pushed)
     }
 
     pub(super) fn event(&mut self) -> TestEvent {
+        if !self.push.is_empty() && self.random.bool() {
+            while let Some(number) = self.push.pop() {
+                if !self.deleted.contains(&number) {
+                    self.pushed += 1;
+                    return self.snapshot(number);
+                }
+            }
+        }
         if !self.last.is_empty() && self.random.u8(..20) == 0 {
             return self.last[self.random.usize(..self.last.len())].clone();
         }
         self.clock += 1;
         let late = if self.random.u8(..10) == 0 { self.random.u64(..2000) } else { 0 };
         let millis = i64::try_from(self.clock.saturating_sub(late)).unwrap();
-        let time = idaas_state::Time::from_millis(1_767_225_600_000 + millis * 10).to_string();
+        let time = time(millis);
         let number = self.random.u64(..self.entities);
         let value = format!("v{}", self.random.u64(..1000));
-        let (entity, id, (action, fields)) = match number % 10 {
-            0 => ("group", format!("group_{number}"), self.of_members(&value)),
-            1 => ("organizational-unit", format!("ou_{number}"), self.of_members(&value)),
-            _ => ("user", format!("user_{number}"), self.of_user(&value)),
-        };
+        let (entity, id) = entity(number);
+        let (action, fields) = if entity == "user" { self.of_user(&value) } else { self.of_members(&value) };
+        if action == "deleted" {
+            self.deleted.insert(number);
+        } else {
+            self.deleted.remove(&number);
+        }
         let event = TestEvent::of(entity, &id, action, &time, fields);
         self.last.push(event.clone());
         if self.last.len() > 50 {
@@ -139,8 +174,7 @@ impl Generator {
     }
 
     fn of_members(&mut self, value: &str) -> (&'static str, Value) {
-        let count = self.random.u64(1..4);
-        let members: Vec<_> = (0..count).map(|_| json!({"id": format!("user_{}", self.random.u64(..30))})).collect();
+        let members = self.members(1..4);
         match self.random.u8(..12) {
             0 => ("deleted", json!({})),
             1 => ("snapshot", json!({"name": value, "members": members})),
@@ -149,4 +183,43 @@ impl Generator {
             _ => ("updated", json!({"name": value})),
         }
     }
+
+    fn members(&mut self, count: Range<u64>) -> Vec<Value> {
+        let numbers: BTreeSet<_> = (0..self.random.u64(count)).map(|_| self.random.u64(..30)).collect();
+        numbers.iter().map(|number| json!({"id": format!("user_{number}"), "name": format!("User {number}")})).collect()
+    }
+
+    /// All fields of an entity, as a full push sends them. Units are pushed without their members.
+    fn snapshot(&mut self, number: u64) -> TestEvent {
+        self.clock += 1;
+        let (entity, id) = entity(number);
+        let value = format!("v{}", self.random.u64(..1000));
+        let source = json!({"type": "build_in", "id": "idaas_1"});
+        let fields = match entity {
+            "user" => json!({
+                "username": value, "displayName": value, "status": "enabled", "passwordSet": true, "source": source,
+                "email": {"address": format!("{value}@example.com"), "verified": true},
+                "phone": {"region": "86", "number": value, "verified": false},
+                "primaryOrganizationalUnitId": "ou_1", "customFields": [], "description": null,
+                "organizationalUnits": [{"id": "ou_1", "name": "R&D Department", "primary": true}],
+            }),
+            "group" => json!({"name": value, "externalId": id, "members": self.members(0..20)}),
+            _ => json!({"name": value, "parentId": "ou_root", "source": source, "description": ""}),
+        };
+        TestEvent::of(entity, &id, "snapshot", &time(i64::try_from(self.clock).unwrap()), fields)
+    }
+}
+
+/// Kind and id of an entity: of ten, one is a group and one a unit.
+fn entity(number: u64) -> (&'static str, String) {
+    match number % 10 {
+        0 => ("group", format!("group_{number}")),
+        1 => ("organizational-unit", format!("ou_{number}")),
+        _ => ("user", format!("user_{number}")),
+    }
+}
+
+/// The time after so many hundredths of a second.
+fn time(clock: i64) -> String {
+    idaas_state::Time::from_millis(1_767_225_600_000 + clock * 10).to_string()
 }

@@ -1,17 +1,14 @@
-//! What is in the topics, and what folding the event topics gives.
+//! What is in the topics, and what folding the event topics with the model of the merge gives.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use idaas_state::{Entity, Entry, Event, Outcome, Record, apply};
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
-use rdkafka::message::Message;
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use idaas_state::Entity;
 use serde_json::Value;
 
 use super::instance::Deployment;
-use crate::support::records::{Seen, record, retry};
+use super::model::{Model, ModelEvent, Written};
+use crate::support::records::{Seen, read_committed as read};
 
 /// How long the instances may take to apply everything.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(240);
@@ -21,43 +18,7 @@ const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(240);
 pub(super) struct Report {
     events: usize,
     states: usize,
-}
-
-/// All records of a topic that a `read_committed` consumer sees, by partition.
-fn read(bootstrap_servers: &str, topic: &str) -> BTreeMap<i32, Vec<Seen>> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap_servers)
-        .set("group.id", "idaas-bridge-state-tests")
-        .set("enable.auto.commit", "false")
-        .set("isolation.level", "read_committed")
-        .set("enable.partition.eof", "true")
-        .set("fetch.wait.max.ms", "20")
-        .create()
-        .unwrap();
-    let partitions = retry(|| {
-        let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(5)).map_err(|e| e.to_string())?;
-        match metadata.topics().first().map_or(0, |topic| topic.partitions().len()) {
-            0 => Err(format!("{topic} is not there")),
-            count => Ok(i32::try_from(count).unwrap()),
-        }
-    });
-    let mut assignment = TopicPartitionList::new();
-    for partition in 0..partitions {
-        assignment.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
-    }
-    consumer.assign(&assignment).unwrap();
-    let mut records: BTreeMap<i32, Vec<Seen>> = (0..partitions).map(|partition| (partition, Vec::new())).collect();
-    let mut open: Vec<_> = (0..partitions).collect();
-    let end = Instant::now() + CATCH_UP_TIMEOUT;
-    while !open.is_empty() {
-        assert!(Instant::now() < end, "{topic}: the end of {open:?} was not reached");
-        match consumer.poll(Duration::from_millis(200)) {
-            Some(Ok(message)) => records.get_mut(&message.partition()).unwrap().push(record(&message)),
-            Some(Err(KafkaError::PartitionEOF(partition))) => open.retain(|known| *known != partition),
-            Some(Err(_)) | None => {}
-        }
-    }
-    records
+    tombstones: usize,
 }
 
 fn topics(deployment: &Deployment, entity: Entity) -> [String; 2] {
@@ -65,21 +26,43 @@ fn topics(deployment: &Deployment, entity: Entity) -> [String; 2] {
     [format!("{prefix}.{}.v1", entity.name()), format!("{prefix}.{}.state.v1", entity.name())]
 }
 
+/// A state record that the model expects.
+struct Expected {
+    key: String,
+    source: String,
+    written: Written,
+}
+
+/// The event in a record. `None` if it is none.
+fn event(member: &'static str, seen: &Seen) -> Option<(String, ModelEvent)> {
+    let value: Value = serde_json::from_slice(&seen.value).ok()?;
+    let object = |name: &str| value.get(name).and_then(Value::as_object).cloned();
+    let origin = |name: &str| value["origin"][name].as_str().unwrap().to_owned();
+    let fields = object(member)?;
+    let id = fields["id"].as_str().unwrap().to_owned();
+    let event = ModelEvent {
+        member,
+        event_id: seen.header("ce_id").unwrap().to_owned(),
+        event_type: origin("eventType"),
+        application_id: origin("applicationId"),
+        instance_id: origin("instanceId"),
+        action: value["action"].as_str().unwrap().to_owned(),
+        time: seen.header("ce_time").unwrap().to_owned(),
+        fields,
+        additional: object("additional").unwrap_or_default(),
+    };
+    Some((id, event))
+}
+
 /// The state records that the events of one partition give, in their order.
-fn fold(entity: Entity, events: &[Seen]) -> Vec<Record> {
-    let mut known: HashMap<String, Entry> = HashMap::new();
+fn fold(entity: Entity, events: &[Seen]) -> Vec<Expected> {
+    let mut known: HashMap<String, Model> = HashMap::new();
     let mut records = Vec::new();
-    for seen in events {
-        let headers = seen.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
-        let Ok(event) = Event::read(entity, headers, &seen.value, seen.timestamp.unwrap()) else { continue };
-        let change = apply(known.get(&event.id).cloned(), &event);
-        records.extend(Record::of(&event, &change.outcome));
-        let entry = match change.outcome {
-            Outcome::Unchanged => continue,
-            Outcome::Updated(state) => Entry::Live(state),
-            Outcome::Deleted(deletion) => Entry::Deleted(deletion),
-        };
-        known.insert(event.id, entry);
+    for (id, event) in events.iter().filter_map(|seen| event(entity.member(), seen)) {
+        let source = format!("/idaas/{}/{}", event.instance_id, event.application_id);
+        if let Some(written) = known.entry(id.clone()).or_default().apply(event) {
+            records.push(Expected { key: id, source, written });
+        }
     }
     records
 }
@@ -115,16 +98,12 @@ pub(super) fn assert_exact(deployment: &Deployment) -> Report {
             report.events += events.len();
             report.states += found.len();
             for (number, (expected, found)) in expected.iter().zip(found).enumerate() {
-                let value = (!found.value.is_empty()).then(|| found.value.clone());
-                let headers: Vec<_> = found
-                    .headers
-                    .iter()
-                    .map(|(name, value)| (name.as_str(), String::from_utf8(value.clone()).unwrap()))
-                    .collect();
                 let at = format!("{} {partition}, record {number} at offset {}", entity.name(), found.offset);
+                let value = (!found.value.is_empty()).then(|| serde_json::from_slice(&found.value).unwrap());
                 assert_eq!(found.key.as_deref(), Some(expected.key.as_bytes()), "{at}");
-                assert_eq!(text(value), text(expected.value.clone()), "{at}");
-                assert_eq!(headers, expected.headers, "{at}");
+                assert_eq!(value, expected.written.value, "{at}");
+                assert_eq!(texts(&found.headers), headers(entity, expected), "{at}");
+                report.tombstones += usize::from(value.is_none());
             }
             assert_eq!(found.len(), expected.len(), "{} {partition}", entity.name());
         }
@@ -132,8 +111,32 @@ pub(super) fn assert_exact(deployment: &Deployment) -> Report {
     report
 }
 
-fn text(value: Option<Vec<u8>>) -> Option<String> {
-    value.map(|value| String::from_utf8(value).unwrap())
+fn texts(headers: &[(String, Vec<u8>)]) -> Vec<(&str, &str)> {
+    headers.iter().map(|(name, value)| (name.as_str(), std::str::from_utf8(value).unwrap())).collect()
+}
+
+/// The attributes of a state record: CloudEvents 1.0 in binary content mode.
+fn headers(entity: Entity, expected: &Expected) -> Vec<(&'static str, &str)> {
+    let (kind, schema) = match entity {
+        Entity::User => ("com.alibabacloud.idaas.user.state.v1", "urn:idaas-bridge:schema:user-state:v1"),
+        Entity::OrganizationalUnit => (
+            "com.alibabacloud.idaas.organizational-unit.state.v1",
+            "urn:idaas-bridge:schema:organizational-unit-state:v1",
+        ),
+        Entity::Group => ("com.alibabacloud.idaas.group.state.v1", "urn:idaas-bridge:schema:group-state:v1"),
+    };
+    let Expected { key, source, written } = expected;
+    vec![
+        ("content-type", "application/json"),
+        ("ce_specversion", "1.0"),
+        ("ce_id", &written.event_id),
+        ("ce_source", source),
+        ("ce_type", kind),
+        ("ce_subject", key),
+        ("ce_time", &written.time),
+        ("ce_dataschema", schema),
+        ("ce_partitionkey", key),
+    ]
 }
 
 /// The newest state record of each entity of one kind.
