@@ -2,7 +2,7 @@
 
 mod deletions;
 mod interruptions;
-mod large;
+mod whole;
 mod world;
 
 use std::collections::BTreeSet;
@@ -90,26 +90,6 @@ fn dry_run_reads_everything_and_publishes_nothing() {
     for entity in ENTITIES {
         assert_eq!(world.records(entity), []);
     }
-}
-
-#[test]
-fn expired_token_throttling_and_failures_lose_nothing() {
-    let Some(kafka) = shared_one_node() else { return };
-    let world = World::new(kafka, "fetch-faults", Options::new(600), FAST);
-    let simulator = world.simulator();
-    let of = |status, code: &str, path: &str| Failure { path: path.to_owned(), ..Failure::of(status, code) };
-    // They are used up in this order, each by the first request that fits.
-    simulator.fail_next(1, of(503, "", "/oauth2/token"));
-    simulator.fail_next(1, of(400, "invalid_token", "/organizationalUnits"));
-    simulator.fail_next(1, Failure { retry_after: Some(1), ..of(429, "Throttling.User", "/organizationalUnits") });
-    simulator.fail_next(1, of(401, "", "/users"));
-    simulator.fail_next(2, of(500, "Internal Server Error", "/users"));
-    simulator.fail_next(1, of(502, "", "/listUsersForGroup"));
-    let summary = world.summary(&[]);
-    assert_eq!(summary["complete"], true);
-    assert_eq!(simulator.calls("GenerateToken"), 3);
-    let users = simulator.with_directory(|all| all.user_ids());
-    assert_eq!(world.keys("user", "snapshot"), users);
 }
 
 #[test]

@@ -1,25 +1,13 @@
-//! A broker that goes away, and a run that is killed.
+//! Another cluster in the place of the known one, and a run that is killed or interrupted.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
 
 use idaas_directory_simulator::Options;
 use serde_json::json;
 
 use super::FAST;
-use super::world::{ENTITIES, World};
+use super::world::{ENTITIES, World, wait_until};
 use crate::support::real_kafka::{Nodes, Options as KafkaOptions, RealKafka, shared_one_node};
-
-/// No test should wait for as long.
-const GIVE_UP: Duration = Duration::from_secs(60);
-
-fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
-    let end = Instant::now() + GIVE_UP;
-    while !is_true() {
-        assert!(Instant::now() < end, "{what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
 
 #[test]
 fn killed_run_goes_on_without_publishing_twice() {
@@ -47,31 +35,6 @@ fn killed_run_goes_on_without_publishing_twice() {
     let ids: BTreeSet<_> =
         world.records("user").iter().map(|record| record.header("ce_id").unwrap().to_owned()).collect();
     assert_eq!(ids.len(), 1200);
-}
-
-#[test]
-fn nothing_is_read_while_kafka_is_away_and_nothing_is_lost() {
-    let Some(kafka) = RealKafka::start(Nodes::One, KafkaOptions::default()) else { return };
-    let world = World::new(&kafka, "fetch-away", Options::new(2000), 50);
-    let mut running = world.start(&["--json"]);
-    wait_until("users are listed", || world.simulator().calls("ListUsers") > 5);
-    kafka.kill_all();
-    running.wait_for_note("waiting for Kafka to confirm records");
-    let requests = world.simulator().requests();
-    running.wait_for_note("waiting for Kafka to confirm records");
-    assert_eq!(world.simulator().requests(), requests, "nothing is read meanwhile");
-    assert!(running.is_running());
-    kafka.restart_all();
-    let shown = running.end();
-    assert_eq!(shown.code, 0, "{}{}", shown.out, shown.err);
-    let ids = world.simulator().with_directory(|all| [all.user_ids(), all.unit_ids(), all.group_ids()]);
-    for (entity, ids) in ENTITIES.into_iter().zip(ids) {
-        // What was in flight can be there twice, with the same id.
-        let mut keys = world.keys(entity, "snapshot");
-        keys.dedup();
-        assert_eq!(keys, ids, "{entity}");
-    }
-    assert!(!world.directory.path().join("journal").exists(), "the journal is not used");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! A simulated directory, topics on a real Kafka, and the program that reads the one and fills the other.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use idaas_directory_simulator::{Options, Server, Simulator};
 use rdkafka::ClientConfig;
@@ -11,10 +13,21 @@ use serde_json::{Value, json};
 
 use crate::support::conformance::assert_conforms;
 use crate::support::real_kafka::RealKafka;
-use crate::support::records::{Seen, Until, consume_all};
+use crate::support::records::{Seen, Until, consume_all, read_committed};
 
 /// The entities of a directory, as topics name them.
 pub(super) const ENTITIES: [&str; 3] = ["user", "organizational-unit", "group"];
+
+/// No test should wait for as long.
+const GIVE_UP: Duration = Duration::from_secs(120);
+
+pub(super) fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
+    let end = Instant::now() + GIVE_UP;
+    while !is_true() {
+        assert!(Instant::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
 
 pub(super) struct World {
     pub(super) server: Server,
@@ -118,22 +131,47 @@ impl World {
 
     /// The records on an entity's topic, each of which keeps to the contract.
     pub(super) fn records(&self, entity: &str) -> Vec<Seen> {
-        let topic = self.topic(entity);
-        let records = consume_all(&self.bootstrap_servers, &[&topic], Until::HighWatermarks);
+        let records = self.read(entity);
         for record in &records {
             assert_conforms(&record.headers, record.key.as_deref(), &record.value, &record.topic);
         }
         records
     }
 
+    fn read(&self, entity: &str) -> Vec<Seen> {
+        consume_all(&self.bootstrap_servers, &[&self.topic(entity)], Until::HighWatermarks)
+    }
+
     /// The keys on an entity's topic whose records have this action, sorted.
     pub(super) fn keys(&self, entity: &str, action: &str) -> Vec<String> {
-        let kind = format!("com.alibabacloud.idaas.{entity}.{action}.v1");
-        let records = self.records(entity);
-        let records = records.iter().filter(|record| record.header("ce_type") == Some(&kind));
-        let mut keys: Vec<_> = records.map(|record| String::from_utf8(record.key.clone().unwrap()).unwrap()).collect();
-        keys.sort_unstable();
-        keys
+        keys(&self.records(entity), entity, action)
+    }
+
+    /// The same for many records, which are not compared with the contract.
+    pub(super) fn published(&self, entity: &str, action: &str) -> Vec<String> {
+        keys(&self.read(entity), entity, action)
+    }
+
+    /// Creates the state topics and starts `materialize`.
+    pub(super) fn materialize(&self) -> Background {
+        let text = std::fs::read_to_string(&self.config).unwrap();
+        std::fs::write(&self.config, format!("{text}[state]\ndirectory = \"state\"\n")).unwrap();
+        let created = self.run("topics", &["--create"]);
+        assert_eq!(created.code, 0, "{}{}", created.out, created.err);
+        let log = std::fs::File::create(self.directory.path().join("materialize.log")).unwrap();
+        let mut command = self.command("materialize", &[]);
+        Background(command.stdout(Stdio::null()).stderr(log).spawn().unwrap())
+    }
+
+    /// The ids of the entities that have a state, sorted.
+    pub(super) fn states(&self, entity: &str) -> Vec<String> {
+        let topic = format!("{}.{entity}.state.v1", self.prefix);
+        let mut ids = BTreeSet::new();
+        for seen in read_committed(&self.bootstrap_servers, &topic).into_values().flatten() {
+            let id = String::from_utf8(seen.key.unwrap()).unwrap();
+            let _ = if seen.value.is_empty() { ids.remove(&id) } else { ids.insert(id) };
+        }
+        ids.into_iter().collect()
     }
 
     /// Creates the state topics and writes the states of these entities: kind, id and fields.
@@ -172,6 +210,24 @@ impl World {
                 "applicationId": application, "instanceId": instance_id,
             },
         })
+    }
+}
+
+fn keys(records: &[Seen], entity: &str, action: &str) -> Vec<String> {
+    let kind = format!("com.alibabacloud.idaas.{entity}.{action}.v1");
+    let records = records.iter().filter(|record| record.header("ce_type") == Some(&kind));
+    let mut keys: Vec<_> = records.map(|record| String::from_utf8(record.key.clone().unwrap()).unwrap()).collect();
+    keys.sort_unstable();
+    keys
+}
+
+/// A process that runs beside the others. Dropping it kills it.
+pub(super) struct Background(Child);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
     }
 }
 
