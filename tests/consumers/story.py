@@ -6,6 +6,7 @@ Usage: story.py LANGUAGE...; the other arguments are in the environment, see tes
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -233,6 +234,19 @@ def change_during_outage(directory):
     return deleted, renamed, created
 
 
+def without_times(text):
+    return re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME", text.rstrip())
+
+
+def shown_in_documentation():
+    """What docs/repair.md says that the repair prints, except the note on stderr."""
+    page = (ROOT / "docs/repair.md").read_text()
+    block = page.split("fetch --config bridge.toml --details --verify-deletions\n")[1].split("```")[0]
+    note, table = block.split("\n", 1)
+    assert note.startswith("note: run "), note
+    return without_times(table)
+
+
 def main(languages):
     run = PLACE / "run"
     servers = start_kafka(run, os.environ["KAFKA_LIBRARIES"], ROOT / "tests/kafka/log4j2.properties")
@@ -256,7 +270,9 @@ def main(languages):
     serve = Process(run / "serve.log", PROGRAM, "serve", "--config", config)
     table = compare(topics, consumers)
     assert table.keys() >= set(deleted) and not table.keys() & set(created), "the changes were not lost"
-    step(bridge("fetch --details --verify-deletions --config", config))
+    shown = bridge("fetch --details --verify-deletions --config", config)
+    step(shown)
+    assert without_times(shown) == shown_in_documentation(), "docs/repair.md shows another output"
     table = compare(topics, consumers)
     assert table.keys() == set(directory.users()) and table.keys() >= set(created) and not table.keys() & set(deleted)
     assert {table[id]["display_name"] for id in renamed} == {"Renamed In The Outage"}
