@@ -183,7 +183,7 @@ fn large_directory_is_right_in_the_end_whatever_breaks() {
     let known = world.published("user", "snapshot").len();
     let materialize = world.materialize();
     wait_until("the events are merged", || world.states("user").len() == known);
-    let (users, unit, group) = world.simulator().with_directory(|all| lose_deletions(all));
+    let (users, unit, group) = world.simulator().with_directory(lose_deletions);
     lost.extend(users);
     lost.sort_unstable();
     let summary = world.summary(&["--run", "repair", "--verify-deletions"]);
