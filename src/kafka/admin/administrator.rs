@@ -5,6 +5,7 @@
 mod answers;
 mod coordination;
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
@@ -17,8 +18,8 @@ use super::brokers::{Broker, Observer, POLL_TIMEOUT};
 use super::topics::{State, TopicSettings, Unknown, WantedTopic};
 use crate::diagnosis::Diagnosis;
 use crate::kafka::client::connection_error::{ErrorCollector, Unreachable};
-use crate::kafka::client::error::describe;
-use crate::kafka::client::error::rejected_property;
+use crate::kafka::client::error::{describe, rejected_property};
+use crate::kafka::client::many_topics;
 use crate::kafka::client::settings::Cluster;
 
 /// Maximum duration of the request for the topics' settings. A cluster that does not support the request does not
@@ -125,17 +126,20 @@ impl Administrator {
     pub fn presence(&self, plan: &TopicSettings, limit: Duration) -> Result<Vec<State>, Unreachable> {
         let end = Instant::now() + limit;
         self.reach(limit)?;
-        let mut states = Vec::with_capacity(plan.topics.len());
-        for wanted in &plan.topics {
-            let rest = end.saturating_duration_since(Instant::now()).max(POLL_TIMEOUT);
-            states.push(self.state(wanted, rest)?);
-        }
-        Ok(states)
+        let rest = || end.saturating_duration_since(Instant::now()).max(POLL_TIMEOUT);
+        let names: Vec<_> = plan.topics.iter().map(|wanted| wanted.name.as_str()).collect();
+        let list = || {
+            let ours: HashSet<_> = names.iter().copied().collect();
+            let metadata = self.observer.metadata(None, rest())?;
+            let listed = metadata.topics().iter().filter(|topic| ours.contains(topic.name()));
+            Ok(listed.map(|topic| (topic.name().to_owned(), state(topic))).collect())
+        };
+        many_topics::describe(&names, list, |name| self.state(name, rest()))
     }
 
-    fn state(&self, wanted: &WantedTopic, limit: Duration) -> Result<State, Unreachable> {
-        let metadata = self.observer.metadata(&wanted.name, limit)?;
-        let topic = metadata.topics().iter().find(|topic| topic.name() == wanted.name);
+    fn state(&self, name: &str, limit: Duration) -> Result<State, Unreachable> {
+        let metadata = self.observer.metadata(Some(name), limit)?;
+        let topic = metadata.topics().iter().find(|topic| topic.name() == name);
         Ok(topic.map_or(State::Missing, state))
     }
 
@@ -225,7 +229,7 @@ impl Administrator {
             .map(|(wanted, _)| wanted)
             .collect();
         while !unseen.is_empty() && Instant::now() < end {
-            unseen.retain(|wanted| match self.state(wanted, POLL_TIMEOUT) {
+            unseen.retain(|wanted| match self.state(&wanted.name, POLL_TIMEOUT) {
                 Ok(State::Present(present)) => present.leaderless > 0,
                 Ok(State::Missing | State::Hidden | State::Unreadable(_)) | Err(_) => true,
             });
@@ -233,5 +237,30 @@ impl Administrator {
                 std::thread::sleep(Duration::from_millis(50));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::admin::topics::tests::wanted;
+    use crate::kafka::embedded::mock_cluster;
+
+    #[test]
+    fn each_of_many_topics_has_its_own_state() {
+        let cluster = mock_cluster(1).unwrap();
+        let names: Vec<_> = (0..70).map(|number| format!("many.{number}")).collect();
+        for (partitions, name) in (1..).zip(&names) {
+            cluster.create_topic(name, partitions, 1).unwrap();
+        }
+        let administrator = Administrator::new(&Cluster::plain(&cluster.bootstrap_servers())).unwrap();
+        let topics = names.iter().map(|name| WantedTopic { name: name.clone(), ..wanted() });
+        let plan = TopicSettings { topics: topics.collect() };
+        let states = administrator.presence(&plan, Duration::from_secs(30)).unwrap();
+        let partitions = states.iter().map(|state| match state {
+            State::Present(present) => present.partitions,
+            State::Missing | State::Hidden | State::Unreadable(_) => 0,
+        });
+        assert_eq!(partitions.collect::<Vec<_>>(), (1..=70).collect::<Vec<_>>());
     }
 }

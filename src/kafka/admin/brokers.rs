@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 use rdkafka::ClientConfig;
 use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -46,7 +46,7 @@ impl Broker {
 pub(super) struct Observer {
     pub(super) listener: ErrorCollector,
     settings: ClientConfig,
-    consumer: Mutex<BaseConsumer<ErrorCollector>>,
+    consumer: RwLock<BaseConsumer<ErrorCollector>>,
     /// True if the cluster has answered a client, at least with its id.
     has_answered: AtomicBool,
     /// True if a request has failed after that.
@@ -61,7 +61,7 @@ impl Observer {
         // A wrong `security.protocol` shows as a broker that disconnects, so disconnects must be reported.
         settings.set("log.connection.close", "true").set_log_level(RDKafkaLogLevel::Info);
         let consumer = BaseConsumer::from_config_and_context(&settings, listener.clone())?;
-        let consumer = Mutex::new(consumer);
+        let consumer = RwLock::new(consumer);
         Ok(Self {
             listener,
             settings,
@@ -75,7 +75,7 @@ impl Observer {
     pub(super) fn answer(&self, limit: Duration) -> Result<Metadata, Unreachable> {
         // The answer names the brokers whether or not the topic exists. A request without a topic would list all
         // topics.
-        self.metadata("idaas", limit)
+        self.metadata(Some("idaas"), limit)
     }
 
     /// Returns true if the cluster has answered a client, at least with its id.
@@ -84,34 +84,35 @@ impl Observer {
     }
 
     /// Replaces a client that no longer asks the bootstrap servers.
-    fn renew(&self, consumer: &mut BaseConsumer<ErrorCollector>) {
+    fn renew(&self) {
         if let Ok(other) = BaseConsumer::from_config_and_context(&self.settings, self.listener.clone()) {
-            let old = std::mem::replace(consumer, other);
+            let old = std::mem::replace(&mut *self.consumer.write(), other);
             // Closing the client waits for connections that do not answer. Without a thread, it is closed here.
             let _ = std::thread::Builder::new().name("client's end".to_owned()).spawn(move || drop(old));
         }
     }
 
-    /// Requests the metadata of a topic.
+    /// Requests the metadata of a topic, or of all topics. Several threads can request at the same time.
     ///
     /// With the first answer of the cluster, librdkafka leaves the bootstrap servers for the addresses that brokers
     /// advertise. If those do not answer, only a new client asks the bootstrap servers again soon. The first answer
     /// can be one to librdkafka itself, which asks as soon as it is connected; then the request here comes too late.
     /// So a request fails permanently only if no client has received the cluster's id, or after `limit`, or after twice
     /// that time if the cluster has answered at all: then it would be wrong to report that it does not.
-    pub(super) fn metadata(&self, topic: &str, limit: Duration) -> Result<Metadata, Unreachable> {
+    pub(super) fn metadata(&self, topic: Option<&str>, limit: Duration) -> Result<Metadata, Unreachable> {
         let (mut end, mut is_extended) = (Instant::now() + limit, false);
         let mut timeout = POLL_TIMEOUT;
-        let mut consumer = self.consumer.lock();
         if self.needs_new_client.load(Ordering::Relaxed) {
-            self.renew(&mut consumer);
+            self.renew();
         }
         loop {
             let rest = end.saturating_duration_since(Instant::now()).max(RETRY_INTERVAL);
-            let answer = consumer.fetch_metadata(Some(topic), timeout.min(rest));
+            let consumer = self.consumer.read();
+            let answer = consumer.fetch_metadata(topic, timeout.min(rest));
             // Serves the error callback only: nothing is assigned.
             while consumer.poll(Duration::ZERO).is_some() {}
             let knows_brokers = answer.is_ok() || consumer.client().fetch_cluster_id(Duration::ZERO).is_some();
+            drop(consumer);
             if knows_brokers {
                 self.has_answered.store(true, Ordering::Relaxed);
             }
@@ -126,7 +127,7 @@ impl Observer {
                 Err(_) if knows_brokers => {
                     self.needs_new_client.store(true, Ordering::Relaxed);
                     std::thread::sleep(RETRY_INTERVAL);
-                    self.renew(&mut consumer);
+                    self.renew();
                     timeout = (timeout * 2).min(MAX_REQUEST_TIMEOUT);
                 }
                 // The recorded errors can be about the addresses that brokers advertise.

@@ -4,5 +4,6 @@ pub(super) mod clock;
 pub mod connection_error;
 pub mod error;
 pub(super) mod headers;
+pub(super) mod many_topics;
 pub(super) mod polled;
 pub mod settings;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -17,6 +17,7 @@ use super::partition_reader::PartitionReader;
 use super::published_record::{Attributes, attributes};
 use crate::kafka::client::connection_error::ConnectionError;
 use crate::kafka::client::headers;
+use crate::kafka::client::many_topics::partition_counts;
 use crate::kafka::client::settings::Cluster;
 
 /// Duration of one request, after which librdkafka's errors are checked.
@@ -159,10 +160,8 @@ impl TailReader {
         self.scanned = Instant::now();
         let mut fresh = TopicPartitionList::new();
         let mut found = BTreeMap::new();
-        for (topic, followed) in &self.followed {
-            let Ok(metadata) = self.reader.consumer.fetch_metadata(Some(topic), POLL_TIMEOUT) else { return false };
-            let partitions = metadata.topics().iter().find(|found| found.name() == topic);
-            let count = partitions.filter(|found| found.error().is_none()).map_or(0, |found| found.partitions().len());
+        let Ok(counts) = self.partition_counts() else { return false };
+        for ((topic, followed), count) in self.followed.iter().zip(counts) {
             for partition in *followed..count {
                 fresh.add_partition(topic, i32::try_from(partition).unwrap_or(i32::MAX));
             }
@@ -173,6 +172,13 @@ impl TailReader {
             self.followed = found;
         }
         all
+    }
+
+    /// Returns the number of partitions of each topic, in the order of `followed`.
+    fn partition_counts(&self) -> KafkaResult<Vec<usize>> {
+        let names: Vec<_> = self.followed.keys().map(String::as_str).collect();
+        let fetch = |topic: Option<&str>| self.reader.consumer.fetch_metadata(topic, POLL_TIMEOUT);
+        partition_counts(&names, fetch)
     }
 
     fn follow(&self, mut fresh: TopicPartitionList, begin: Begin) -> bool {

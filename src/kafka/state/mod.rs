@@ -19,6 +19,7 @@ pub use input::{Input, InputRecord, Membership, Polled};
 pub use restore::{Restore, RestoreStep};
 pub use writer::{Output, WriteError, Writer};
 
+use crate::kafka::client::many_topics;
 use crate::telemetry::log_code::LogCode;
 
 /// Timeout of a request to the cluster.
@@ -95,13 +96,8 @@ pub fn partition_counts(
     let consumer: BaseConsumer<Connection> =
         BaseConsumer::from_config_and_context(&cluster.observer(), Connection::default())
             .map_err(|error| Failed::new("the metadata client cannot start", &error))?;
-    let count = |topic: &&str| {
-        let metadata = consumer.fetch_metadata(Some(topic), REQUEST_TIMEOUT);
-        let metadata = metadata.map_err(|error| Failed::new("the cluster does not describe its topics", &error))?;
-        let found = metadata.topics().iter().find(|found| found.name() == *topic && found.error().is_none());
-        Ok(found.map_or(0, |found| found.partitions().len()))
-    };
-    topics.iter().map(count).collect()
+    let counts = many_topics::partition_counts(topics, |topic| consumer.fetch_metadata(topic, REQUEST_TIMEOUT));
+    counts.map_err(|error| Failed::new("the cluster does not describe its topics", &error))
 }
 
 /// The context of a client that only logs.

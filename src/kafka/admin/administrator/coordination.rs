@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::{Administrator, Creation, POLL_TIMEOUT, PROPAGATION, creation, state};
+use super::{Administrator, Creation, POLL_TIMEOUT, PROPAGATION, creation};
 use crate::kafka::admin::topics::State;
 use crate::kafka::client::connection_error::Unreachable;
 
@@ -18,9 +18,7 @@ impl Administrator {
     /// time.
     #[must_use]
     pub fn coordination_topic(&self, topic: &str, limit: Duration) -> Option<State> {
-        let metadata = self.observer.metadata(topic, limit).ok()?;
-        let found = metadata.topics().iter().find(|found| found.name() == topic);
-        Some(found.map_or(State::Missing, state))
+        self.state(topic, limit).ok()
     }
 
     /// Creates the coordination topic, and waits until it is visible.
