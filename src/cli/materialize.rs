@@ -14,8 +14,8 @@ use crate::config::Config;
 use crate::diagnosis::misconfigured;
 use crate::http::{Admin, serve_state};
 use crate::kafka::admin::administrator::{Administrator, Creation};
-use crate::kafka::admin::topics::TopicSettings;
 use crate::kafka::admin::topics::state_topics::state_pairs;
+use crate::kafka::admin::topics::{Cleanup, State, TopicSettings};
 use crate::materialize::{Materializer, StateHealth, Stop};
 use crate::service::{self, ControlMessage, wiring};
 use crate::telemetry::log_code::LogCode;
@@ -134,12 +134,20 @@ fn work(
 
 /// Creates the missing state topics. A failure is reported again when the topics are used.
 fn create_topics(config: &Config) {
-    let plan = TopicSettings::of_states(config);
-    let created = Administrator::new(&wiring::cluster(config)).ok().and_then(|administrator| {
-        let wanted: Vec<_> = plan.topics.iter().collect();
-        administrator.create(&wanted, CREATION_TIMEOUT).ok()
-    });
-    for (wanted, creation) in plan.topics.iter().zip(created.into_iter().flatten()) {
+    let mut plan = TopicSettings::with_states(config);
+    let Ok(administrator) = Administrator::new(&wiring::cluster(config)) else { return };
+    let Ok(states) = administrator.presence(&plan, CREATION_TIMEOUT) else { return };
+    plan.follow_events(config, &states);
+    let topics = plan.topics.iter().zip(&states);
+    let missing: Vec<_> = topics
+        .filter(|(wanted, state)| **state == State::Missing && wanted.cleanup == Cleanup::Compact)
+        .map(|(wanted, _)| wanted)
+        .collect();
+    if missing.is_empty() {
+        return;
+    }
+    let created = administrator.create(&missing, CREATION_TIMEOUT);
+    for (wanted, creation) in missing.iter().zip(created.into_iter().flatten()) {
         match creation {
             Creation::Created => {
                 tracing::info!(code = LogCode::TopicCreated.as_str(), topic = wanted.name, "the topic was created")

@@ -51,10 +51,9 @@ pub fn run(arguments: &TopicsArguments) -> Exit {
         Ok(administrator) => administrator,
         Err(fault) => return print_faults(&[fault.into()]),
     };
-    let plan = TopicSettings::with_states(&config);
     let mut out = stdout();
-    match observe_and_create(&administrator, &plan, arguments.create, &mut out) {
-        Ok(states) => {
+    match observe_and_create(&administrator, &config, arguments.create, &mut out) {
+        Ok((plan, states)) => {
             let path = arguments.config.display().to_string();
             let good = states.iter().zip(&plan.topics).all(|(state, wanted)| !is_wrong(&differences(wanted, state)));
             let exit = if good { Exit::Success } else { Exit::Failed };
@@ -72,16 +71,22 @@ pub fn run(arguments: &TopicsArguments) -> Exit {
 
 fn observe_and_create(
     administrator: &Administrator,
-    plan: &TopicSettings,
+    config: &Config,
     create: bool,
     out: &mut dyn Write,
-) -> Result<Vec<State>, Unreachable> {
-    let states = administrator.observe(plan, REQUEST_TIMEOUT)?;
+) -> Result<(TopicSettings, Vec<State>), Unreachable> {
+    let observe = || {
+        let mut plan = TopicSettings::with_states(config);
+        let states = administrator.observe(&plan, REQUEST_TIMEOUT)?;
+        plan.follow_events(config, &states);
+        Ok((plan, states))
+    };
+    let (plan, states) = observe()?;
     let pairs = plan.topics.iter().zip(&states);
     let missing: Vec<&WantedTopic> =
         pairs.filter(|(_, state)| **state == State::Missing).map(|(wanted, _)| wanted).collect();
     if !create || missing.is_empty() {
-        return Ok(states);
+        return Ok((plan, states));
     }
     for (wanted, creation) in missing.iter().zip(administrator.create(&missing, REQUEST_TIMEOUT)?) {
         let name = &wanted.name;
@@ -95,7 +100,7 @@ fn observe_and_create(
         };
     }
     let _ = writeln!(out);
-    administrator.observe(plan, REQUEST_TIMEOUT)
+    observe()
 }
 
 fn is_wrong(differences: &[Difference]) -> bool {
@@ -231,6 +236,7 @@ mod tests {
             name: "idaas.user.v1".to_owned(),
             entity: Entity::User,
             partitions: 12,
+            partitions_of: None,
             replication: 3,
             cleanup: Cleanup::Delete,
             max_message_bytes: 1_000_000,
@@ -255,6 +261,7 @@ mod tests {
             name: "idaas.organizational-unit.state.v1".to_owned(),
             entity: Entity::User,
             partitions: 12,
+            partitions_of: None,
             replication: 3,
             cleanup: Cleanup::Delete,
             max_message_bytes: 8_388_608,

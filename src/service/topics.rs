@@ -225,6 +225,7 @@ mod tests {
             name: name.to_owned(),
             entity: Entity::User,
             partitions: 3,
+            partitions_of: None,
             replication: 2,
             cleanup: Cleanup::Delete,
             max_message_bytes: 1,

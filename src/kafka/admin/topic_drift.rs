@@ -48,6 +48,15 @@ pub enum Difference {
         /// The actual value.
         found: i32,
     },
+    /// A state topic has another number of partitions than its event topic, so `materialize` cannot maintain it.
+    StatePartitions {
+        /// The event topic.
+        events: String,
+        /// The number of partitions of the event topic.
+        wanted: i32,
+        /// The actual value.
+        found: i32,
+    },
     /// Fewer replicas than configured.
     Replication {
         /// The configured value.
@@ -126,6 +135,7 @@ impl Difference {
             Self::Unreadable(_) => "topic_unreadable",
             Self::NoLeader(_) => "topic_without_leader",
             Self::FewerPartitions { .. } | Self::MorePartitions { .. } => "topic_partitions",
+            Self::StatePartitions { .. } => "topic_state_partitions",
             Self::Replication { .. } | Self::SingleReplica => "topic_replication",
             Self::MinInsyncReplicas { .. } | Self::NeverInsync { .. } | Self::NoSpareReplica { .. } => {
                 "topic_min_insync_replicas"
@@ -155,6 +165,7 @@ impl Difference {
             | Self::Unreadable(_)
             | Self::NoLeader(_)
             | Self::FewerPartitions { .. }
+            | Self::StatePartitions { .. }
             | Self::Replication { .. }
             | Self::MinInsyncReplicas { .. }
             | Self::NeverInsync { .. }

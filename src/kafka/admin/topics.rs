@@ -37,6 +37,8 @@ pub struct WantedTopic {
     pub entity: Entity,
     /// The number of partitions.
     pub partitions: i32,
+    /// The event topic that determines the number of partitions. `None` if the configuration does.
+    pub partitions_of: Option<String>,
     /// The number of replicas of each partition.
     pub replication: i32,
     /// The removal of old records.
@@ -102,6 +104,7 @@ impl TopicSettings {
                 name: names.of(entity).to_string(),
                 entity,
                 partitions: config.topics.partitions,
+                partitions_of: None,
                 replication: config.topics.replication_factor,
                 cleanup: Cleanup::Delete,
                 max_message_bytes,
@@ -242,6 +245,7 @@ pub(super) mod tests {
             name: "idaas.user.v1".to_owned(),
             entity: Entity::User,
             partitions: 12,
+            partitions_of: None,
             replication: 3,
             cleanup: Cleanup::Delete,
             max_message_bytes: 1_000_000,

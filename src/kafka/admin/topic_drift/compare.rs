@@ -1,5 +1,6 @@
 //! Compares topics with their plans. Pure.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use super::{CLOCK_DIFFERENCE, Difference, OLDEST_TIMESTAMP};
@@ -45,16 +46,7 @@ fn present_differences(wanted: &WantedTopic, present: &ExistingTopic) -> Vec<Dif
     if present.leaderless > 0 {
         differences.push(Difference::NoLeader(present.leaderless));
     }
-    let partitions = (wanted.partitions, present.partitions);
-    match partitions.1.cmp(&partitions.0) {
-        std::cmp::Ordering::Less => {
-            differences.push(Difference::FewerPartitions { wanted: partitions.0, found: partitions.1 });
-        }
-        std::cmp::Ordering::Equal => {}
-        std::cmp::Ordering::Greater => {
-            differences.push(Difference::MorePartitions { wanted: partitions.0, found: partitions.1 });
-        }
-    }
+    differences.extend(partition_difference(wanted, present.partitions));
     if present.replication < wanted.replication {
         differences.push(Difference::Replication { wanted: wanted.replication, found: present.replication });
     } else if present.replication < 2 {
@@ -71,6 +63,18 @@ fn present_differences(wanted: &WantedTopic, present: &ExistingTopic) -> Vec<Dif
         differences.push(Difference::NotInSync { in_sync, needed });
     }
     differences
+}
+
+fn partition_difference(topic: &WantedTopic, found: i32) -> Option<Difference> {
+    let wanted = topic.partitions;
+    match (&topic.partitions_of, found.cmp(&wanted)) {
+        (_, Ordering::Equal) => None,
+        (Some(events), Ordering::Less | Ordering::Greater) => {
+            Some(Difference::StatePartitions { events: events.clone(), wanted, found })
+        }
+        (None, Ordering::Less) => Some(Difference::FewerPartitions { wanted, found }),
+        (None, Ordering::Greater) => Some(Difference::MorePartitions { wanted, found }),
+    }
 }
 
 fn settings_differences(
@@ -217,6 +221,21 @@ mod tests {
         assert_eq!(codes("compact", 604_800_000), [""; 0]);
         assert_eq!(codes("delete", 604_800_000), ["topic_not_compacted"]);
         assert_eq!(codes("compact,delete", 86_400_000), ["topic_not_compacted", "topic_tombstone_retention"]);
+    }
+
+    #[test]
+    fn a_state_topic_must_have_the_partitions_of_its_event_topic() {
+        let wanted = WantedTopic { partitions_of: Some("idaas.user.v1".to_owned()), ..wanted() };
+        let found = |partitions| {
+            let state = State::Present(ExistingTopic { partitions, settings: Err(Unknown::NotSupported), ..good() });
+            differences(&wanted, &state)
+        };
+        assert_eq!(found(12), []);
+        for partitions in [6, 24] {
+            let [difference] = &found(partitions)[..] else { panic!("{partitions}") };
+            assert_eq!((difference.code(), difference.severity()), ("topic_state_partitions", Severity::Wrong));
+            assert!(difference.to_string().contains("its event topic idaas.user.v1 has 12"), "{difference}");
+        }
     }
 
     #[test]

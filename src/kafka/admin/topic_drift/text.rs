@@ -35,6 +35,14 @@ impl Difference {
                     &format!("{command} --topic {name} --partitions {wanted}"),
                 )
             }
+            Self::StatePartitions { .. } => Remedy::command(
+                format!(
+                    "{each}stop `materialize`, delete the offsets of its group, state.directory and the topic, and \
+                     create it with `idaas-bridge topics --config {configuration} --create` (docs/operations.md, \
+                     \"State topics\")"
+                ),
+                &format!("kafka-topics.sh --bootstrap-server HOST:PORT --delete --topic {name}"),
+            ),
             Self::MorePartitions { found, .. } => Remedy::from(format!("set topics.partitions = {found}")),
             Self::Replication { wanted, found } => Remedy::from(format!(
                 "add replicas with kafka-reassign-partitions.sh until there are {wanted}, or set \
@@ -89,6 +97,14 @@ impl fmt::Display for Difference {
             Self::FewerPartitions { wanted, found } | Self::MorePartitions { wanted, found } => {
                 let plural = if *found == 1 { "" } else { "s" };
                 write!(f, "has {found} partition{plural}, and topics.partitions is {wanted}")
+            }
+            Self::StatePartitions { events, wanted, found } => {
+                let plural = if *found == 1 { "" } else { "s" };
+                write!(
+                    f,
+                    "has {found} partition{plural}, and its event topic {events} has {wanted}: `materialize` cannot \
+                     maintain it"
+                )
             }
             Self::Replication { wanted, found } => {
                 write!(f, "has replication factor {found}, and topics.replication_factor is {wanted}")

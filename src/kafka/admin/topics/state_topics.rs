@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Cleanup, TopicSettings, WantedTopic};
+use super::{Cleanup, State, TopicSettings, WantedTopic};
 use crate::config::Config;
 use crate::kafka::client::settings::Cluster;
 use idaas_callback::event_type::Entity;
@@ -60,6 +60,31 @@ impl TopicSettings {
         plan
     }
 
+    /// Demands that each state topic of this plan has as many partitions as its event topic, if that exists: the state
+    /// of an event's entity is in the partition of the same number. `states` has the order of the plan.
+    pub fn follow_events(&mut self, config: &Config, states: &[State]) {
+        let partitions: Vec<(&str, i32)> = self
+            .topics
+            .iter()
+            .zip(states)
+            .filter_map(|(wanted, state)| match state {
+                State::Present(present) => Some((wanted.name.as_str(), present.partitions)),
+                State::Missing | State::Hidden | State::Unreadable(_) => None,
+            })
+            .collect();
+        let mut followed = Vec::new();
+        for pair in state_pairs(config) {
+            let events = partitions.iter().find(|(name, _)| *name == pair.events);
+            followed.extend(events.map(|(_, partitions)| (pair, *partitions)));
+        }
+        for wanted in &mut self.topics {
+            if let Some((pair, partitions)) = followed.iter().find(|(pair, _)| pair.states == wanted.name) {
+                wanted.partitions = *partitions;
+                wanted.partitions_of = Some(pair.events.clone());
+            }
+        }
+    }
+
     /// Returns the state topics, whether or not `[state]` is configured.
     #[must_use]
     pub fn of_states(config: &Config) -> Self {
@@ -71,6 +96,7 @@ impl TopicSettings {
             name: pair.states,
             entity: event_entity(pair.entity),
             partitions: config.topics.partitions,
+            partitions_of: None,
             replication: config.topics.replication_factor,
             cleanup: Cleanup::Compact,
             max_message_bytes: cluster.max_state_bytes(),
