@@ -8,6 +8,7 @@
 
 mod batch;
 mod committer;
+mod gauges;
 mod publishing;
 mod restoring;
 mod session;
@@ -144,6 +145,7 @@ impl Materializer {
                 Err(failed) => Err(Ended::Failed(failed.to_string())),
             };
             self.show_ready(false);
+            self.health.metrics.left_group();
             let Err(ended) = ended else { break };
             self.health.metrics.restarts.inc();
             match ended {

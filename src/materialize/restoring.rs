@@ -87,6 +87,14 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Returns true if an assigned partition of this pair is not restored yet.
+    pub(super) fn is_restoring(&self, pair: usize) -> bool {
+        let assigned = self.assigned.iter().map(|(partition, _)| partition);
+        let waiting = self.waiting.iter().map(|waiting| &waiting.partition);
+        let restoring = self.restoring.iter().map(|restoring| &restoring.partition);
+        assigned.chain(waiting).chain(restoring).chain(self.restored.keys()).any(|partition| partition.pair == pair)
+    }
+
     /// Requests the committed offsets of the assigned partitions. Returns false if they are not known yet.
     fn ask_offsets(&mut self) -> bool {
         let partitions: Vec<_> = self.assigned.iter().map(|(partition, _)| *partition).collect();

@@ -28,9 +28,6 @@ const MAX_GATHERING: Duration = Duration::from_millis(50);
 /// Interval at which restored partitions start to be read while others are still being restored.
 const START_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Update interval of the gauges.
-const GAUGE_INTERVAL: Duration = Duration::from_secs(1);
-
 /// Time after which a member without an assignment joins again with new clients.
 const REJOIN_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -97,7 +94,7 @@ pub(super) struct Session<'m> {
     /// The time of the last log line about what a restore waits for.
     pub(super) wait_logged: Option<Instant>,
     without_assignment_since: Instant,
-    gauges_shown: Instant,
+    pub(super) gauges_shown: Instant,
 }
 
 impl<'m> Session<'m> {
@@ -160,7 +157,7 @@ impl<'m> Session<'m> {
         self.progressed
     }
 
-    fn is_restored(&self) -> bool {
+    pub(super) fn is_restored(&self) -> bool {
         self.assigned.is_empty() && self.waiting.is_empty() && self.restoring.is_none() && self.restored.is_empty()
     }
 
@@ -249,31 +246,6 @@ impl<'m> Session<'m> {
         self.input.read_from(&offsets)?;
         self.unread_since = None;
         Ok(())
-    }
-
-    fn show(&mut self) {
-        self.owner.show_ready(self.membership.is_some() && self.is_restored());
-        if self.gauges_shown.elapsed() < GAUGE_INTERVAL {
-            return;
-        }
-        self.gauges_shown = Instant::now();
-        let metrics = &self.owner.health.metrics;
-        let whole = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
-        metrics.partitions.set(whole(self.active.len()));
-        let ends = self.input.ends();
-        for entity in idaas_state::Entity::ALL {
-            metrics.entity(entity).entities.set(0);
-        }
-        for (index, pair) in self.owner.pairs.iter().enumerate() {
-            let active = || self.active.iter().filter(|(partition, _)| partition.pair == index);
-            let lag = active().map(|(partition, active)| {
-                let end = ends.get(partition).copied().unwrap_or_default();
-                end.saturating_sub(active.committed.unwrap_or_default()).max(0)
-            });
-            metrics.show_lag(&pair.events, lag.sum());
-            let live = active().map(|(_, active)| i64::try_from(active.checkpoint.live).unwrap_or(i64::MAX));
-            metrics.entity(pair.entity).entities.add(live.sum());
-        }
     }
 }
 

@@ -75,7 +75,10 @@ impl StateMetrics {
         register(&registry, build)?.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
         let restore =
             HistogramOpts::new("state_restore_seconds", "Seconds from a partition's assignment to its first event.");
-        let lag = opts(LAG, "Records of the event topic that are not applied yet, in the partitions of this instance.");
+        let lag = opts(
+            LAG,
+            "Records of the event topic that are not applied yet, in the partitions of this instance. Absent while that is not known.",
+        );
         Ok(Arc::new(Self {
             liveness: Arc::default(),
             committed: count("state_transactions_committed_total", "Transactions that were committed.")?,
@@ -108,9 +111,20 @@ impl StateMetrics {
         }
     }
 
-    /// Shows how many records of an event topic are not applied yet.
-    pub fn show_lag(&self, topic: &str, records: i64) {
-        self.lag.with_label_values(&[topic]).set(records);
+    /// Shows how many records of an event topic are not applied yet. `None` if that is not known: then there is no
+    /// sample, because 0 would mean that everything is applied.
+    pub fn show_lag(&self, topic: &str, records: Option<i64>) {
+        match records {
+            Some(records) => self.lag.with_label_values(&[topic]).set(records),
+            // It fails if there is no sample.
+            None => drop(self.lag.remove_label_values(&[topic])),
+        }
+    }
+
+    /// Shows that this instance is no longer a member of the group.
+    pub fn left_group(&self) {
+        self.lag.reset();
+        self.partitions.set(0);
     }
 
     /// Records the duration of a partition's restore.
@@ -209,11 +223,16 @@ mod tests {
         let metrics = StateMetrics::new().unwrap();
         assert_eq!(Progress::parse(&metrics.text()), Progress::default());
         metrics.ready.set(1);
-        metrics.show_lag("idaas.user.v1", 12);
-        metrics.show_lag("idaas.group.v1", 0);
+        metrics.show_lag("idaas.user.v1", Some(12));
+        metrics.show_lag("idaas.group.v1", Some(0));
         let progress = Progress::parse(&metrics.text());
         let lag: Vec<_> = progress.lag.iter().map(|lag| (lag.topic.as_str(), lag.records)).collect();
         assert!(progress.ready);
         assert_eq!(lag, [("idaas.group.v1", 0), ("idaas.user.v1", 12)]);
+        metrics.show_lag("idaas.user.v1", None);
+        metrics.show_lag("idaas.user.v1", None);
+        assert_eq!(Progress::parse(&metrics.text()).lag.len(), 1, "an unknown lag has no sample");
+        metrics.left_group();
+        assert_eq!(Progress::parse(&metrics.text()).lag, []);
     }
 }

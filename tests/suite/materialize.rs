@@ -19,6 +19,7 @@ use self::events::{Generator, Publisher, TestEvent};
 use self::instance::{Deployment, Instance};
 use self::verify::{assert_exact, latest, wait_until_applied};
 use crate::support::real_kafka::{Nodes, Options, RealKafka, shared_one_node};
+use crate::support::records::retry;
 
 const PARTITIONS: i32 = 3;
 
@@ -88,6 +89,74 @@ fn events_become_states_and_tombstones() {
     assert_eq!(metric(&instance, "state_tombstones_total"), 1.0);
     assert_eq!(metric(&instance, "state_late_events_total"), 3.0);
     assert_eq!(instance.stop(), Some(0));
+}
+
+/// The samples of a metric: labels and values.
+fn samples(text: &str, name: &str) -> Vec<(String, f64)> {
+    let prefix = format!("idaas_bridge_{name}{{");
+    let samples = text.lines().filter_map(|line| line.strip_prefix(&prefix)?.split_once("} "));
+    samples.map(|(labels, value)| (labels.to_owned(), value.parse().unwrap())).collect()
+}
+
+#[test]
+fn a_lag_is_zero_only_if_everything_is_applied() {
+    let Some(kafka) = shared_one_node() else { return };
+    let deployment = deployment(kafka, "state-lag", 1);
+    let publisher = Publisher::new(kafka.bootstrap_servers(), "state-lag");
+    let users = 3_000_usize;
+    (0..users).for_each(|number| publisher.publish(&events::full_user(number)));
+    publisher.flush();
+    let instance = deployment.start();
+    let lags = || {
+        let text = instance.get("/metrics").1;
+        let applied: f64 = samples(&text, "state_applied_total").iter().map(|(_, value)| value).sum();
+        let lags = samples(&text, "state_lag_records");
+        let of_users = lags.iter().find(|(labels, _)| labels == "topic=\"state-lag.user.v1\"");
+        assert!(of_users.is_none_or(|(_, lag)| *lag > 0.0 || applied == users as f64), "{applied} are applied: {text}");
+        lags
+    };
+    retry(|| match lags() {
+        lags if lags.len() == 3 && lags.iter().all(|(_, lag)| *lag == 0.0) => Ok(()),
+        lags => Err(format!("{lags:?}")),
+    });
+    assert_exact(&deployment);
+}
+
+#[test]
+fn an_instance_that_cannot_join_shows_no_lag() {
+    let Some(kafka) = shared_one_node() else { return };
+    for entity in idaas_state::Entity::ALL {
+        kafka.create_topic(&format!("state-alone.{}.v1", entity.name()), PARTITIONS, 1, &[]);
+    }
+    let deployment = Deployment::new(kafka.bootstrap_servers(), "state-alone", PARTITIONS, 1);
+    let instance = deployment.start();
+    retry(|| if metric(&instance, "state_restarts_total") > 0.0 { Ok(()) } else { Err("not tried yet".to_owned()) });
+    assert_eq!(samples(&instance.get("/metrics").1, "state_lag_records"), []);
+}
+
+#[test]
+fn a_state_topic_follows_the_partitions_of_its_event_topic() {
+    let Some(kafka) = shared_one_node() else { return };
+    for entity in idaas_state::Entity::ALL {
+        kafka.create_topic(&format!("state-wide.{}.v1", entity.name()), PARTITIONS + 2, 1, &[]);
+    }
+    // Made with the number of the configuration, by somebody else.
+    kafka.create_topic("state-wide.user.state.v1", PARTITIONS, 1, &[("cleanup.policy", "compact")]);
+    let deployment = Deployment::new(kafka.bootstrap_servers(), "state-wide", PARTITIONS, 1);
+    let (code, shown) = deployment.run(&["topics", "--create"]);
+    assert_eq!(code, Some(1), "{shown}");
+    let flat = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "state-wide.user.state.v1 3/5",
+        "state-wide.group.state.v1 5 ",
+        "state-wide.user.state.v1: has 3 partitions, and its event topic state-wide.user.v1 has 5",
+        "kafka-topics.sh --bootstrap-server HOST:PORT --delete --topic state-wide.user.state.v1",
+    ] {
+        assert!(flat.contains(part), "{part}: {shown}");
+    }
+    let (code, shown) = deployment.run(&["check"]);
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(shown.contains("[topic_state_partitions]"), "{shown}");
 }
 
 #[test]

@@ -46,6 +46,9 @@ const GUARANTEES: [(&str, &str); 6] = [
     ("statistics.interval.ms", "5000"),
 ];
 
+/// librdkafka's name for the state of a partition that is read.
+const FETCHING: &str = "active";
+
 /// Proof that this instance is a member of the group's current generation, until the next rebalance.
 pub struct Membership(pub(super) ConsumerGroupMetadata);
 
@@ -61,6 +64,15 @@ pub struct InputRecord {
     pub size: usize,
     /// The event, or the reason why the record is not one.
     pub event: Result<Event, ReadError>,
+}
+
+/// The records that a partition has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// The offset of the first record.
+    pub begin: i64,
+    /// The offset after the last record that belongs to no undecided transaction.
+    pub end: i64,
 }
 
 /// The result of a poll.
@@ -174,10 +186,11 @@ impl Input {
         self.consumer.assignment_lost()
     }
 
-    /// Returns the ends of the partitions that are read, as of a few seconds ago.
+    /// Returns the bounds of the partitions that are read, as of a few seconds ago. A partition is missing until its
+    /// bounds are known.
     #[must_use]
-    pub fn ends(&self) -> BTreeMap<Partition, i64> {
-        self.consumer.context().ends.lock().clone()
+    pub fn bounds(&self) -> BTreeMap<Partition, Bounds> {
+        self.consumer.context().bounds.lock().clone()
     }
 
     fn change(&self) -> Option<Polled> {
@@ -201,13 +214,13 @@ fn partition_of(pairs: &[TopicPair], topic: &str, number: i32) -> Option<Partiti
     pairs.iter().position(|pair| pair.events == topic).map(|pair| Partition { pair, number })
 }
 
-/// The consumer's context: collects rebalances, and the ends of partitions from the statistics.
+/// The consumer's context: collects rebalances, and the bounds of partitions from the statistics.
 #[derive(Default)]
 struct Group {
     pairs: Arc<[TopicPair]>,
     connection: Connection,
     changes: Mutex<Vec<Polled>>,
-    ends: Mutex<BTreeMap<Partition, i64>>,
+    bounds: Mutex<BTreeMap<Partition, Bounds>>,
 }
 
 impl ClientContext for Group {
@@ -220,12 +233,15 @@ impl ClientContext for Group {
     }
 
     fn stats(&self, statistics: Statistics) {
-        let mut ends = self.ends.lock();
+        let mut bounds = self.bounds.lock();
+        // Partitions that are no longer read keep the values of an earlier time.
+        bounds.clear();
         for (name, topic) in &statistics.topics {
             for (number, figures) in &topic.partitions {
-                // Partitions that are not read have negative values.
-                let partition = partition_of(&self.pairs, name, *number).filter(|_| figures.ls_offset >= 0);
-                ends.extend(partition.map(|partition| (partition, figures.ls_offset)));
+                let is_known = figures.fetch_state == FETCHING && figures.ls_offset >= 0;
+                let partition = partition_of(&self.pairs, name, *number).filter(|_| is_known);
+                let (begin, end) = (figures.lo_offset.max(0), figures.ls_offset);
+                bounds.extend(partition.map(|partition| (partition, Bounds { begin, end })));
             }
         }
     }
@@ -234,6 +250,7 @@ impl ClientContext for Group {
 impl ConsumerContext for Group {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, error: RDKafkaRespErr, list: &mut TopicPartitionList) {
         let assigned = error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        self.bounds.lock().clear();
         // Nothing is read until the state is restored. An empty assignment acknowledges the rebalance.
         let acknowledged = if assigned { consumer.assign(&TopicPartitionList::new()) } else { consumer.unassign() };
         if let Err(error) = acknowledged {

@@ -15,7 +15,7 @@ use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-pub use input::{Input, InputRecord, Membership, Polled};
+pub use input::{Bounds, Input, InputRecord, Membership, Polled};
 pub use restore::{Restore, RestoreStep};
 pub use writer::{Output, WriteError, Writer};
 
