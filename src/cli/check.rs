@@ -1,15 +1,18 @@
-//! `check`: tests everything that `serve` needs, and suggests a fix for each problem. Changes nothing.
+//! `check`: tests everything that `serve`, `fetch` and `materialize` need, and suggests a fix for each problem. Changes nothing.
 //!
 //! It reports as working only what it has tested.
 
 mod brokers;
 mod code;
 mod directory;
+mod disk;
 mod finding;
 mod journal;
 mod keys;
 mod machine;
+mod replicas;
 mod report;
+mod state;
 mod topics;
 
 use std::io::Write;
@@ -77,6 +80,7 @@ fn examine<W: Write>(path: &Path, offline: bool, report: &mut Report<W>) {
         let remedy = "run check without --offline";
         let why = "whether brokers answer, topics exist and this user may write to them (--offline)";
         report.add(Finding::not_tested(Code::Kafka, "kafka", why, remedy));
+        report.all(state::offline(&config));
         return;
     }
     match runtime() {
@@ -98,5 +102,6 @@ fn examine<W: Write>(path: &Path, offline: bool, report: &mut Report<W>) {
     } else {
         let remedy = "correct [kafka.properties]";
         report.add(Finding::undecided(Code::Kafka, "kafka", "librdkafka rejects the properties", remedy));
+        report.all(state::unanswered(&config));
     }
 }

@@ -7,14 +7,14 @@ use std::time::Duration;
 use super::code::Code;
 use super::finding::Finding;
 use super::report::plural;
-use super::topics;
+use super::{replicas, state, topics};
 use crate::config::Config;
 use crate::diagnosis::Remedy;
 use crate::kafka::admin::administrator::{Administrator, Brokers};
 use crate::kafka::admin::brokers::{self, Broker};
 use crate::kafka::admin::permissions::{self, Idempotence};
 use crate::kafka::admin::remedy::Right;
-use crate::kafka::admin::topics::{State, TopicSettings, coordination_topic};
+use crate::kafka::admin::topics::{State, TopicSettings};
 use crate::kafka::client::connection_error::{Cause, ConnectionError, Unreachable};
 use crate::kafka::client::error::rejected_property;
 use crate::kafka::client::settings::Cluster;
@@ -38,20 +38,32 @@ pub(super) fn settings(config: &Config) -> Finding {
 
 /// Runs every check that needs the brokers, and reports each finding at once.
 pub(super) fn examine(config: &Config, path: &Path, emit: &mut dyn FnMut(Finding)) {
-    let (cluster, plan) = (wiring::cluster(config), TopicSettings::with_states(config));
+    if !examine_topics(config, path, emit) {
+        state::unanswered(config).into_iter().for_each(emit);
+    }
+}
+
+/// Runs the checks. Returns false if nothing is known about the topics.
+fn examine_topics(config: &Config, path: &Path, emit: &mut dyn FnMut(Finding)) -> bool {
+    let (cluster, mut plan) = (wiring::cluster(config), TopicSettings::with_states(config));
     let administrator = match Administrator::new(&cluster) {
         Ok(administrator) => administrator,
         Err(fault) => {
-            return emit(Finding::prevents_start(Code::KafkaProperties, fault.into()));
+            emit(Finding::prevents_start(Code::KafkaProperties, fault.into()));
+            return false;
         }
     };
     let brokers = match reach(&administrator) {
         Ok(brokers) => brokers,
         Err(unreachable) if administrator.has_answered() => {
             emit(silent_brokers(config, &unreachable));
-            return emit(topics_unknown());
+            emit(topics_unknown());
+            return false;
         }
-        Err(unreachable) => return unanswered(config, &unreachable, emit),
+        Err(unreachable) => {
+            unanswered(config, &unreachable, emit);
+            return false;
+        }
     };
     let count = brokers.list.len();
     let servers = config.kafka.bootstrap_servers.join(", ");
@@ -67,22 +79,40 @@ pub(super) fn examine(config: &Config, path: &Path, emit: &mut dyn FnMut(Finding
     let reached = advertised(&cluster, &brokers, states.as_deref().unwrap_or_default(), emit);
     let states = match states {
         Ok(states) => states,
-        Err(unreachable) if reached.len() == count => return unanswered(config, &unreachable, emit),
+        Err(unreachable) if reached.len() == count => {
+            unanswered(config, &unreachable, emit);
+            return false;
+        }
         // The cause is the brokers that do not respond at their advertised addresses.
-        Err(_) => return emit(topics_unknown()),
+        Err(_) => {
+            emit(topics_unknown());
+            return false;
+        }
     };
+    plan.follow_events(config, &states);
+    let state_plan = TopicSettings { topics: plan.topics.split_off(TopicSettings::of(config).topics.len()) };
     idempotence(&cluster, &plan, emit);
-    emit(coordination(&administrator, config));
-    topics::Examination {
+    let (states, of_states) = states.split_at_checked(plan.topics.len()).unwrap_or((&states, &[]));
+    let path = path.display().to_string();
+    let examination = topics::Examination {
         config,
         cluster: &cluster,
         administrator: &administrator,
         plan: &plan,
-        states: &states,
+        states,
         reached: &reached,
-        path: &path.display().to_string(),
+        path: &path,
+        creator: "serve",
+    };
+    let readings = examination.run(emit);
+    emit(replicas::examine(&examination));
+    if config.state.is_some() {
+        let examination =
+            topics::Examination { plan: &state_plan, states: of_states, creator: "materialize", ..examination };
+        examination.run_states(&mut |finding| emit(finding.of_states()));
+        state::examine(config, &cluster, &readings).into_iter().for_each(emit);
     }
-    .run(emit);
+    true
 }
 
 /// Requests the list of brokers. Tries once more if a bootstrap server has responded or no error is known.
@@ -144,34 +174,6 @@ fn advertised(cluster: &Cluster, brokers: &Brokers, states: &[State], emit: &mut
         emit(Finding::ok(Code::BrokerUnreachable, "advertised.listeners", &text));
     }
     reached
-}
-
-/// Checks whether several replicas could coordinate. A single replica does not need to, so this is never a fault.
-fn coordination(administrator: &Administrator, config: &Config) -> Finding {
-    let (code, topic) = (Code::ReplicasTopic, coordination_topic(&config.topics.prefix));
-    let key = format!("topic {topic}");
-    match administrator.coordination_topic(&topic, REQUEST_TIMEOUT) {
-        Some(State::Present(_)) => Finding::ok(
-            code,
-            &key,
-            "exists; if there are several replicas, the user must be allowed to read and write it, which is not tested",
-        ),
-        Some(State::Missing) if config.topics.create => Finding::ok(code, &key, "does not exist; `serve` creates it"),
-        Some(State::Missing) => Finding::ok(
-            code,
-            &key,
-            "does not exist; it is needed only if there are several replicas: create it with `idaas-bridge topics \
-            --create`",
-        ),
-        Some(State::Hidden) => {
-            let remedy = "allow Describe, Read and Write on it if there are several replicas";
-            Finding::not_tested(code, &key, "whether replicas can coordinate: this user cannot see the topic", remedy)
-        }
-        Some(State::Unreadable(_)) | None => {
-            let remedy = "run check again once Kafka answers";
-            Finding::not_tested(code, &key, "whether replicas can coordinate: no answer in time", remedy)
-        }
-    }
 }
 
 fn unreachable_broker(broker: &Broker, error: &ConnectionError, states: &[State]) -> Finding {

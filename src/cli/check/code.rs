@@ -12,6 +12,9 @@ pub(super) enum Section {
     Directory,
     Kafka,
     Topics,
+    /// What only `materialize` needs.
+    #[strum(to_string = "State topics")]
+    States,
 }
 
 /// The subject of a finding. The result of the test is the finding's level.
@@ -47,6 +50,12 @@ pub(super) enum Code {
     TopicCreate,
     /// The topic that replicas use to coordinate.
     ReplicasTopic,
+    StateDirectory,
+    StateRoom,
+    /// The right of `materialize` to read the event topics.
+    StateEvents,
+    StateGroup,
+    StateTransactions,
     /// A difference between the topic and the expected one: [`crate::kafka::admin::topic_drift::Difference::code`].
     Difference(&'static str),
 }
@@ -82,6 +91,9 @@ impl Code {
             | Self::TopicCreate
             | Self::ReplicasTopic
             | Self::Difference(_) => Section::Topics,
+            Self::StateDirectory | Self::StateRoom | Self::StateEvents | Self::StateGroup | Self::StateTransactions => {
+                Section::States
+            }
         }
     }
 }
@@ -119,6 +131,11 @@ mod tests {
             (Code::TopicRead, "topic_read"),
             (Code::TopicCreate, "topic_create"),
             (Code::ReplicasTopic, "replicas_topic"),
+            (Code::StateDirectory, "state_directory"),
+            (Code::StateRoom, "state_room"),
+            (Code::StateEvents, "state_events"),
+            (Code::StateGroup, "state_group"),
+            (Code::StateTransactions, "state_transactions"),
             (Code::Difference("retention"), "retention"),
         ] {
             assert_eq!(code.name(), name);

@@ -71,6 +71,11 @@ impl Finding {
         Self { prevents_start: true, ..Self::diagnosed(code, fault) }
     }
 
+    /// Moves the finding to the state topics, which `serve` does not need.
+    pub(super) fn of_states(self) -> Self {
+        Self { section: Section::States, decisive: false, ..self }
+    }
+
     /// Creates a warning about the configuration.
     pub(super) fn warned(warning: &Diagnosis) -> Self {
         Self::of(Level::Warning, Code::ConfigurationWarning, warning.clone())

@@ -1,14 +1,13 @@
 //! Checks of the journal: its directory, its room, its keys, and what waits in it. Makes and changes nothing.
 
-use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{Access, access, statvfs};
 use tokio::runtime::Runtime;
 
 use super::code::Code;
+use super::disk::{self, mebibytes};
 use super::finding::Finding;
 use super::machine::bridge_runs;
 use super::report::plural;
@@ -28,25 +27,14 @@ pub(super) fn examine(journal: &Journal, admin: SocketAddr) -> Vec<Finding> {
 
 fn directory(directory: &Path, max_size: u64) -> Vec<Finding> {
     let key = wiring::JOURNAL_DIRECTORY;
-    // What is not there yet is made at the start, below the nearest directory that is.
-    // The parent of a relative path ends up empty, which means where we are.
-    let here = |path: &'_ Path| if path.as_os_str().is_empty() { Path::new(".").to_owned() } else { path.to_owned() };
-    let Some(existing) = directory.ancestors().map(here).find(|path| path.exists()) else {
-        let problem = format!("{} cannot be created", directory.display());
-        return vec![Finding::prevents_start(Code::JournalDirectory, wiring::directory_fault(problem))];
-    };
     let shown = directory.display();
-    if !existing.is_dir() {
-        return vec![Finding::prevents_start(
-            Code::JournalDirectory,
-            wiring::directory_fault(format!("{} is not a directory", existing.display())),
-        )];
-    }
-    if let Err(error) = access(&existing, Access::WRITE_OK | Access::EXEC_OK) {
-        let problem = format!("{} cannot be written to ({})", existing.display(), io::Error::from(error).kind());
-        return vec![Finding::prevents_start(Code::JournalDirectory, wiring::directory_fault(problem))];
-    }
-    let text = if existing == directory { "can be written to" } else { "does not exist yet, and can be created" };
+    let existing = match disk::usable(directory) {
+        Ok(existing) => existing,
+        Err(problem) => {
+            return vec![Finding::prevents_start(Code::JournalDirectory, wiring::directory_fault(problem))];
+        }
+    };
+    let text = if existing == directory { "can be written to" } else { "is not there yet, and can be made" };
     let mut findings = vec![Finding::ok(Code::JournalDirectory, key, &format!("{shown} {text}"))];
     findings.push(disk_space(&existing, max_size));
     findings
@@ -89,7 +77,7 @@ fn contents(journal: &Journal, admin: SocketAddr) -> Option<Finding> {
 
 fn disk_space(directory: &Path, max_size: u64) -> Finding {
     let (code, key) = (Code::JournalRoom, "journal.max_size");
-    let Ok(disk) = statvfs(directory) else {
+    let Some(free) = disk::free_bytes(directory) else {
         let remedy = "compare it with journal.max_size by hand: df";
         return Finding::not_tested(
             code,
@@ -100,7 +88,7 @@ fn disk_space(directory: &Path, max_size: u64) -> Finding {
     };
     // What the file takes already need not be free.
     let in_use = std::fs::metadata(directory.join(Store::FILE)).map_or(0, |file| file.blocks() * 512);
-    let available = disk.f_bavail.saturating_mul(disk.f_frsize).saturating_add(in_use);
+    let available = free.saturating_add(in_use);
     let needed = Store::disk_need(max_size);
     let (available_shown, wanted) = (mebibytes(available), mebibytes(needed));
     let grows = format!("the journal's file can become {wanted}, because journal.max_size is {}", mebibytes(max_size));
@@ -110,10 +98,6 @@ fn disk_space(directory: &Path, max_size: u64) -> Finding {
     } else {
         Finding::ok(code, key, &format!("{grows}; the disk has {available_shown} for it"))
     }
-}
-
-fn mebibytes(bytes: u64) -> String {
-    format!("{} MiB", bytes >> 20)
 }
 
 #[cfg(test)]

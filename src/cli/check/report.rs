@@ -20,6 +20,8 @@ pub(super) struct Report<W> {
     faults: usize,
     /// The part of `faults` that concerns only `fetch`.
     fetch_faults: usize,
+    /// The part of `faults` that concerns only `materialize`.
+    state_faults: usize,
     /// The part of `faults` that keeps events in the journal.
     kafka_faults: usize,
     warnings: usize,
@@ -35,6 +37,7 @@ impl<W: Write> Report<W> {
             section: None,
             faults: 0,
             fetch_faults: 0,
+            state_faults: 0,
             kafka_faults: 0,
             warnings: 0,
             not_tested: 0,
@@ -55,6 +58,7 @@ impl<W: Write> Report<W> {
             Level::Fault => {
                 self.faults += 1;
                 self.fetch_faults += usize::from(finding.section == Section::Directory);
+                self.state_faults += usize::from(finding.section == Section::States);
                 self.kafka_faults += usize::from(matches!(finding.section, Section::Kafka | Section::Topics));
             }
             Level::NotTested => {
@@ -112,24 +116,31 @@ impl<W: Write> Report<W> {
     /// Writes the verdict, and returns the exit code.
     pub(super) fn end(mut self, path: &Path) -> Exit {
         let exit = self.exit();
+        let accepts = self.faults == self.fetch_faults + self.state_faults + self.kafka_faults;
+        // Commands that have faults of their own.
+        let others = match (self.fetch_faults, self.state_faults) {
+            (_, 0) => "fetch",
+            (0, _) => "materialize",
+            (_, _) => "fetch and materialize",
+        };
         let (style, verdict) = match exit {
-            Exit::Misconfigured => (BAD, "serve would not start"),
-            Exit::Failed if self.faults > self.fetch_faults + self.kafka_faults => {
-                (BAD, "serve would start, but not work")
-            }
-            Exit::Failed if self.kafka_faults > 0 => (BAD, "serve would start, but not publish everything"),
+            Exit::Misconfigured => (BAD, "serve would not start".to_owned()),
+            Exit::Failed if !accepts => (BAD, "serve would start, but not work".to_owned()),
+            Exit::Failed if self.kafka_faults > 0 => (BAD, "serve would start, but not publish everything".to_owned()),
             Exit::Failed if self.faults > 0 && !self.undecided => {
-                (BAD, "serve will start and work, but fetch would not work")
+                (BAD, format!("serve will start and work, but {others} would not"))
             }
-            Exit::Failed if self.faults > 0 => (BAD, "fetch would not work, and it was not tested whether serve works"),
-            Exit::Failed => (WARNING, "no problem was found, but it was not tested whether serve works"),
-            Exit::Success if self.not_tested == 0 => (GOOD, "serve will start and work"),
-            Exit::Success => (GOOD, "no problem was found in what was tested"),
+            Exit::Failed if self.faults > 0 => {
+                (BAD, format!("{others} would not work, and it was not tested whether serve works"))
+            }
+            Exit::Failed => (WARNING, "nothing wrong was found, but it was not tested whether serve works".to_owned()),
+            Exit::Success if self.not_tested == 0 => (GOOD, "serve will start and work".to_owned()),
+            Exit::Success => (GOOD, "everything that was tested is fine".to_owned()),
         };
         let untested = if self.not_tested > 0 { format!(", {} not tested", self.not_tested) } else { String::new() };
         let counts = format!("{}, {}{untested}", plural(self.faults, "fault"), plural(self.warnings, "warning"));
         let _ = writeln!(self.out, "\n{}: {verdict} ({counts})", styled(style, path.display()));
-        if exit == Exit::Failed && self.kafka_faults > 0 && self.faults == self.fetch_faults + self.kafka_faults {
+        if exit == Exit::Failed && self.kafka_faults > 0 && accepts {
             let _ = writeln!(self.out, "It would accept events, and keep in the journal what Kafka does not accept.");
         }
         let _ = self.out.flush();
@@ -200,6 +211,20 @@ mod tests {
         assert!(shown.contains("It would accept events, and keep in the journal"), "{shown}");
         let keys = Finding::fault(Code::Jwks, "application[a].jwks", "cannot be read", "correct it");
         assert!(report(vec![fault(), keys]).1.contains("serve would start, but not work"));
+    }
+
+    #[test]
+    fn a_fault_of_materialize_does_not_concern_serve() {
+        let state = || Finding::fault(Code::StateGroup, "state.group_id", "is denied", "grant it");
+        let (exit, shown) = report(vec![ok(), state()]);
+        assert_eq!(exit, Exit::Failed);
+        assert!(shown.contains("serve will start and work, but materialize would not"), "{shown}");
+        assert!(!shown.contains("It would accept events"), "{shown}");
+        let topic = fault().of_states();
+        assert!(report(vec![topic]).1.contains("but materialize would not"));
+        let fetch = Finding::fault(Code::Directory, "application[a].fetch", "is denied", "grant it");
+        assert!(report(vec![fetch, state()]).1.contains("but fetch and materialize would not"));
+        assert!(report(vec![fault(), state()]).1.contains("serve would start, but not publish everything"));
     }
 
     #[test]

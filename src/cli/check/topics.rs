@@ -28,19 +28,34 @@ pub(super) struct Examination<'a> {
     pub(super) reached: &'a BTreeSet<i32>,
     /// Path of the configuration file.
     pub(super) path: &'a str,
+    /// The command that creates missing topics.
+    pub(super) creator: &'a str,
 }
 
 /// A topic that exists.
 #[derive(Clone, Copy)]
-struct Existing<'a> {
-    name: &'a str,
-    present: &'a ExistingTopic,
+pub(super) struct Existing<'a> {
+    pub(super) name: &'a str,
+    pub(super) present: &'a ExistingTopic,
     /// A partition whose leader responds.
-    partition: Option<i32>,
+    pub(super) partition: Option<i32>,
 }
 
 impl<'a> Examination<'a> {
-    pub(super) fn run(&self, emit: &mut dyn FnMut(Finding)) {
+    /// Checks event topics. Returns what is known about the right to READ those that exist.
+    pub(super) fn run(&self, emit: &mut dyn FnMut(Finding)) -> Vec<(&'a str, Reading)> {
+        let readings = self.tested(emit);
+        self.reading(&readings, emit);
+        readings
+    }
+
+    /// Checks state topics, which `materialize` restores its working state from.
+    pub(super) fn run_states(&self, emit: &mut dyn FnMut(Finding)) {
+        let readings = self.tested(emit);
+        self.restoring(&readings, emit);
+    }
+
+    fn tested(&self, emit: &mut dyn FnMut(Finding)) -> Vec<(&'a str, Reading)> {
         for group in grouped(self.plan, self.states) {
             if group.difference == Difference::Missing && self.config.topics.create {
                 self.creation(emit);
@@ -66,13 +81,18 @@ impl<'a> Examination<'a> {
         let existing = self.existing();
         self.settings(&existing, emit);
         self.writing(&existing, emit);
-        self.reading(&existing, emit);
+        let asked: Vec<_> = existing.iter().filter_map(|topic| Some((topic.name, topic.partition?))).collect();
+        let answers = permissions::reading(self.cluster, &asked, REQUEST_TIMEOUT);
+        asked.into_iter().map(|(name, _)| name).zip(answers).collect()
+    }
+
+    /// Returns a partition whose leader responds.
+    pub(super) fn reached_partition(&self, present: &ExistingTopic) -> Option<i32> {
+        present.leaders.iter().find(|leader| self.reached.contains(&leader.broker)).map(|leader| leader.partition)
     }
 
     fn existing(&self) -> Vec<Existing<'a>> {
-        let leader = |present: &ExistingTopic| {
-            present.leaders.iter().find(|leader| self.reached.contains(&leader.broker)).map(|leader| leader.partition)
-        };
+        let leader = |present: &ExistingTopic| self.reached_partition(present);
         let existing = self.plan.topics.iter().zip(self.states).filter_map(|(wanted, state)| match state {
             State::Present(present) => Some(Existing { name: &wanted.name, present, partition: leader(present) }),
             State::Missing | State::Hidden | State::Unreadable(_) => None,
@@ -99,14 +119,14 @@ impl<'a> Examination<'a> {
             let key = self.key(&topics);
             match creation {
                 Creation::Created | Creation::AlreadyExists => {
-                    let text = "is missing, will be created by serve, and this user may create it";
-                    emit(Finding::ok(code, &key, &self.sentence(&topics, text)));
+                    let text = format!("is missing, will be created by {}, and this user may create it", self.creator);
+                    emit(Finding::ok(code, &key, &self.sentence(&topics, &text)));
                     let why = "whether this user may write and read: the topic has to exist first";
-                    let remedy = "start serve or run topics --create, then run check again";
+                    let remedy = format!("start {} or run topics --create, then run check again", self.creator);
                     emit(Finding::not_tested(Code::TopicWrite, &key, why, remedy));
                 }
                 Creation::Rejected { diagnosis: Diagnosis { problem, remedy, .. }, forbidden } => {
-                    let problem = format!("is missing, and cannot be created by serve: {problem}");
+                    let problem = format!("is missing, and cannot be created by {}: {problem}", self.creator);
                     let remedy =
                         if forbidden { Remedy::grant(&[Right::Create], &topics) } else { remedy.unwrap_or_default() };
                     emit(Finding::fault(code, &key, &self.sentence(&topics, &problem), remedy));
@@ -170,21 +190,37 @@ impl<'a> Examination<'a> {
     }
 
     /// Checks whether the service can read, at its start, what was published before.
-    fn reading(&self, existing: &[Existing<'_>], emit: &mut dyn FnMut(Finding)) {
+    fn reading(&self, readings: &[(&str, Reading)], emit: &mut dyn FnMut(Finding)) {
+        let denied = |key: &str, topics: &[&str]| {
+            let problem = "the user of [kafka.properties] does not have the right to READ, so after a restart the \
+                           service does not know what it has published, and publishes again what IDaaS sends again";
+            Finding::warning(Code::TopicRead, key, problem, Remedy::grant(&[Right::Read], topics))
+        };
+        self.readings(readings, denied, emit);
+    }
+
+    /// Checks whether `materialize` can restore its working state.
+    fn restoring(&self, readings: &[(&str, Reading)], emit: &mut dyn FnMut(Finding)) {
+        let denied = |key: &str, topics: &[&str]| {
+            let problem = "the user of [kafka.properties] does not have the right to READ, so `materialize` cannot \
+                           restore the states";
+            Finding::fault(Code::TopicRead, key, problem, Remedy::grant(&[Right::Read], topics))
+        };
+        self.readings(readings, denied, emit);
+    }
+
+    fn readings(
+        &self,
+        readings: &[(&str, Reading)],
+        denied: impl Fn(&str, &[&str]) -> Finding,
+        emit: &mut dyn FnMut(Finding),
+    ) {
         let code = Code::TopicRead;
-        let asked: Vec<_> = existing.iter().filter_map(|topic| Some((topic.name, topic.partition?))).collect();
-        let answers = permissions::reading(self.cluster, &asked, REQUEST_TIMEOUT);
-        for (reading, topics) in by_value(asked.iter().map(|(name, _)| *name).zip(answers)) {
+        for (reading, topics) in by_value(readings.iter().map(|(name, reading)| (*name, reading))) {
             let key = self.key(&topics);
             emit(match reading {
                 Reading::Allowed => Finding::ok(code, &key, "the user may read"),
-                Reading::NotAllowed => Finding::warning(
-                    code,
-                    &key,
-                    "the user of [kafka.properties] does not have the right to READ, so after a restart the service \
-                     does not know what it has published, and publishes again what IDaaS sends again",
-                    Remedy::grant(&[Right::Read], &topics),
-                ),
+                Reading::NotAllowed => denied(&key, &topics),
                 Reading::Unknown(why) => Finding::not_tested(
                     code,
                     &key,
@@ -216,7 +252,7 @@ impl<'a> Examination<'a> {
 
 /// Returns the test of the permission to write, if it is safe. Only a cluster that returns the settings of topics, or
 /// denies access to them, is known to be Apache Kafka. Another one could publish the record of the invalid request.
-fn write_test<'a>(topic: &Existing<'a>) -> Option<WriteTest<'a>> {
+pub(super) fn write_test<'a>(topic: &Existing<'a>) -> Option<WriteTest<'a>> {
     if why_untestable(topic).is_some() {
         return None;
     }
@@ -225,7 +261,7 @@ fn write_test<'a>(topic: &Existing<'a>) -> Option<WriteTest<'a>> {
 }
 
 /// Returns why the permission to write cannot be tested. `None` if it can be.
-fn why_untestable(topic: &Existing<'_>) -> Option<String> {
+pub(super) fn why_untestable(topic: &Existing<'_>) -> Option<String> {
     if topic.partition.is_none() {
         return Some("no leader of its partitions answers".to_owned());
     }

@@ -115,7 +115,8 @@ impl Administrator {
     /// [`Unreachable`] if the cluster does not answer within `limit`.
     pub fn observe(&self, plan: &TopicSettings, limit: Duration) -> Result<Vec<State>, Unreachable> {
         let mut states = self.presence(plan, limit)?;
-        self.add_settings(plan, &mut states);
+        let names: Vec<_> = plan.topics.iter().map(|wanted| wanted.name.as_str()).collect();
+        self.add_settings(&names, &mut states);
         Ok(states)
     }
 
@@ -144,17 +145,16 @@ impl Administrator {
     }
 
     /// Requests the settings of the topics that exist.
-    fn add_settings(&self, plan: &TopicSettings, states: &mut [State]) {
-        let present: Vec<_> = plan
-            .topics
+    fn add_settings(&self, names: &[&str], states: &mut [State]) {
+        let present: Vec<_> = names
             .iter()
             .zip(states.iter_mut())
-            .filter_map(|(wanted, state)| match state {
-                State::Present(present) => Some((wanted, present)),
+            .filter_map(|(name, state)| match state {
+                State::Present(present) => Some((name, present)),
                 State::Missing | State::Hidden | State::Unreadable(_) => None,
             })
             .collect();
-        let requested: Vec<_> = present.iter().map(|(wanted, _)| ResourceSpecifier::Topic(&wanted.name)).collect();
+        let requested: Vec<_> = present.iter().map(|(name, _)| ResourceSpecifier::Topic(name)).collect();
         if requested.is_empty() {
             return;
         }

@@ -1,8 +1,9 @@
-//! Tests whether librdkafka accepts the producer's settings, and whether this user may write and read. Publishes
-//! nothing.
+//! Tests whether librdkafka accepts the producer's settings, and what this user may do. Publishes nothing.
 
 mod idempotence;
+mod membership;
 mod reading;
+mod transactions;
 mod writing;
 
 use rdkafka::client::ClientContext;
@@ -12,10 +13,23 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::BaseProducer;
 
 pub use self::idempotence::{Idempotence, idempotence};
+pub use self::membership::membership;
 pub use self::reading::{Reading, reading};
+pub use self::transactions::transactions;
 pub use self::writing::{WriteTest, Writing, writing};
 use crate::kafka::client::error::describe;
 use crate::kafka::client::settings::Cluster;
+
+/// The result of a test whether this user may use something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Use {
+    /// The user may use it.
+    Allowed,
+    /// The user may not use it.
+    NotAllowed,
+    /// Unknown, with the reason.
+    Unknown(String),
+}
 
 /// Returns the reason why librdkafka rejects the producer's settings, including certificates and key tabs. The text
 /// contains no value. Connects to nothing.

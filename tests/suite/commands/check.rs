@@ -85,13 +85,13 @@ fn one_unreachable_leader_of_three_is_a_fault() {
 const BRIDGE_ON_ALL_TOPICS: [&str; 6] =
     ["--allow-principal", "User:bridge", "--topic", "idaas.", "--resource-pattern-type", "prefixed"];
 
-#[test]
-fn each_missing_right_is_named_with_the_command_that_grants_it() {
+/// A Kafka on which the user `bridge` has no right yet, and the section to log in as this user.
+fn kafka_with_acls() -> Option<(RealKafka, String, String)> {
     let options = Options::default()
         .scram("bridge", "correct horse")
         .property("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer")
         .property("super.users", "User:ANONYMOUS");
-    let Some(kafka) = RealKafka::start(Nodes::One, options) else { return };
+    let kafka = RealKafka::start(Nodes::One, options)?;
     create(&kafka, "idaas", 2, 1, &[]);
     let login = kafka.secure_properties();
     let servers = login.iter().find(|(name, _)| *name == "bootstrap.servers").unwrap().1.clone();
@@ -100,7 +100,78 @@ fn each_missing_right_is_named_with_the_command_that_grants_it() {
         .filter(|(name, _)| *name != "bootstrap.servers")
         .map(|(name, value)| format!("{name:?} = {value:?}\n"))
         .collect();
-    let check = |topics: &str| check(&servers, &format!("{topics}[kafka.properties]\n{lines}"));
+    Some((kafka, servers, format!("[kafka.properties]\n{lines}")))
+}
+
+#[test]
+fn rights_of_materialize_and_of_replicas_are_tested() {
+    let Some((kafka, servers, login)) = kafka_with_acls() else { return };
+    for entity in ["user", "organizational-unit", "group"] {
+        let configs =
+            [("cleanup.policy", "compact"), ("delete.retention.ms", "604800000"), ("max.message.bytes", "8388608")];
+        kafka.create_topic(&format!("idaas.{entity}.state.v1"), 2, 1, &configs);
+    }
+    kafka.create_topic("idaas.replicas.v1", 1, 1, &[]);
+    let own = ["--bootstrap-server", kafka.bootstrap_servers()];
+    let change = |change: &[&str], on: &[&str]| {
+        let arguments = [&own[..], change, &["--allow-principal", "User:bridge"], on].concat();
+        kafka.java("org.apache.kafka.tools.AclCommand", &arguments, "");
+    };
+    let state = "[state]\ngroup_id = \"states\"\ndirectory = \"state\"\n";
+    let check = || check(&servers, &format!("{}{state}{login}", section("idaas", 2, 1)));
+    let topics = ["--topic", "idaas.", "--resource-pattern-type", "prefixed"];
+    let rights = ["Describe", "DescribeConfigs", "Read", "Write"].map(|right| ["--operation", right]).concat();
+    change(&["--add"], &[&topics[..], &rights].concat());
+    let shown = check();
+    assert_eq!(shown.code, 1, "{}", shown.out);
+    for part in [
+        "all 3 topics: the user may write",
+        "does not have the right to READ the consumer group states, so `materialize` cannot join it [state_group]",
+        "--operation Read --group states",
+        "transactional ids that begin with states, so `materialize` cannot publish [state_transactions]",
+        "--transactional-id states --resource-pattern-type prefixed",
+        "several replicas can coordinate",
+        "serve will start and work, but materialize would not",
+    ] {
+        assert!(shown.unbroken().contains(part), "{part}: {}", shown.out);
+    }
+
+    change(&["--add"], &["--group", "states", "--operation", "Read"]);
+    let ids = ["--transactional-id", "states", "--resource-pattern-type", "prefixed"];
+    change(&["--add"], &[&ids[..], &["--operation", "Write", "--operation", "Describe"]].concat());
+    let shown = check();
+    assert_eq!(shown.code, 0, "{}", shown.out);
+    for part in [
+        "3 event topics: `materialize` may read",
+        "the user may be a member of the consumer group states",
+        "the user may use the transactional ids that begin with states",
+        "can be made",
+    ] {
+        assert!(shown.unbroken().contains(part), "{part}: {}", shown.out);
+    }
+    let groups =
+        kafka.java("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", &[&own[..], &["--list"]].concat(), "");
+    let ids = kafka.java("org.apache.kafka.tools.TransactionsCommand", &[&own[..], &["list"]].concat(), "");
+    assert!(!groups.contains("states") && !ids.contains("states"), "nothing was stored: {groups}{ids}");
+
+    change(&["--remove", "--force"], &[&topics[..], &["--operation", "Read", "--operation", "Write"]].concat());
+    let shown = check();
+    assert_eq!(shown.code, 1, "{}", shown.out);
+    for part in [
+        "the right to READ, so `materialize` gets no events [state_events]",
+        "the right to READ, so `materialize` cannot restore the states [topic_read]",
+        "does not have the right to WRITE and READ, so several replicas could not coordinate",
+        "--operation Write --operation Read --topic idaas.replicas.v1",
+    ] {
+        assert!(shown.unbroken().contains(part), "{part}: {}", shown.out);
+    }
+    assert!(!shown.unbroken().contains("several replicas can coordinate"), "{}", shown.out);
+}
+
+#[test]
+fn each_missing_right_is_named_with_the_command_that_grants_it() {
+    let Some((kafka, servers, login)) = kafka_with_acls() else { return };
+    let check = |topics: &str| check(&servers, &format!("{topics}{login}"));
     let topics = section("idaas", 2, 1);
     let change = |change: &str, operations: &[&str]| {
         let mut arguments = vec!["--bootstrap-server", kafka.bootstrap_servers(), change];
@@ -177,7 +248,7 @@ fn the_topic_of_replicas_is_created_with_the_others() {
     let shown = run(&["check"]);
     assert_eq!(shown.code, 0, "a single replica does not need it: {}", shown.out);
     assert!(
-        shown.flat().contains("topic several.replicas.v1: does not exist; it is needed only if there are several"),
+        shown.flat().contains("topic several.replicas.v1: does not exist, so several replicas could not coordinate"),
         "{}",
         shown.out
     );
@@ -189,11 +260,9 @@ fn the_topic_of_replicas_is_created_with_the_others() {
     assert_eq!(made.code, 0, "{}{}", made.out, made.err);
     assert!(made.out.contains("several.replicas.v1: created"), "{}", made.out);
     assert!(run(&["topics"]).out.contains("several.replicas.v1: ok"));
-    assert!(
-        run(&["check"])
-            .flat()
-            .contains("topic several.replicas.v1: exists; if there are several replicas, the user must be allowed")
-    );
+    assert!(run(&["check"]).flat().contains(
+        "topic several.replicas.v1: exists, and the user may write and read it: several replicas can coordinate"
+    ));
     is_for_replicas(kafka, "several.replicas.v1");
 }
 

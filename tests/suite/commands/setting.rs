@@ -73,6 +73,11 @@ impl Shown {
         self.out.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
+    /// The output as [`Shown::flat`], also without the signs that continue a line of a command.
+    pub(super) fn unbroken(&self) -> String {
+        self.flat().replace(" \\ ", " ")
+    }
+
     /// The same of what it said on stderr.
     pub(super) fn flat_err(&self) -> String {
         self.err.split_whitespace().collect::<Vec<_>>().join(" ")
