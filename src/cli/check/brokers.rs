@@ -38,31 +38,47 @@ pub(super) fn settings(config: &Config) -> Finding {
 
 /// Runs every check that needs the brokers, and reports each finding at once.
 pub(super) fn examine(config: &Config, path: &Path, emit: &mut dyn FnMut(Finding)) {
-    if !examine_topics(config, path, emit) {
-        state::unanswered(config).into_iter().for_each(emit);
+    let cluster = wiring::cluster(config);
+    let administrator = match Administrator::new(&cluster) {
+        Ok(administrator) => administrator,
+        Err(fault) => return emit(Finding::prevents_start(Code::KafkaProperties, fault.into())),
+    };
+    let plan = TopicSettings::with_states(config);
+    match observe(&administrator, &cluster, config, plan, emit) {
+        Some(observed) => examine_topics(&administrator, &cluster, config, path, observed, emit),
+        None => {
+            emit(topics_unknown());
+            state::unanswered(config).into_iter().for_each(emit);
+        }
     }
 }
 
-/// Runs the checks. Returns false if nothing is known about the topics.
-fn examine_topics(config: &Config, path: &Path, emit: &mut dyn FnMut(Finding)) -> bool {
-    let (cluster, mut plan) = (wiring::cluster(config), TopicSettings::with_states(config));
-    let administrator = match Administrator::new(&cluster) {
-        Ok(administrator) => administrator,
-        Err(fault) => {
-            emit(Finding::prevents_start(Code::KafkaProperties, fault.into()));
-            return false;
-        }
-    };
-    let brokers = match reach(&administrator) {
+/// What is known about the cluster.
+struct Observed {
+    plan: TopicSettings,
+    /// States of the topics, in the order of the plan.
+    states: Vec<State>,
+    /// Ids of the brokers that respond at their advertised address.
+    reached: BTreeSet<i32>,
+}
+
+/// Checks the brokers. `None` if nothing is known about the topics.
+fn observe(
+    administrator: &Administrator,
+    cluster: &Cluster,
+    config: &Config,
+    plan: TopicSettings,
+    emit: &mut dyn FnMut(Finding),
+) -> Option<Observed> {
+    let brokers = match reach(administrator) {
         Ok(brokers) => brokers,
         Err(unreachable) if administrator.has_answered() => {
             emit(silent_brokers(config, &unreachable));
-            emit(topics_unknown());
-            return false;
+            return None;
         }
         Err(unreachable) => {
-            unanswered(config, &unreachable, emit);
-            return false;
+            report_unreachable(config, &unreachable, emit);
+            return None;
         }
     };
     let count = brokers.list.len();
@@ -76,28 +92,38 @@ fn examine_topics(config: &Config, path: &Path, emit: &mut dyn FnMut(Finding)) -
         emit(Finding::warning(Code::ReplicationFactor, "topics.replication_factor", &problem, remedy));
     }
     let states = administrator.observe(&plan, REQUEST_TIMEOUT);
-    let reached = advertised(&cluster, &brokers, states.as_deref().unwrap_or_default(), emit);
-    let states = match states {
-        Ok(states) => states,
-        Err(unreachable) if reached.len() == count => {
-            unanswered(config, &unreachable, emit);
-            return false;
+    let reached = advertised(cluster, &brokers, states.as_deref().unwrap_or_default(), emit);
+    match states {
+        Ok(states) => Some(Observed { plan, states, reached }),
+        Err(unreachable) => {
+            // Otherwise, the cause is the brokers that do not respond at their advertised addresses.
+            if reached.len() == count {
+                report_unreachable(config, &unreachable, emit);
+            }
+            None
         }
-        // The cause is the brokers that do not respond at their advertised addresses.
-        Err(_) => {
-            emit(topics_unknown());
-            return false;
-        }
-    };
+    }
+}
+
+/// Checks the topics, and what depends on them.
+fn examine_topics(
+    administrator: &Administrator,
+    cluster: &Cluster,
+    config: &Config,
+    path: &Path,
+    observed: Observed,
+    emit: &mut dyn FnMut(Finding),
+) {
+    let Observed { mut plan, states, reached } = observed;
     plan.follow_events(config, &states);
     let state_plan = TopicSettings { topics: plan.topics.split_off(TopicSettings::of(config).topics.len()) };
-    idempotence(&cluster, &plan, emit);
     let (states, of_states) = states.split_at_checked(plan.topics.len()).unwrap_or((&states, &[]));
+    idempotence(cluster, &plan, emit);
     let path = path.display().to_string();
     let examination = topics::Examination {
         config,
-        cluster: &cluster,
-        administrator: &administrator,
+        cluster,
+        administrator,
         plan: &plan,
         states,
         reached: &reached,
@@ -110,9 +136,8 @@ fn examine_topics(config: &Config, path: &Path, emit: &mut dyn FnMut(Finding)) -
         let examination =
             topics::Examination { plan: &state_plan, states: of_states, creator: "materialize", ..examination };
         examination.run_states(&mut |finding| emit(finding.of_states()));
-        state::examine(config, &cluster, &readings).into_iter().for_each(emit);
+        state::examine(config, cluster, &readings).into_iter().for_each(emit);
     }
-    true
 }
 
 /// Requests the list of brokers. Tries once more if a bootstrap server has responded or no error is known.
@@ -131,12 +156,6 @@ fn silent_brokers(config: &Config, unreachable: &Unreachable) -> Finding {
     let remedy = "correct advertised.listeners of the brokers so that it names addresses that this machine can reach, \
         or make them reachable (DNS, routes, firewalls)";
     Finding::fault(Code::BrokerUnreachable, "advertised.listeners", &problem, remedy)
-}
-
-/// Reports that the cluster does not respond, so that nothing is known about the topics.
-fn unanswered(config: &Config, unreachable: &Unreachable, emit: &mut dyn FnMut(Finding)) {
-    report_unreachable(config, unreachable, emit);
-    emit(topics_unknown());
 }
 
 fn topics_unknown() -> Finding {

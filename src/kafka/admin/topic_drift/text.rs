@@ -35,14 +35,7 @@ impl Difference {
                     &format!("{command} --topic {name} --partitions {wanted}"),
                 )
             }
-            Self::StatePartitions { .. } => Remedy::command(
-                format!(
-                    "{each}stop `materialize`, delete the offsets of its group, state.directory and the topic, and \
-                     create it with `idaas-bridge topics --config {configuration} --create` (docs/operations.md, \
-                     \"State topics\")"
-                ),
-                &format!("kafka-topics.sh --bootstrap-server HOST:PORT --delete --topic {name}"),
-            ),
+            Self::StatePartitions { .. } => rebuild(name, each, configuration),
             Self::MorePartitions { found, .. } => Remedy::from(format!("set topics.partitions = {found}")),
             Self::Replication { wanted, found } => Remedy::from(format!(
                 "add replicas with kafka-reassign-partitions.sh until there are {wanted}, or set \
@@ -79,6 +72,29 @@ impl Difference {
     }
 }
 
+/// Returns the remedy for a state topic whose entities are in other partitions than their events.
+fn rebuild(name: &str, each: &str, configuration: &str) -> Remedy {
+    let text = format!(
+        "{each}stop `materialize`, delete the offsets of its group, state.directory and the topic, and create it with \
+         `idaas-bridge topics --config {configuration} --create` (docs/operations.md, \"State topics\")"
+    );
+    Remedy::command(text, &format!("kafka-topics.sh --bootstrap-server HOST:PORT --delete --topic {name}"))
+}
+
+fn ahead_of_clock(f: &mut fmt::Formatter<'_>, found: i64) -> fmt::Result {
+    write!(
+        f,
+        "rejects records that are {} ahead of the broker's clock (message.timestamp.after.max.ms = {found}), and clocks \
+         can differ by {}",
+        span(found),
+        humantime::format_duration(CLOCK_DIFFERENCE)
+    )
+}
+
+fn partitions(count: i32) -> String {
+    if count == 1 { "1 partition".to_owned() } else { format!("{count} partitions") }
+}
+
 /// Returns the remedy that changes a setting of a topic.
 fn alter(name: &str, each: &str, setting: &str) -> Remedy {
     let command = "kafka-configs.sh --bootstrap-server HOST:PORT --alter --entity-type topics";
@@ -95,16 +111,11 @@ impl fmt::Display for Difference {
             Self::NoLeader(1) => f.write_str("has 1 partition without a leader, which accepts no records"),
             Self::NoLeader(count) => write!(f, "has {count} partitions without a leader, which accept no records"),
             Self::FewerPartitions { wanted, found } | Self::MorePartitions { wanted, found } => {
-                let plural = if *found == 1 { "" } else { "s" };
-                write!(f, "has {found} partition{plural}, and topics.partitions is {wanted}")
+                write!(f, "has {}, and topics.partitions is {wanted}", partitions(*found))
             }
             Self::StatePartitions { events, wanted, found } => {
-                let plural = if *found == 1 { "" } else { "s" };
-                write!(
-                    f,
-                    "has {found} partition{plural}, and its event topic {events} has {wanted}: `materialize` cannot \
-                     maintain it"
-                )
+                let found = partitions(*found);
+                write!(f, "has {found}, and its event topic {events} has {wanted}: `materialize` cannot maintain it")
             }
             Self::Replication { wanted, found } => {
                 write!(f, "has replication factor {found}, and topics.replication_factor is {wanted}")
@@ -144,13 +155,7 @@ impl fmt::Display for Difference {
                  message.timestamp.difference.max.ms = {found}), and events can wait in the journal for longer",
                 span(*found)
             ),
-            Self::FutureTimestamps { found } => write!(
-                f,
-                "rejects records that are {} ahead of the broker's clock (message.timestamp.after.max.ms = {found}), \
-                 and clocks can differ by {}",
-                span(*found),
-                humantime::format_duration(CLOCK_DIFFERENCE)
-            ),
+            Self::FutureTimestamps { found } => ahead_of_clock(f, *found),
             Self::Retention { wanted, found } => {
                 write!(f, "keeps records for {}, and topics.retention is {}", span(*found), span(*wanted))
             }
