@@ -34,7 +34,7 @@ fn directory(directory: &Path, max_size: u64) -> Vec<Finding> {
             return vec![Finding::prevents_start(Code::JournalDirectory, wiring::directory_fault(problem))];
         }
     };
-    let text = if existing == directory { "can be written to" } else { "is not there yet, and can be made" };
+    let text = if existing == directory { "can be written to" } else { "does not exist yet, and can be created" };
     let mut findings = vec![Finding::ok(Code::JournalDirectory, key, &format!("{shown} {text}"))];
     findings.push(disk_space(&existing, max_size));
     findings

@@ -133,9 +133,9 @@ impl<W: Write> Report<W> {
             Exit::Failed if self.faults > 0 => {
                 (BAD, format!("{others} would not work, and it was not tested whether serve works"))
             }
-            Exit::Failed => (WARNING, "nothing wrong was found, but it was not tested whether serve works".to_owned()),
+            Exit::Failed => (WARNING, "no problem was found, but it was not tested whether serve works".to_owned()),
             Exit::Success if self.not_tested == 0 => (GOOD, "serve will start and work".to_owned()),
-            Exit::Success => (GOOD, "everything that was tested is fine".to_owned()),
+            Exit::Success => (GOOD, "no problem was found in what was tested".to_owned()),
         };
         let untested = if self.not_tested > 0 { format!(", {} not tested", self.not_tested) } else { String::new() };
         let counts = format!("{}, {}{untested}", plural(self.faults, "fault"), plural(self.warnings, "warning"));
