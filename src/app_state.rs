@@ -26,7 +26,7 @@ use crate::telemetry::metrics::{ApplicationState, MetricTexts, Metrics};
 pub use dead_letters::DeadLetterOutcome;
 pub use quarantine::Redriven;
 
-/// One configured application.
+/// One configured application: what requests need of its configuration, and what was made from the rest.
 pub struct Application {
     /// Its name in paths, logs and metrics.
     pub name: String,
@@ -56,7 +56,8 @@ impl Applications {
     }
 }
 
-/// Limits for HTTP requests.
+/// Limits for HTTP requests: those of the configuration that requests need, and a share of the memory, which is not
+/// configured by itself.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Maximum time from the request to the answer.

@@ -87,8 +87,8 @@ pub fn run(arguments: &InspectArguments) -> Exit {
             return Exit::Misconfigured;
         }
     };
-    let source = wiring::source(&application.jwks);
-    let keys = match runtime.block_on(fetch(&source, &Clients::new(Proxy::Environment))) {
+    let source = &application.jwks;
+    let keys = match runtime.block_on(fetch(source, &Clients::new(Proxy::Environment))) {
         Ok(fetched) => fetched.set,
         Err(fault) => {
             let what = format!("the keys of {} cannot be read from {source}", application.name);
@@ -101,7 +101,7 @@ pub fn run(arguments: &InspectArguments) -> Exit {
     let mut out = stdout();
     let at = arguments.at.unwrap_or(now);
     let mut screen = Screen { out: &mut out, application, policy: &policy, at, quarantined: None };
-    end(screen.show(&body, &captured, (&keys, &source)))
+    end(screen.show(&body, &captured, (&keys, source)))
 }
 
 /// Reads the capture from a file or from standard input.

@@ -19,6 +19,7 @@ use crate::kafka::admin::topics::{Cleanup, State, TopicSettings};
 use crate::materialize::{Materializer, StateHealth, Stop};
 use crate::service::{self, ControlMessage, wiring};
 use crate::telemetry::log_code::LogCode;
+use crate::telemetry::logs;
 use crate::telemetry::materialize::StateMetrics;
 
 /// Timeout for creating topics.
@@ -46,18 +47,17 @@ pub fn run(arguments: &MaterializeArguments) -> Exit {
         Ok(config) => config,
         Err(faults) => return print_faults(&faults),
     };
-    let Some(state) = config.state.clone() else {
+    let Some(state) = &config.state else {
         let problem = "is missing, so there are no state topics to maintain";
         let fault = misconfigured(problem, "add the section [state]; its keys have defaults").at("state");
         return print_faults(&[fault]);
     };
-    super::serve::start_logging(&config);
+    logs::start(&config.log);
     let Ok(metrics) = StateMetrics::new() else { return print_error("the metrics cannot be registered") };
     let health = Arc::new(StateHealth { metrics, ready: AtomicBool::new(false) });
     let materializer = Materializer {
         cluster: wiring::cluster(&config),
-        group_id: state.group_id,
-        directory: state.directory,
+        state: state.clone(),
         pairs: state_pairs(&config).into(),
         health: Arc::clone(&health),
         stop: Arc::new(Stop::default()),

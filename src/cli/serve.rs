@@ -7,10 +7,10 @@ use clap::Args;
 use tokio::runtime::Runtime;
 
 use super::{Exit, print_faults, runtime};
-use crate::config::{Config, LogFormat};
-use crate::service::{self, Service, wiring};
+use crate::config::Config;
+use crate::service::{self, Service};
 use crate::telemetry::log_code::LogCode;
-use crate::telemetry::logs::{self, Format};
+use crate::telemetry::logs;
 
 /// Maximum time to wait for blocking tasks at the end.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(200);
@@ -34,7 +34,7 @@ pub fn run(arguments: &ServeArguments) -> Exit {
         Ok(config) => config,
         Err(faults) => return print_faults(&faults),
     };
-    start_logging(&config);
+    logs::start(&config.log);
     for warning in &config.warnings {
         tracing::warn!(code = LogCode::Configuration.as_str(), "{warning}");
     }
@@ -69,13 +69,4 @@ fn serve(runtime: &Runtime, path: &Path, config: Config) -> Exit {
             Err(fault) => print_faults(&[fault]),
         }
     })
-}
-
-pub(super) fn start_logging(config: &Config) {
-    let format = match config.log.format {
-        LogFormat::Json => Format::Json,
-        LogFormat::Text => Format::Text,
-    };
-    logs::start(format, wiring::log_level(config.log.level));
-    logs::set_events(config.log.events);
 }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use idaas_callback::jose::jwe::ContentKey;
 use idaas_callback::jose::jws::KeySet;
+use idaas_callback::policy::Passwords;
 use url::{Host, Url};
 
 use super::raw_value::{Raw, RawValue};
 use super::secrets::{self, KeyLength};
 use super::table_reader::TableReader;
-use super::{Journal, JwksSource, Passwords, files, values};
+use super::{Journal, JwksSource, files, values};
 use crate::diagnosis::{Diagnosis, misconfigured};
 
 const ENDPOINT: &str =

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::raw_value::{Entries, Raw, RawValue};
 use super::table_reader::{Diagnostics, TableReader};
-use super::{Kafka, SecretFile, files, properties, secrets};
+use super::{Cluster, SecretFile, files, properties, secrets};
 use crate::diagnosis::{Diagnosis, misconfigured};
 use crate::secret::Secret;
 use crate::text;
@@ -23,7 +23,7 @@ pub(super) fn read(
     diagnostics: &mut Diagnostics<'_>,
     raw_value: Option<RawValue>,
     deadline: Duration,
-) -> Option<Kafka> {
+) -> Option<Cluster> {
     let mut section = TableReader::open(diagnostics, "kafka", raw_value);
     let name = section.name("bootstrap_servers");
     let before = section.diagnostics.faults.len();
@@ -38,7 +38,7 @@ pub(super) fn read(
     }
     let (properties, files) = read_properties(&mut section);
     section.close();
-    let kafka = Kafka { bootstrap_servers: servers.unwrap_or_default(), properties, files };
+    let kafka = Cluster { bootstrap_servers: servers.unwrap_or_default(), properties, files };
     check_linger(diagnostics, &kafka.properties, deadline);
     warn_about_transport(diagnostics, &kafka);
     (!kafka.bootstrap_servers.is_empty()).then_some(kafka)
@@ -195,7 +195,7 @@ fn check_linger(diagnostics: &mut Diagnostics<'_>, properties: &Properties, dead
     }
 }
 
-fn warn_about_transport(diagnostics: &mut Diagnostics<'_>, kafka: &Kafka) {
+fn warn_about_transport(diagnostics: &mut Diagnostics<'_>, kafka: &Cluster) {
     let value = |name| kafka.properties.get(name).map(|value| value.expose().to_ascii_lowercase());
     let local = |server: &String| ["localhost:", "127.", "[::1]:"].iter().any(|start| server.starts_with(start));
     if value("security.protocol").is_none() && !kafka.bootstrap_servers.iter().all(local) {

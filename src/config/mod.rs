@@ -10,6 +10,7 @@ mod dedupe;
 mod environment;
 mod fetch;
 mod files;
+mod jwks_source;
 mod kafka;
 mod load;
 mod parse;
@@ -35,10 +36,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use idaas_callback::jose::jwe::ContentKey;
+use idaas_callback::policy::{EventMode, Passwords};
 use ipnet::IpNet;
 
 pub use environment::{CONFIG_VARIABLE, PREFIX};
 pub use files::NamedFile;
+pub use jwks_source::JwksSource;
 pub use parse::Sources;
 pub use tracing::Tracing;
 
@@ -53,7 +56,7 @@ pub struct Config {
     /// only this machine's loopback address is allowed to.
     pub admin_token: Option<Secret<String>>,
     /// The Kafka cluster that records are published to.
-    pub kafka: Kafka,
+    pub kafka: Cluster,
     /// Names and settings of the topics.
     pub topics: Topics,
     /// The on-disk store for events that Kafka has not confirmed.
@@ -122,12 +125,12 @@ pub struct Tls {
     pub key: PathBuf,
 }
 
-/// The Kafka cluster. Has no `Debug`, because any property can be a password.
+/// The address and the properties of a Kafka cluster. Has no `Debug`, because any property can be a password.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Kafka {
+pub struct Cluster {
     /// `host:port` of at least one broker.
     pub bootstrap_servers: Vec<String>,
-    /// librdkafka properties from the configuration. Properties that would break a guarantee have been rejected.
+    /// The operator's librdkafka properties. Properties that would break a guarantee have been rejected.
     /// Relative paths of certificates and key tabs are resolved.
     pub properties: BTreeMap<String, Secret<String>>,
     /// SHA-256 of the files that properties name, by property. Secrets from files are in the properties themselves.
@@ -149,16 +152,6 @@ pub struct Topics {
     pub retention: Option<Duration>,
     /// Placement of the CloudEvents attributes.
     pub event_mode: EventMode,
-}
-
-/// The content mode of the CloudEvents Kafka protocol binding 1.0 (§3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
-#[strum(serialize_all = "lowercase")]
-pub enum EventMode {
-    /// The attributes are in headers, and the value is the data.
-    Binary,
-    /// The attributes and the data are in one JSON object.
-    Structured,
 }
 
 /// The on-disk store for events that Kafka has not confirmed. Has no `Debug`, because it holds keys.
@@ -269,27 +262,4 @@ pub struct Fetch {
     pub client_secret: Secret<String>,
     /// Maximum number of requests per second.
     pub requests_per_second: u32,
-}
-
-/// Source of an application's public keys (JSON Web Key Set).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum JwksSource {
-    /// The "Public Key Endpoint" of the IDaaS console.
-    Url {
-        /// An absolute http or https URL.
-        url: String,
-        /// Additional certificate authorities to trust for this URL, PEM. Was readable when the configuration was read.
-        ca_file: Option<PathBuf>,
-    },
-    /// A file. It contained a usable key set when the configuration was read.
-    File(PathBuf),
-}
-
-/// How passwords that IDaaS sends in clear text are handled. Has no `Debug`, because it holds a key.
-#[derive(Clone)]
-pub enum Passwords {
-    /// Passwords are removed.
-    Drop,
-    /// Passwords are published to the credential topic, encrypted with this AES-256 key.
-    Seal(Arc<ContentKey>),
 }

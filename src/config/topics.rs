@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use idaas_callback::policy::EventMode;
+
 use super::raw_value::{Raw, RawValue};
 use super::table_reader::{Diagnostics, TableReader};
-use super::{EventMode, Topics, values};
+use super::{Topics, values};
 use crate::diagnosis::{Diagnosis, misconfigured};
 
 /// Default retention.

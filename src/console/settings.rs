@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use idaas_callback::policy::Passwords;
 use serde::Serialize;
 
-use crate::config::{Application, Config, JwksSource, Passwords};
+use crate::config::{Application, Config, JwksSource};
 
 /// Maximum number of applications shown.
 const MAX_APPLICATIONS: usize = 50;

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::fetch::MAX_DOCUMENT;
-use super::source::Source;
+use crate::config::JwksSource;
 
 /// The path of an application's copy, and the source that it must come from.
 #[derive(Clone)]
@@ -47,7 +47,7 @@ struct Content<'a> {
 
 impl Cache {
     /// Returns the cache of an application in `directory`. `None` if the source needs none.
-    pub(super) fn new(directory: &Path, application: &str, source: &Source) -> Option<Self> {
+    pub(super) fn new(directory: &Path, application: &str, source: &JwksSource) -> Option<Self> {
         let path = directory.join(format!("jwks-{}.json", file_name_part(application)));
         Some(Self { path, source: source.to_string(), digest: source.digest()? })
     }
@@ -113,8 +113,8 @@ mod tests {
 
     use super::*;
 
-    fn source(url: &str) -> Source {
-        Source::Url { url: url.to_owned(), ca_file: None }
+    fn source(url: &str) -> JwksSource {
+        JwksSource::Url { url: url.to_owned(), ca_file: None }
     }
 
     fn cache(directory: &tempfile::TempDir, url: &str) -> Cache {

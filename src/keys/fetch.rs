@@ -13,13 +13,11 @@ use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
 use tokio::sync::{Mutex, Semaphore};
 
-use crate::http_client::{self, HttpClient};
+use crate::config::JwksSource;
+use crate::http_client::{self, HttpClient, Proxy};
 use crate::text::without_byte_order_mark;
 
 use super::fault::FetchFault;
-use super::source::{Proxy, Source};
-
-pub(super) use crate::http_client::Url;
 
 /// The maximum size of a document, in bytes. A set of two keys has about 900.
 pub const MAX_DOCUMENT: usize = 1024 * 1024;
@@ -109,12 +107,12 @@ impl Clients {
 ///
 /// # Errors
 /// [`FetchFault`] if the source cannot be reached in time, or if it has no usable key set.
-pub async fn fetch(source: &Source, clients: &Clients) -> Result<Fetched, FetchFault> {
+pub async fn fetch(source: &JwksSource, clients: &Clients) -> Result<Fetched, FetchFault> {
     // The semaphore is never closed, so this cannot fail.
     let _permit = clients.0.permits.acquire().await;
     let (document, date) = match source {
-        Source::Url { url, ca_file } => fetch_url(url, ca_file.as_deref(), clients).await?,
-        Source::File(path) => (read_file(path).await?, None),
+        JwksSource::Url { url, ca_file } => fetch_url(url, ca_file.as_deref(), clients).await?,
+        JwksSource::File(path) => (read_file(path).await?, None),
     };
     // A document at the size limit has thousands of keys. Parsing them would block a thread that serves requests.
     tokio::task::spawn_blocking(move || {

@@ -7,7 +7,6 @@
 //!
 //! | file | does |
 //! |---|---|
-//! | [`source`](Source) | where keys come from, without secrets in its display |
 //! | `fetch` | one fetch; the only module here that uses the HTTP client |
 //! | `fault` | the reasons why a fetch fails, and remedies |
 //! | `store` | the current keys of one application, and pending refresh requests |
@@ -24,7 +23,6 @@ mod observer;
 mod refresh;
 mod ring;
 mod schedule;
-mod source;
 mod store;
 
 pub use fault::FetchFault;
@@ -33,5 +31,6 @@ pub use observer::{KeyObserver, RefreshResult};
 pub use refresh::{Refresher, Settings, start};
 pub use ring::KeyRing;
 pub use schedule::Timing;
-pub use source::{Proxy, Source};
 pub use store::{KeyStore, Keys};
+
+pub use crate::http_client::Proxy;

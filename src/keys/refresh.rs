@@ -18,8 +18,8 @@ use super::fault::FetchFault;
 use super::fetch::{Clients, Fetched, fetch};
 use super::observer::{KeyObserver, RefreshResult};
 use super::schedule::{Cause, End, Schedule, Timing};
-use super::source::Source;
 use super::store::{KeyStore, Keys};
+use crate::config::JwksSource;
 use crate::telemetry::liveness::Liveness;
 use crate::telemetry::log_code::LogCode;
 
@@ -45,7 +45,7 @@ pub struct Settings {
 
 /// A key store and the task that refreshes it. Dropping it stops the task.
 pub struct Refresher {
-    source: Source,
+    source: JwksSource,
     store: Arc<KeyStore>,
     task: JoinHandle<()>,
 }
@@ -59,7 +59,7 @@ impl Refresher {
 
     /// Returns the source of the keys.
     #[must_use]
-    pub const fn source(&self) -> &Source {
+    pub const fn source(&self) -> &JwksSource {
         &self.source
     }
 }
@@ -73,7 +73,7 @@ impl Drop for Refresher {
 /// Loads the last good set from disk, if there is one, and starts the background task, which fetches at once.
 ///
 /// Reads one small file. Must be called within a tokio runtime.
-pub fn start(application: &str, source: Source, settings: &Settings) -> Refresher {
+pub fn start(application: &str, source: JwksSource, settings: &Settings) -> Refresher {
     let fetching = (source.clone(), settings.clients.clone());
     let fetcher = move || -> Fetching {
         let (source, clients) = fetching.clone();
@@ -85,7 +85,7 @@ pub fn start(application: &str, source: Source, settings: &Settings) -> Refreshe
 type Fetching = Pin<Box<dyn Future<Output = Result<Fetched, FetchFault>> + Send>>;
 type Fetcher = Box<dyn Fn() -> Fetching + Send + Sync>;
 
-fn start_with(application: &str, source: Source, settings: &Settings, fetcher: Fetcher) -> Refresher {
+fn start_with(application: &str, source: JwksSource, settings: &Settings, fetcher: Fetcher) -> Refresher {
     let cache = settings.directory.as_deref().and_then(|directory| Cache::new(directory, application, &source));
     let cached = cache.as_ref().and_then(|cache| read_cache(application, cache));
     let (keys, known) = match cached {

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::refresh::{Refresher, Settings, start};
-use super::source::Source;
 use super::store::KeyStore;
+use crate::config::JwksSource;
 
 /// The key stores of all configured applications, by name. A task ends when the last ring that contains it is
 /// dropped.
@@ -18,7 +18,7 @@ pub struct KeyRing {
 
 impl KeyRing {
     /// Starts a background task for each application. Must be called within a tokio runtime.
-    pub fn start(applications: impl IntoIterator<Item = (String, Source)>, settings: &Settings) -> Self {
+    pub fn start(applications: impl IntoIterator<Item = (String, JwksSource)>, settings: &Settings) -> Self {
         Self { refreshers: BTreeMap::new() }.reload(applications, settings)
     }
 
@@ -28,9 +28,9 @@ impl KeyRing {
     ///
     /// Await [`KeyRing::first_attempts`] before you use the ring, so that new applications have keys.
     #[must_use]
-    pub fn reload(&self, applications: impl IntoIterator<Item = (String, Source)>, settings: &Settings) -> Self {
+    pub fn reload(&self, applications: impl IntoIterator<Item = (String, JwksSource)>, settings: &Settings) -> Self {
         settings.clients.clear();
-        let refresher = |name: &str, source: Source| match self.refreshers.get(name) {
+        let refresher = |name: &str, source: JwksSource| match self.refreshers.get(name) {
             Some(existing) if *existing.source() == source => {
                 existing.store().refresh_now();
                 Arc::clone(existing)
@@ -52,8 +52,8 @@ impl KeyRing {
             let store = refresher.store();
             store.first_attempt().await;
             match refresher.source() {
-                Source::File(_) => store.refreshed().await,
-                Source::Url { .. } => {}
+                JwksSource::File(_) => store.refreshed().await,
+                JwksSource::Url { .. } => {}
             }
         }
     }

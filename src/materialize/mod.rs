@@ -14,7 +14,6 @@ mod restoring;
 mod session;
 mod store;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -23,6 +22,7 @@ use parking_lot::{Condvar, Mutex};
 
 use self::session::{Ended, Session};
 use self::store::Store;
+use crate::config::State;
 use crate::kafka::admin::topics::state_topics::TopicPair;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
@@ -36,10 +36,8 @@ const MAX_BACKOFF: Duration = Duration::from_secs(10);
 pub struct Materializer {
     /// The cluster.
     pub cluster: Cluster,
-    /// The consumer group that reads the event topics.
-    pub group_id: String,
-    /// The directory of the working state.
-    pub directory: PathBuf,
+    /// The consumer group that reads the event topics, and the directory of the working state.
+    pub state: State,
     /// The topics.
     pub pairs: Arc<[TopicPair]>,
     /// Readiness and metrics for the admin listener.
@@ -124,7 +122,8 @@ impl Materializer {
     /// # Errors
     /// [`DirectoryError`] if the directory cannot be used at the start.
     pub fn run(&self) -> Result<(), DirectoryError> {
-        let open = || Store::open(&self.directory).map(Arc::new).map_err(|error| DirectoryError(error.to_string()));
+        let open =
+            || Store::open(&self.state.directory).map(Arc::new).map_err(|error| DirectoryError(error.to_string()));
         let mut store = Some(open()?);
         let mut backoff = Backoff::default();
         while !self.stop.is_requested() {

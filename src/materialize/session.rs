@@ -101,12 +101,12 @@ impl<'m> Session<'m> {
     /// Connects and joins the group.
     pub(super) fn start(owner: &'m Materializer, store: &Arc<Store>) -> Result<Self, Failed> {
         check_topics(owner)?;
-        let id = format!("{}-{}", owner.group_id, store.instance());
+        let id = format!("{}-{}", owner.state.group_id, store.instance());
         // First the producer: it ends the transaction that an earlier run left behind.
         let writer = Writer::start(&owner.cluster, &id, &owner.pairs, &owner.health.metrics.liveness)?;
         let committer = Committer::start(owner, store, writer)?;
         let restore = Restore::new(&owner.cluster, &owner.pairs)?;
-        let input = Input::join(&owner.cluster, &owner.group_id, &owner.pairs)?;
+        let input = Input::join(&owner.cluster, &owner.state.group_id, &owner.pairs)?;
         let now = Instant::now();
         Ok(Self {
             owner,

@@ -145,8 +145,7 @@ impl Service {
     /// Applies the rest of a configuration. Cannot fail.
     fn apply(&mut self, config: Config, applications: Applications) {
         self.admin_token.set(config.admin_token.as_ref());
-        logs::set_level(wiring::log_level(config.log.level));
-        logs::set_events(config.log.events);
+        logs::update(&config.log);
         wiring::show_certificate(&config, &self.app_state.metrics);
         self.app_state.replace_applications(applications);
         self.dedup_rebuild.rescope(&config);

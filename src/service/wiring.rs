@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use idaas_callback::policy::{EventMode, Passwords, Policy, Topics};
+use idaas_callback::policy::{Policy, Topics};
 use socket2::{Domain, Protocol, Socket, Type};
-use tracing::level_filters::LevelFilter;
 
 use crate::app_state::{Application, Applications, Limits};
 use crate::config::{self, Config};
@@ -18,7 +17,7 @@ use crate::journal::store::{Opened, Store};
 use crate::kafka::admin::topics::TopicSettings;
 use crate::kafka::availability::cluster_watch::{Watch, WatchEvent};
 use crate::kafka::client::settings::Cluster;
-use crate::keys::{Clients, KeyRing, Proxy, Settings, Source, Timing};
+use crate::keys::{Clients, KeyRing, Proxy, Settings, Timing};
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::service::CertificateUse;
@@ -42,34 +41,25 @@ const RECORD_OVERHEAD: usize = 512;
 /// Returns the policy for one application's callbacks.
 pub(crate) fn policy(config: &Config, application: &config::Application) -> Policy {
     let prefix = application.topic_prefix.as_deref().unwrap_or(&config.topics.prefix);
-    let max_message_bytes = cluster(config).max_message_bytes();
     Policy {
         application_id: application.id.clone(),
         instance_id: application.instance_id.clone(),
         clock_skew: i64::try_from(config.server.clock_skew.as_secs()).unwrap_or(i64::MAX),
         decryption_keys: application.decryption_keys.clone(),
         require_encryption: application.require_encryption,
-        passwords: match &application.passwords {
-            config::Passwords::Drop => Passwords::Drop,
-            config::Passwords::Seal(key) => Passwords::Seal(Arc::clone(key)),
-        },
+        passwords: application.passwords.clone(),
         skip: application.skip.iter().cloned().collect(),
         topics: Topics::with_prefix(prefix),
-        mode: match config.topics.event_mode {
-            config::EventMode::Binary => EventMode::Binary,
-            config::EventMode::Structured => EventMode::Structured,
-        },
+        mode: config.topics.event_mode,
         // The configuration guarantees at least one key.
         journal_keys: config.journal.keys.clone(),
-        max_record_bytes: max_message_bytes.saturating_sub(RECORD_OVERHEAD),
+        max_record_bytes: config.kafka.max_message_bytes().saturating_sub(RECORD_OVERHEAD),
     }
 }
 
-/// Returns the connection settings of the cluster.
+/// Returns the connection settings of the cluster, with the producer's share of the memory.
 pub(crate) fn cluster(config: &Config) -> Cluster {
-    let queue = config.server.max_memory / PRODUCER_SHARE;
-    Cluster { bootstrap_servers: config.kafka.bootstrap_servers.clone(), properties: config.kafka.properties.clone() }
-        .with_queue(queue)
+    config.kafka.clone().with_queue(config.server.max_memory / PRODUCER_SHARE)
 }
 
 /// Returns the maximum number of events in memory, and of bytes of their records. Above half of either, new events are
@@ -112,7 +102,7 @@ pub(super) fn applications(
         .iter()
         .map(|application| metrics.application(&application.name, application.decryption_keys.len()))
         .collect();
-    let sources = config.applications.iter().map(|application| (application.name.clone(), source(&application.jwks)));
+    let sources = config.applications.iter().map(|application| (application.name.clone(), application.jwks.clone()));
     let keys = match old {
         Some(old) => old.reload(sources, settings),
         None => KeyRing::start(sources, settings),
@@ -138,14 +128,6 @@ pub(super) fn applications(
         by_name.insert(application.name.clone(), Arc::new(made));
     }
     Applications { by_name, keys }
-}
-
-/// Returns where an application's keys come from.
-pub(crate) fn source(jwks: &config::JwksSource) -> Source {
-    match jwks {
-        config::JwksSource::Url { url, ca_file } => Source::Url { url: url.clone(), ca_file: ca_file.clone() },
-        config::JwksSource::File(path) => Source::File(path.clone()),
-    }
 }
 
 /// Creates the watch that checks whether the cluster accepts records for the topics. It notifies the coordination of
@@ -203,17 +185,6 @@ pub(super) fn listener_certificate(config: &Config) -> Result<Option<ListenerCer
 pub(crate) fn tls_fault(fault: &CertificateFault) -> Diagnosis {
     let remedy = "name a PEM certificate with its chain and the PEM private key that belongs to it";
     misconfigured(fault.to_string(), remedy).at("server.tls")
-}
-
-/// Converts the configured log level.
-pub(crate) const fn log_level(level: config::LogLevel) -> LevelFilter {
-    match level {
-        config::LogLevel::Error => LevelFilter::ERROR,
-        config::LogLevel::Warn => LevelFilter::WARN,
-        config::LogLevel::Info => LevelFilter::INFO,
-        config::LogLevel::Debug => LevelFilter::DEBUG,
-        config::LogLevel::Trace => LevelFilter::TRACE,
-    }
 }
 
 /// Sets the metric for the expiry of the callback listener's certificate.

@@ -11,6 +11,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Registry, fmt, reload};
 
 use super::log_code::LogCode;
+use crate::config::{Log, LogFormat, LogLevel};
 
 /// Changes the level of the running log. Empty if a test, or a program that uses this library, has set its own
 /// subscriber.
@@ -19,23 +20,15 @@ static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
 /// True if each published event is logged at level info.
 static EVENTS: AtomicBool = AtomicBool::new(false);
 
-/// The format of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// One JSON object per line.
-    Json,
-    /// One readable line, coloured on a terminal.
-    Text,
-}
-
-/// Starts logging for the whole process. Does nothing if logging has already started.
-pub fn start(format: Format, level: LevelFilter) {
+/// Starts logging for the whole process. If logging has already started, changes only whether each published event is
+/// logged. Text is coloured on a terminal.
+pub fn start(log: &Log) {
     let lines = fmt::layer().with_writer(std::io::stderr);
-    let (filter, handle) = reload::Layer::new(level);
+    let (filter, handle) = reload::Layer::new(filter(log.level));
     let registry = tracing_subscriber::registry().with(filter);
-    let started = match format {
-        Format::Json => tracing::subscriber::set_global_default(registry.with(lines.json().flatten_event(true))),
-        Format::Text => {
+    let started = match log.format {
+        LogFormat::Json => tracing::subscriber::set_global_default(registry.with(lines.json().flatten_event(true))),
+        LogFormat::Text => {
             tracing::subscriber::set_global_default(registry.with(lines.with_ansi(std::io::stderr().is_terminal())))
         }
     };
@@ -43,12 +36,15 @@ pub fn start(format: Format, level: LevelFilter) {
     if started.is_ok() {
         let _ = LEVEL.set(handle);
     }
+    EVENTS.store(log.events, Ordering::Relaxed);
 }
 
-/// Changes the log level of the whole process, including call sites with a cached interest.
-pub fn set_level(level: LevelFilter) {
+/// Changes the log level of the whole process, including call sites with a cached interest, and whether each published
+/// event is logged. The format stays as it is.
+pub fn update(log: &Log) {
+    EVENTS.store(log.events, Ordering::Relaxed);
     if let Some(handle) = LEVEL.get()
-        && let Err(error) = handle.modify(|current| *current = level)
+        && let Err(error) = handle.modify(|current| *current = filter(log.level))
     {
         tracing::error!(
             code = LogCode::LogLevelNotChanged.as_str(),
@@ -58,13 +54,18 @@ pub fn set_level(level: LevelFilter) {
     }
 }
 
-/// Switches the log line per published event on or off.
-pub fn set_events(on: bool) {
-    EVENTS.store(on, Ordering::Relaxed);
-}
-
 /// Returns true if each published event is logged at level info.
 #[must_use]
 pub fn events() -> bool {
     EVENTS.load(Ordering::Relaxed)
+}
+
+const fn filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
 }

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use idaas_bridge::config::{Application, Config, PREFIX, Passwords, Sources};
+use idaas_bridge::config::{Application, Config, PREFIX, Sources};
+use idaas_callback::policy::Passwords;
 use idaas_simulator::signing::SigningKey;
 
 /// The texts in the sources of the telemetry. Every metric is named there, without its prefix, and nowhere else.

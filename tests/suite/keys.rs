@@ -7,9 +7,9 @@ use std::process::Command;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use idaas_bridge::config::JwksSource;
 use idaas_bridge::keys::{
-    Clients, FetchFault, KeyObserver, KeyRing, KeyStore, MAX_DOCUMENT, Proxy, RefreshResult, Settings, Source, Timing,
-    fetch,
+    Clients, FetchFault, KeyObserver, KeyRing, KeyStore, MAX_DOCUMENT, Proxy, RefreshResult, Settings, Timing, fetch,
 };
 use idaas_callback::jose::jws::Verification;
 use idaas_simulator::signing::SigningKey;
@@ -38,12 +38,12 @@ fn answer(key: &SigningKey) -> Answer {
     Answer::Document(document(key))
 }
 
-fn url(url: impl Into<String>) -> Source {
-    Source::Url { url: url.into(), ca_file: None }
+fn url(url: impl Into<String>) -> JwksSource {
+    JwksSource::Url { url: url.into(), ca_file: None }
 }
 
-fn trusting(url: impl Into<String>, ca_file: PathBuf) -> Source {
-    Source::Url { url: url.into(), ca_file: Some(ca_file) }
+fn trusting(url: impl Into<String>, ca_file: PathBuf) -> JwksSource {
+    JwksSource::Url { url: url.into(), ca_file: Some(ca_file) }
 }
 
 /// Writes the authority's certificate into a file.
@@ -53,7 +53,7 @@ fn file(authority: &Authority, directory: &tempfile::TempDir) -> PathBuf {
     path
 }
 
-async fn fault(source: &Source) -> FetchFault {
+async fn fault(source: &JwksSource) -> FetchFault {
     match fetch(source, &Clients::new(Proxy::Direct)).await {
         Ok(_) => panic!("a fetch that should fail succeeded"),
         Err(fault) => fault,
@@ -85,7 +85,7 @@ fn settings() -> (Settings, UnboundedReceiver<(String, RefreshResult)>) {
     )
 }
 
-fn one(source: &Source) -> [(String, Source); 1] {
+fn one(source: &JwksSource) -> [(String, JwksSource); 1] {
     [("workforce".to_owned(), source.clone())]
 }
 
@@ -264,7 +264,7 @@ async fn each_failure_has_its_code() {
     for text in ["", "keys", "ftp://example.com/", "file:///etc/passwd", "https://"] {
         assert_eq!(fault(&url(text)).await, FetchFault::InvalidUrl);
     }
-    assert_eq!(fault(&Source::File("/nonexistent".into())).await, FetchFault::File(io::ErrorKind::NotFound));
+    assert_eq!(fault(&JwksSource::File("/nonexistent".into())).await, FetchFault::File(io::ErrorKind::NotFound));
 }
 
 #[tokio::test]
@@ -386,7 +386,7 @@ async fn a_file_is_read_at_start_and_on_reload() {
     let (mut settings, mut results) = settings();
     let journal = tempfile::tempdir().expect("a directory");
     settings.directory = Some(journal.path().to_owned());
-    let source = Source::File(path.clone());
+    let source = JwksSource::File(path.clone());
     let ring = KeyRing::start(one(&source), &settings);
     assert_eq!(next(&mut results).await, RefreshResult::Changed);
     assert_eq!(verify(store(&ring), &OLD), Verification::Good);

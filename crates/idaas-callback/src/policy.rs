@@ -79,17 +79,18 @@ impl Policy {
     }
 }
 
-/// The handling of passwords that IDaaS sends.
+/// The handling of passwords that IDaaS sends. Has no `Debug`, because it holds a key.
 #[derive(Clone)]
 pub enum Passwords {
     /// Passwords are dropped.
     Drop,
-    /// Passwords are encrypted with this key and published to the credential topic.
+    /// Passwords are encrypted with this AES-256 key and published to the credential topic.
     Seal(Arc<ContentKey>),
 }
 
 /// The layout of a CloudEvent in a Kafka record (CloudEvents Kafka protocol binding 1.0.2 §3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "lowercase")]
 pub enum EventMode {
     /// The attributes are headers; the value is the data (§3.2).
     Binary,

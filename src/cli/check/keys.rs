@@ -8,10 +8,9 @@ use tokio::runtime::Runtime;
 use super::code::Code;
 use super::finding::Finding;
 use super::report::plural;
-use crate::config::{Application, Config};
+use crate::config::{Application, Config, JwksSource};
 use crate::diagnosis::Diagnosis;
-use crate::keys::{Clients, Fetched, Proxy, Source, fetch};
-use crate::service::wiring;
+use crate::keys::{Clients, Fetched, Proxy, fetch};
 
 /// A larger clock difference gets a warning, because the validity of tokens depends on the clocks.
 const REPORTED_CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
@@ -23,17 +22,17 @@ pub(super) fn examine(config: &Config, runtime: &Runtime) -> Vec<Finding> {
         .applications
         .iter()
         .map(|application| {
-            let (source, clients) = (wiring::source(&application.jwks), clients.clone());
+            let (source, clients) = (application.jwks.clone(), clients.clone());
             runtime.spawn(async move { fetch(&source, &clients).await })
         })
         .collect();
     let mut findings = Vec::new();
     for (application, fetching) in config.applications.iter().zip(fetches) {
-        let (key, source) = (key(application), wiring::source(&application.jwks));
+        let (key, source) = (key(application), &application.jwks);
         match runtime.block_on(fetching) {
             Ok(Ok(fetched)) => {
-                findings.push(Finding::ok(Code::Jwks, &key, &found(&source, &fetched)));
-                findings.extend(skipped(&key, &source, &fetched.set));
+                findings.push(Finding::ok(Code::Jwks, &key, &found(source, &fetched)));
+                findings.extend(skipped(&key, source, &fetched.set));
                 findings
                     .extend(fetched.date.map(|date| clock(&key, date, SystemTime::now(), config.server.clock_skew)));
             }
@@ -52,24 +51,24 @@ pub(super) fn examine_files(config: &Config) -> Vec<Finding> {
 }
 
 fn examine_file(application: &Application) -> Vec<Finding> {
-    let (key, source) = (key(application), wiring::source(&application.jwks));
-    match &source {
-        Source::File(path) => {
-            let mut findings = vec![Finding::ok(Code::Jwks, &key, &format!("{} contains usable keys", path.display()))];
+    let (key, source) = (key(application), &application.jwks);
+    match source {
+        JwksSource::File(path) => {
+            let mut findings = vec![Finding::ok(Code::Jwks, &key, &format!("{} holds usable keys", path.display()))];
             // If the file changes meanwhile, the next check reads it again.
             let set = std::fs::read(path).ok().and_then(|document| KeySet::parse(&document).ok());
-            findings.extend(set.iter().flat_map(|set| skipped(&key, &source, set)));
+            findings.extend(set.iter().flat_map(|set| skipped(&key, source, set)));
             findings
         }
-        Source::Url { .. } => {
-            let why = format!("whether {source} answers and contains usable keys (--offline)");
+        JwksSource::Url { .. } => {
+            let why = format!("whether {source} answers and holds usable keys (--offline)");
             vec![Finding::not_tested(Code::Jwks, &key, &why, "run check without --offline")]
         }
     }
 }
 
 /// One warning for each entry that cannot be used. It can be intended for another receiver, so it is not a fault.
-fn skipped(key: &str, source: &Source, set: &KeySet) -> Vec<Finding> {
+fn skipped(key: &str, source: &JwksSource, set: &KeySet) -> Vec<Finding> {
     let finding = |skipped: &SkippedKey| {
         let id = skipped.key_id.as_ref().map(|id| format!(" (kid {id:?})")).unwrap_or_default();
         let problem = format!("{source}: keys[{}]{id} {}", skipped.index, skipped.reason.message());
@@ -83,7 +82,7 @@ fn key(application: &Application) -> String {
     format!("application[{}].jwks", application.name)
 }
 
-fn found(source: &Source, fetched: &Fetched) -> String {
+fn found(source: &JwksSource, fetched: &Fetched) -> String {
     let ids: Vec<_> = fetched.set.key_ids().collect();
     format!("{source} has {}: {}", plural(ids.len(), "RSA key"), ids.join(", "))
 }

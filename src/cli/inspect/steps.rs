@@ -17,10 +17,9 @@ use super::pretty::{Strings, pretty};
 use super::remedy::{Step, diagnosis, step};
 use crate::cli::Exit;
 use crate::cli::output::{fix_line, program};
-use crate::config::Application;
+use crate::config::{Application, JwksSource};
 use crate::counts::counted;
 use crate::diagnosis::Diagnosis;
-use crate::keys::Source;
 use crate::terminal::{BAD, GOOD, HEADING, QUIET, WARNING, entry, styled};
 
 /// Column at which the values of a step start.
@@ -43,7 +42,7 @@ impl Screen<'_> {
         &mut self,
         body: &[u8],
         captured: &Captured,
-        (keys, source): (&KeySet, &Source),
+        (keys, source): (&KeySet, &JwksSource),
     ) -> io::Result<Exit> {
         let authentic = authenticate(body, keys, self.policy, self.at.div_euclid(1000));
         let failed = authentic.as_ref().err().copied();
@@ -101,7 +100,7 @@ impl Screen<'_> {
         body: &[u8],
         captured: &Captured,
         failed: Option<Refusal>,
-        (keys, source): (&KeySet, &Source),
+        (keys, source): (&KeySet, &JwksSource),
     ) -> io::Result<()> {
         let at = |wanted: Step| failed.filter(|refusal| step(*refusal) == wanted);
         let Application { name, id, .. } = self.application;

@@ -2,7 +2,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{World, with};
-use crate::config::{Dedupe, EventMode, LogFormat, LogLevel};
+use idaas_callback::policy::EventMode;
+
+use crate::config::{Dedupe, LogFormat, LogLevel};
 
 #[test]
 fn a_minimal_configuration_gets_every_default() {

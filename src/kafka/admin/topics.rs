@@ -7,10 +7,9 @@ use std::fmt;
 use std::time::Duration;
 
 use idaas_callback::event_type::Entity;
-use idaas_callback::policy::Topics;
+use idaas_callback::policy::{Passwords, Topics};
 
-use crate::config::{Config, Passwords};
-use crate::kafka::client::settings::Cluster;
+use crate::config::Config;
 
 /// The broker's default of `max.message.bytes` (Apache Kafka's documentation of topic settings).
 const BROKER_DEFAULT_MAX_MESSAGE_BYTES: usize = 1_048_588;
@@ -77,11 +76,7 @@ impl TopicSettings {
     /// credential topic is included only if one of its applications seals passwords.
     #[must_use]
     pub fn of(config: &Config) -> Self {
-        let cluster = Cluster {
-            bootstrap_servers: config.kafka.bootstrap_servers.clone(),
-            properties: config.kafka.properties.clone(),
-        };
-        let max_message_bytes = cluster.max_message_bytes();
+        let max_message_bytes = config.kafka.max_message_bytes();
         let prefix = |application: &crate::config::Application| {
             application.topic_prefix.clone().unwrap_or_else(|| config.topics.prefix.clone())
         };

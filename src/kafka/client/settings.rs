@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
+pub use crate::config::Cluster;
 use crate::secret::Secret;
 
 /// Default of the producer's maximum record size, in bytes.
@@ -71,15 +72,6 @@ const TRANSACTIONS: [(&str, &str); 4] = [
     ("statistics.interval.ms", "0"),
 ];
 
-/// The address and the properties of a cluster. Has no `Debug`, because the properties can contain passwords.
-#[derive(Clone)]
-pub struct Cluster {
-    /// `host:port` of some brokers.
-    pub bootstrap_servers: Vec<String>,
-    /// The operator's librdkafka properties.
-    pub properties: BTreeMap<String, Secret<String>>,
-}
-
 impl Cluster {
     /// Creates the settings of a cluster that is reached without further properties.
     #[must_use]
@@ -87,6 +79,7 @@ impl Cluster {
         Self {
             bootstrap_servers: bootstrap_servers.split(',').map(str::to_owned).collect(),
             properties: BTreeMap::new(),
+            files: BTreeMap::new(),
         }
     }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use idaas_callback::event_type::Entity;
+use idaas_callback::policy::Passwords;
 
-use crate::config::{Config, Passwords};
+use crate::config::Config;
 use crate::kafka::admin::topics::TopicSettings;
 
 /// The topics to read, and the applications whose events count.

@@ -39,8 +39,8 @@ fn settings(observer: &Arc<ResultLog>) -> Settings {
     }
 }
 
-fn source() -> Source {
-    Source::Url { url: "https://example.com/jwks".to_owned(), ca_file: None }
+fn source() -> JwksSource {
+    JwksSource::Url { url: "https://example.com/jwks".to_owned(), ca_file: None }
 }
 
 fn begin(endpoint: &Arc<Endpoint>) -> (Refresher, Arc<ResultLog>) {
@@ -148,7 +148,7 @@ async fn a_restart_during_an_outage_works_with_the_set_on_disk() {
     after.store().first_attempt().await;
     assert_eq!(kids(after.store()), ["OLD"]);
 
-    let elsewhere = Source::Url { url: "https://example.com/other".to_owned(), ca_file: None };
+    let elsewhere = JwksSource::Url { url: "https://example.com/other".to_owned(), ca_file: None };
     let other = start_with("workforce", elsewhere, &with_directory, endpoint.fetcher());
     assert_eq!(other.store().key_count(), 0);
 }

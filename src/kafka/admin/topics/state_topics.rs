@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use super::{Cleanup, State, TopicSettings, WantedTopic};
 use crate::config::Config;
-use crate::kafka::client::settings::Cluster;
 use idaas_callback::event_type::Entity;
 use idaas_callback::policy::Topics;
 
@@ -88,10 +87,6 @@ impl TopicSettings {
     /// Returns the state topics, whether or not `[state]` is configured.
     #[must_use]
     pub fn of_states(config: &Config) -> Self {
-        let cluster = Cluster {
-            bootstrap_servers: config.kafka.bootstrap_servers.clone(),
-            properties: config.kafka.properties.clone(),
-        };
         let wanted = |pair: TopicPair| WantedTopic {
             name: pair.states,
             entity: event_entity(pair.entity),
@@ -99,7 +94,7 @@ impl TopicSettings {
             partitions_of: None,
             replication: config.topics.replication_factor,
             cleanup: Cleanup::Compact,
-            max_message_bytes: cluster.max_state_bytes(),
+            max_message_bytes: config.kafka.max_state_bytes(),
             retention: None,
         };
         Self { topics: state_pairs(config).into_iter().map(wanted).collect() }

@@ -1,32 +1,31 @@
-//! The source of an application's keys.
+//! The source of an application's public keys.
 //!
 //! A URL can contain a password or a token (user info, query). Therefore nothing here has `Debug`, and the `Display`
-//! of [`Source`] omits them.
+//! of [`JwksSource`] omits them.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use sha2::{Digest, Sha256};
-
-use super::fetch::Url;
-
-pub use crate::http_client::Proxy;
+use url::Url;
 
 /// The location of the JSON Web Key Set (RFC 7517) of an application. Its `Display` omits user info and query.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Source {
-    /// The "Public Key Endpoint" of the application's provisioning settings.
+pub enum JwksSource {
+    /// The "Public Key Endpoint" of the application's provisioning settings in the IDaaS console.
     Url {
-        /// An `https` or `http` URL.
+        /// An absolute `https` or `http` URL.
         url: String,
-        /// Certificates (PEM) to trust in addition to the system's.
+        /// Certificate authorities (PEM) to trust in addition to the system's. Was readable when the configuration was
+        /// read.
         ca_file: Option<PathBuf>,
     },
-    /// A file, for tests and for networks without internet access.
+    /// A file, for tests and for networks without internet access. It contained a usable key set when the configuration
+    /// was read.
     File(PathBuf),
 }
 
-impl Source {
+impl JwksSource {
     /// Returns an identifier of this source: the SHA-256 of the URL without user info, in lower-case hexadecimal.
     /// `None` for a file.
     ///
@@ -44,7 +43,7 @@ impl Source {
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for JwksSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Url { url, .. } => f.write_str(&without_secrets(url)),
@@ -74,8 +73,8 @@ fn without_user_info(url: &str) -> Option<Url> {
 mod tests {
     use super::*;
 
-    fn source(url: &str) -> Source {
-        Source::Url { url: url.to_owned(), ca_file: None }
+    fn source(url: &str) -> JwksSource {
+        JwksSource::Url { url: url.to_owned(), ca_file: None }
     }
 
     #[test]
@@ -90,6 +89,6 @@ mod tests {
     fn sources_that_differ_in_the_query_only_have_different_digests() {
         assert_ne!(source("https://example.com/?a").digest(), source("https://example.com/?b").digest());
         assert_eq!(source("https://u:a@example.com/").digest(), source("https://u:b@example.com/").digest());
-        assert_eq!(Source::File("jwks.json".into()).digest(), None);
+        assert_eq!(JwksSource::File("jwks.json".into()).digest(), None);
     }
 }
