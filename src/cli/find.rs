@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Args;
 use serde_json::Value;
 
-use super::journal::source::Source;
+use super::journal::access;
 use super::journal::{NO_LONGER_QUARANTINED, content};
 use super::output::{Call, end, fix, next, note, print_error, print_error_with_fix, report, shell_word};
 use super::tail::line;
@@ -107,9 +107,9 @@ pub fn run(arguments: &FindArguments) -> Exit {
     let mut locations = Locations::default();
     runtime.block_on(async {
         // If this fails, the topics can still be read.
-        match Source::find(&config).await {
+        match access::open(&config).await {
             Err(fault) => drop(report(&fault.context("the journal was not searched"))),
-            Ok(source) => match waiting::search(&source, &config, arguments, &mut locations).await {
+            Ok(journal) => match waiting::search(&*journal, &config, arguments, &mut locations).await {
                 Ok(()) => locations.searched = true,
                 Err(why) => drop(print_error(format_args!("the journal was not searched: {why}"))),
             },

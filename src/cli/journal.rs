@@ -2,10 +2,10 @@
 //!
 //! Uses the running service, because only one process can open the files. Opens them itself if no service is running.
 
+pub(in crate::cli) mod access;
 pub(in crate::cli) mod content;
 mod outcome;
 mod show;
-pub(in crate::cli) mod source;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -13,6 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 
+use self::access::JournalAccess;
 use super::output::{Call, end, fix_line, print_error, report};
 use super::{Exit, print_faults, runtime};
 use crate::config::Config;
@@ -21,7 +22,6 @@ use crate::journal::QuarantineId;
 use crate::terminal::stdout;
 pub(in crate::cli) use outcome::NO_LONGER_QUARANTINED;
 pub(in crate::cli) use show::reason;
-use source::Source;
 
 /// Maximum number of entries listed individually.
 const SHOWN: usize = 20;
@@ -109,37 +109,38 @@ pub fn run(arguments: &JournalArguments) -> Exit {
     };
     let Some(runtime) = runtime() else { return Exit::Failed };
     runtime.block_on(async {
-        let source = match Source::find(&config).await {
-            Ok(source) => source,
+        let journal = match access::open(&config).await {
+            Ok(journal) => journal,
             Err(fault) => return report(&fault),
         };
+        let journal = &*journal;
         let (json, call) = (arguments.json, Call::new(path));
         let done = match &arguments.action {
-            None => overview(&source, json, &call).await,
-            Some(Action::Export) => export(&source).await,
-            Some(Action::Show { id, reveal }) => show(&source, &config, (id, *reveal, json), &call).await,
-            Some(Action::Redrive { ids }) => redrive(&source, ids, json, &call).await,
-            Some(Action::Discard { id, yes }) => discard(&source, (id, *yes, json), &call).await,
+            None => overview(journal, json, &call).await,
+            Some(Action::Export) => export(journal).await,
+            Some(Action::Show { id, reveal }) => show(journal, &config, (id, *reveal, json), &call).await,
+            Some(Action::Redrive { ids }) => redrive(journal, ids, json, &call).await,
+            Some(Action::Discard { id, yes }) => discard(journal, (id, *yes, json), &call).await,
         };
         done.unwrap_or_else(print_error)
     })
 }
 
-async fn overview(source: &Source, json: bool, call: &Call<'_>) -> Result<Exit, String> {
-    let summary = source.summary(SHOWN).await?;
+async fn overview(journal: &dyn JournalAccess, json: bool, call: &Call<'_>) -> Result<Exit, String> {
+    let summary = journal.summary(SHOWN).await?;
     let mut out = stdout();
     let written = if json {
         writeln!(out, "{}", serde_json::to_string_pretty(&summary).unwrap_or_default())
     } else {
-        show::summary(&summary, &source.name(), now(), call, &mut out)
+        show::summary(&summary, &journal.name(), now(), call, &mut out)
     };
     Ok(end(written.map(|()| Exit::Success)))
 }
 
-async fn export(source: &Source) -> Result<Exit, String> {
+async fn export(journal: &dyn JournalAccess) -> Result<Exit, String> {
     let mut from = Some(0);
     while let Some(position) = from {
-        let (lines, next) = source.export(position).await?;
+        let (lines, next) = journal.export(position).await?;
         if let Err(error) = print(&lines) {
             return Ok(end(Err(error)));
         }
@@ -147,7 +148,7 @@ async fn export(source: &Source) -> Result<Exit, String> {
     }
     let mut from = Some(QuarantineId::FIRST);
     while let Some(name) = from {
-        let (lines, next) = source.export_quarantine(name).await?;
+        let (lines, next) = journal.export_quarantine(name).await?;
         if let Err(error) = print(&lines) {
             return Ok(end(Err(error)));
         }
@@ -163,13 +164,13 @@ fn print(lines: &str) -> io::Result<()> {
 }
 
 async fn show(
-    source: &Source,
+    journal: &dyn JournalAccess,
     config: &Config,
     (id, reveal, json): (&str, bool, bool),
     call: &Call<'_>,
 ) -> Result<Exit, String> {
     let mut out = stdout();
-    let written = match source.line(id).await? {
+    let written = match journal.line_of(id).await? {
         Ok(line) if json => {
             let line = if reveal { content::open_sealed(line, &config.journal.keys) } else { line };
             writeln!(out, "{}", serde_json::to_string_pretty(&line).unwrap_or_default()).map(|()| Exit::Success)
@@ -183,7 +184,7 @@ async fn show(
                     format!("each processing step (shows personal data): {} --quarantine {id}", call.of("inspect")),
                 ),
                 Some(step) => ("fix", step.to_owned()),
-                None if !matches!(source, Source::Service { .. }) => {
+                None if !journal.is_served() => {
                     ("next", format!("no service runs; it is published once one does: {}", call.of("serve")))
                 }
                 None => (
@@ -203,10 +204,10 @@ async fn show(
     Ok(end(written))
 }
 
-async fn redrive(source: &Source, ids: &[String], json: bool, call: &Call<'_>) -> Result<Exit, String> {
+async fn redrive(journal: &dyn JournalAccess, ids: &[String], json: bool, call: &Call<'_>) -> Result<Exit, String> {
     let mut exit = Exit::Success;
     for id in ids {
-        let kind = source.redrive(id).await?;
+        let kind = journal.redrive_id(id).await?;
         if !matches!(kind, EntryKind::Published { .. } | EntryKind::Retried(_) | EntryKind::TriedByItself(_)) {
             exit = Exit::Failed;
         }
@@ -222,8 +223,12 @@ async fn redrive(source: &Source, ids: &[String], json: bool, call: &Call<'_>) -
     Ok(exit)
 }
 
-async fn discard(source: &Source, (id, yes, json): (&str, bool, bool), call: &Call<'_>) -> Result<Exit, String> {
-    let kind = if yes { source.discard(id).await? } else { source.find_entry(id).await? };
+async fn discard(
+    journal: &dyn JournalAccess,
+    (id, yes, json): (&str, bool, bool),
+    call: &Call<'_>,
+) -> Result<Exit, String> {
+    let kind = if yes { journal.discard_id(id).await? } else { journal.find_id(id).await? };
     let exit = if matches!(kind, EntryKind::Entry(_) | EntryKind::Callback(_)) { Exit::Success } else { Exit::Failed };
     let mut out = stdout();
     let written: io::Result<()> = if json {

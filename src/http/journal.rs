@@ -12,10 +12,11 @@ use actix_web::http::header;
 use actix_web::web::{Data, Path, Query, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
+use serde_json::Value;
 
 pub use self::entry_kind::EntryKind;
 use crate::app_state::AppState;
-use crate::journal::admin::Lookup;
+use crate::journal::admin::{CALLBACKS_PER_PAGE, ENTRIES_PER_PAGE, Lookup};
 use crate::journal::{JournalAdmin, JournalRejection, QuarantineId};
 use crate::telemetry::log_code::LogCode;
 
@@ -24,10 +25,6 @@ pub const HEADER: (&str, &str) = ("x-idaas-bridge", "journal");
 
 /// Response header with the start of an export's next page: the value for the parameter `from` or `quarantine`.
 pub const NEXT: &str = "x-next";
-
-/// Maximum number of entries per export page, and of callbacks, which can be large.
-const PAGE: usize = 500;
-const CALLBACKS: usize = 20;
 
 /// Default number of single entries in a summary.
 const SHOWN: usize = 20;
@@ -80,12 +77,13 @@ async fn export(request: HttpRequest, journal_admin: Data<JournalAdmin>, from: Q
         return forbidden();
     }
     let page = match &from.quarantine {
-        None => {
-            journal_admin.export(from.from.unwrap_or_default(), PAGE).await.map(|(lines, next)| (lines, next.map(text)))
-        }
+        None => journal_admin
+            .export(from.from.unwrap_or_default(), ENTRIES_PER_PAGE)
+            .await
+            .map(|(lines, next)| (lines, next.map(text))),
         Some(name) => {
             let name = QuarantineId::parse(name).unwrap_or(QuarantineId::FIRST);
-            journal_admin.export_quarantine(name, CALLBACKS).await.map(|(lines, next)| (lines, next.map(text)))
+            journal_admin.export_quarantine(name, CALLBACKS_PER_PAGE).await.map(|(lines, next)| (lines, next.map(text)))
         }
     };
     match page {
@@ -105,7 +103,7 @@ async fn entries(request: HttpRequest, journal_admin: Data<JournalAdmin>, about:
     if !is_csrf_safe(&request) {
         return forbidden();
     }
-    match journal_admin.entries_about(&about.about, PAGE).await {
+    match journal_admin.entries_about(&about.about, ENTRIES_PER_PAGE).await {
         Ok(entries) => HttpResponse::Ok().json(entries),
         Err(rejection) => unavailable(rejection),
     }
@@ -120,11 +118,7 @@ async fn entry(request: HttpRequest, journal_admin: Data<JournalAdmin>, id: Path
     if !is_csrf_safe(&request) {
         return forbidden();
     }
-    match journal_admin.entry(&id).await {
-        Ok((_, Some(line))) => HttpResponse::Ok().json(line),
-        Ok((found, None)) => answer(Ok(found)),
-        Err(rejection) => unavailable(rejection),
-    }
+    line(journal_admin.entry(&id).await)
 }
 
 /// Returns one quarantined callback with encrypted contents.
@@ -133,11 +127,7 @@ async fn callback(request: HttpRequest, journal_admin: Data<JournalAdmin>, id: P
         return forbidden();
     }
     let Some(id) = QuarantineId::parse(&id) else { return answer(Ok(Lookup::Nothing)) };
-    match journal_admin.callback(id).await {
-        Ok(Some(line)) => HttpResponse::Ok().json(line),
-        Ok(None) => answer(Ok(Lookup::Nothing)),
-        Err(rejection) => unavailable(rejection),
-    }
+    line(journal_admin.callback(id).await)
 }
 
 /// Deletes an entry.
@@ -177,6 +167,14 @@ async fn redrive_callback(request: HttpRequest, app_state: Data<AppState>, id: P
         "an operator requested to process a callback in quarantine again"
     );
     answer(redriven)
+}
+
+fn line(result: Result<Result<Value, Lookup>, JournalRejection>) -> HttpResponse {
+    match result {
+        Ok(Ok(line)) => HttpResponse::Ok().json(line),
+        Ok(Err(found)) => answer(Ok(found)),
+        Err(rejection) => unavailable(rejection),
+    }
 }
 
 fn answer(result: Result<impl Into<EntryKind>, JournalRejection>) -> HttpResponse {

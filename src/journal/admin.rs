@@ -1,5 +1,5 @@
-//! What operators can ask of the journal: a summary, an export, the removal of one thing. The same for a running service,
-//! over its admin listener, and for a directory that no service uses.
+//! What operators can ask of the journal: a summary, an export, the removal of one thing. The admin listener of a running
+//! service and the commands, if no service uses the directory, call the same operations.
 
 mod actions;
 
@@ -18,6 +18,12 @@ use super::store::Store;
 use super::summary::{EntrySummary, QuarantinedSummary, Summary, SummaryBuilder};
 use super::waiting::{LaneHead, WaitingHead, next_step};
 use crate::telemetry::journal::JournalRejection;
+
+/// Maximum number of entries on a page that an operator gets.
+pub const ENTRIES_PER_PAGE: usize = 500;
+
+/// Maximum number of quarantined callbacks on a page that an operator gets. They can be large.
+pub const CALLBACKS_PER_PAGE: usize = 20;
 
 /// How many rows are read at a time, so that writers do not wait long.
 const PAGE_SIZE: usize = 5000;
@@ -208,14 +214,14 @@ impl JournalAdmin {
         })
     }
 
-    /// Returns the entry with this name, with sealed contents. The second value is `None` unless exactly one entry
-    /// matches.
+    /// Returns the entry with this event id, or `application/id`, with sealed contents. Returns the result of the lookup
+    /// unless exactly one entry matches.
     ///
     /// # Errors
     /// As for [`JournalAdmin::summary`].
-    pub async fn entry(&self, name: &str) -> Result<(Lookup, Option<Value>), JournalRejection> {
+    pub async fn entry(&self, name: &str) -> Result<Result<Value, Lookup>, JournalRejection> {
         let (found, event) = self.entry_named(name).await?;
-        let Some((seq, _)) = event else { return Ok((found, None)) };
+        let Some((seq, _)) = event else { return Ok(Err(found)) };
         let waiting = if let Lookup::Event(entry) = &found { entry.waiting.clone() } else { None };
         let entries = or_closed(self.journal.entries(seq, 1)).await?;
         let entry = entries.into_iter().find_map(|(found_seq, entry)| entry.filter(|_| found_seq == seq));
@@ -223,16 +229,16 @@ impl JournalAdmin {
         if let (Some(line), Some(waiting)) = (line.as_object_mut(), waiting) {
             line.insert("waiting".to_owned(), serde_json::to_value(waiting).unwrap_or_default());
         }
-        Ok((found, Some(line)))
+        Ok(Ok(line))
     }
 
-    /// Returns a quarantined callback with sealed content. `None` if it does not exist.
+    /// Returns a quarantined callback with sealed content, or [`Lookup::Nothing`].
     ///
     /// # Errors
     /// As for [`JournalAdmin::summary`].
-    pub async fn callback(&self, id: QuarantineId) -> Result<Option<Value>, JournalRejection> {
-        let Some(row) = or_closed(self.journal.quarantined_row(id)).await? else { return Ok(None) };
-        Ok(Some(self.callback_line(&row).await?))
+    pub async fn callback(&self, id: QuarantineId) -> Result<Result<Value, Lookup>, JournalRejection> {
+        let Some(row) = or_closed(self.journal.quarantined_row(id)).await? else { return Ok(Err(Lookup::Nothing)) };
+        Ok(Ok(self.callback_line(&row).await?))
     }
 }
 

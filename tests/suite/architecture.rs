@@ -203,7 +203,7 @@ fn each_foreign_library_is_met_in_one_place() {
     only_in(&["src/http/"], &["actix_web"]);
     // The store and its parts.
     only_in(&["src/journal/store", "src/materialize/store"], &["redb"]);
-    only_in(&["src/http_client.rs", "src/cli/journal/source.rs"], &["reqwest"]);
+    only_in(&["src/http_client.rs", "src/cli/journal/access/service.rs"], &["reqwest"]);
     only_in(&["src/telemetry/"], &["prometheus"]);
     only_in(&["src/terminal/"], &["anstream", "anstyle", "indicatif", "terminal_size", "textwrap"]);
     only_in(&["src/telemetry/spans/"], &["opentelemetry", "opentelemetry_sdk", "opentelemetry_proto", "prost"]);

@@ -11,7 +11,7 @@ use super::disk::{self, mebibytes};
 use super::finding::Finding;
 use super::machine::bridge_runs;
 use super::report::plural;
-use crate::cli::journal::source::Source;
+use crate::cli::journal::access::{JournalAccess, Service};
 use crate::config::{Config, Journal};
 use crate::counts::counted;
 use crate::diagnosis::Diagnosis;
@@ -45,7 +45,7 @@ const WHY_WAITING: &str = "; `idaas-bridge journal` shows why they wait";
 
 /// What waits in the running service, if there is one that can be asked.
 pub(super) fn waiting(config: &Config, runtime: &Runtime) -> Option<Finding> {
-    let summary = runtime.block_on(async { Source::running(config).await?.summary(0).await.ok() })?;
+    let summary = runtime.block_on(async { Service::running(config).await?.summary(0).await.ok() })?;
     let (events, callbacks) = (counted(summary.events, "event"), counted(summary.quarantine_callbacks, "callback"));
     let text = format!("the running service has {events} in the journal and {callbacks} in quarantine");
     Some(match (summary.events, summary.quarantine_callbacks) {

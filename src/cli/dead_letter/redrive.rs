@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::app_state::DeadLetterOutcome;
-use crate::cli::journal::source::{RequestFault, Source};
+use crate::cli::journal::access::{RequestFault, Service};
 use crate::cli::output::{Call, end, fix_line, print_error_with_fix, shell_word};
 use crate::cli::{Exit, runtime};
 use crate::config::Config;
@@ -17,7 +17,7 @@ pub(super) fn redrive(config: &Config, path: &Path, ids: &[String], json: bool) 
     let Some(runtime) = runtime() else { return Exit::Failed };
     let (call, mut exit) = (Call::new(path), Exit::Success);
     for id in ids {
-        let outcome = match runtime.block_on(Source::redrive_dead_letter(config, id)) {
+        let outcome = match runtime.block_on(Service::redrive_dead_letter(config, id)) {
             Ok(outcome) => outcome,
             Err(why) => {
                 let problem = format!("{id} was not published again: {}", why.problem(config));

@@ -5,7 +5,7 @@ use std::io::Write;
 use serde_json::{Value, json};
 
 use super::{FindArguments, Locations, contains_id};
-use crate::cli::journal::source::Source;
+use crate::cli::journal::access::JournalAccess;
 use crate::cli::journal::{content, reason};
 use crate::cli::output::note;
 use crate::config::Config;
@@ -17,12 +17,12 @@ use idaas_callback::timestamp::rfc3339;
 
 /// Prints the matches and records them in `locations`.
 pub(super) async fn search(
-    source: &Source,
+    journal: &dyn JournalAccess,
     config: &Config,
     arguments: &FindArguments,
     locations: &mut Locations,
 ) -> Result<(), String> {
-    for waiting in source.about(&arguments.id).await? {
+    for waiting in journal.entries_about(&arguments.id).await? {
         let id = content::printable(&waiting.event_id);
         let shown = if arguments.json {
             json!({"place": "journal", "found": waiting}).to_string()
@@ -38,20 +38,20 @@ pub(super) async fn search(
         locations.journal = Some(format!("{}/{id}", waiting.application));
         write(&shown)?;
     }
-    quarantine(config, source, arguments, locations).await
+    quarantine(config, journal, arguments, locations).await
 }
 
 /// Goes through the quarantine. Prints how many callbacks no configured key opens, because they cannot be searched.
 async fn quarantine(
     config: &Config,
-    source: &Source,
+    journal: &dyn JournalAccess,
     arguments: &FindArguments,
     locations: &mut Locations,
 ) -> Result<(), String> {
     let mut from = Some(QuarantineId::FIRST);
     let mut closed = 0;
     while let Some(name) = from {
-        let (lines, next) = source.export_quarantine(name).await?;
+        let (lines, next) = journal.export_quarantine(name).await?;
         for line in lines.lines() {
             let Ok(mut line) = serde_json::from_str::<Value>(line) else { continue };
             let text = |name: &str| line.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();

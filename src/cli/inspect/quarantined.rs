@@ -10,7 +10,7 @@ use super::steps::{Screen, readable};
 use super::{InspectArguments, choose};
 use crate::cli::Exit;
 use crate::cli::journal::NO_LONGER_QUARANTINED;
-use crate::cli::journal::source::Source;
+use crate::cli::journal::access;
 use crate::cli::output::{Call, end, next, print_error, print_error_with_fix, report};
 use crate::config::Config;
 use crate::journal::QuarantineId;
@@ -31,11 +31,11 @@ pub(super) async fn show(config: &Config, id: &str, arguments: &InspectArguments
         );
         return Exit::Misconfigured;
     }
-    let source = match Source::find(config).await {
-        Ok(source) => source,
+    let journal = match access::open(config).await {
+        Ok(journal) => journal,
         Err(fault) => return report(&fault),
     };
-    let line = match source.line(id).await {
+    let line = match journal.line_of(id).await {
         Ok(Ok(line)) if line.get("content").is_some() => line,
         Ok(Ok(_) | Err(_)) => {
             let failed = print_error_with_fix(format_args!("{id} is not in quarantine"), list);

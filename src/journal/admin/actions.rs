@@ -13,20 +13,12 @@ use crate::telemetry::journal::JournalRejection;
 use crate::telemetry::log_code::LogCode;
 
 impl JournalAdmin {
-    /// Looks up an event id, `application/id`, or the id of a quarantined callback.
+    /// Looks up the entry with this event id, or `application/id`.
     ///
     /// # Errors
     /// As for [`JournalAdmin::summary`].
-    pub async fn find(&self, name: &str) -> Result<Lookup, JournalRejection> {
-        match QuarantineId::parse(name) {
-            Some(id) => match self.find_callback(id).await? {
-                Lookup::Nothing => Ok(self.entry_named(name).await?.0),
-                found @ (Lookup::Event(_) | Lookup::InFlight(_) | Lookup::Callback(_) | Lookup::Several(_)) => {
-                    Ok(found)
-                }
-            },
-            None => Ok(self.entry_named(name).await?.0),
-        }
+    pub async fn find_entry(&self, name: &str) -> Result<Lookup, JournalRejection> {
+        Ok(self.entry_named(name).await?.0)
     }
 
     /// Looks up a quarantined callback.
@@ -36,21 +28,6 @@ impl JournalAdmin {
     pub async fn find_callback(&self, id: QuarantineId) -> Result<Lookup, JournalRejection> {
         let row = or_closed(self.journal.quarantined_row(id)).await?;
         Ok(row.map_or(Lookup::Nothing, |row| Lookup::Callback(QuarantinedSummary::from(&row))))
-    }
-
-    /// Removes the entry or callback with this name, if exactly one matches; see [`JournalAdmin::find`]. `by` is
-    /// logged.
-    ///
-    /// # Errors
-    /// As for [`JournalAdmin::summary`].
-    pub async fn discard(&self, name: &str, by: &str) -> Result<Lookup, JournalRejection> {
-        if let Some(id) = QuarantineId::parse(name) {
-            let found = self.discard_callback(id, by).await?;
-            if found != Lookup::Nothing {
-                return Ok(found);
-            }
-        }
-        self.discard_entry(name, by).await
     }
 
     /// Removes the entry with this name, if exactly one matches. Returns the result of the lookup. `by` is logged.
@@ -125,7 +102,7 @@ impl JournalAdmin {
         })
     }
 
-    /// Returns up to `limit` entries, oldest first, whose event has this id (see [`JournalAdmin::find`]) or whose
+    /// Returns up to `limit` entries, oldest first, whose event has this id (see [`JournalAdmin::find_entry`]) or whose
     /// record key is this id.
     ///
     /// # Errors

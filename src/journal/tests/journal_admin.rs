@@ -73,14 +73,14 @@ async fn an_entry_is_removed_by_a_unique_id_only() {
     all.push(Entry { seq: Seq(3), application: "partners".to_owned(), ..entry(0) });
     put(&mut store, &all);
     let journal_admin = crate::journal::JournalAdmin::offline(store).unwrap();
-    assert!(matches!(journal_admin.find("evnt_1").await.unwrap(), Lookup::Event(found) if found.seq == 1));
-    assert!(matches!(journal_admin.discard("evnt_1", "test").await.unwrap(), Lookup::Event(_)));
+    assert!(matches!(journal_admin.find_entry("evnt_1").await.unwrap(), Lookup::Event(found) if found.seq == 1));
+    assert!(matches!(journal_admin.discard_entry("evnt_1", "test").await.unwrap(), Lookup::Event(_)));
     let several = Lookup::Several(vec!["workforce/evnt_0".to_owned(), "partners/evnt_0".to_owned()]);
-    assert_eq!(journal_admin.discard("evnt_0", "test").await.unwrap(), several);
+    assert_eq!(journal_admin.discard_entry("evnt_0", "test").await.unwrap(), several);
     assert!(
-        matches!(journal_admin.discard("partners/evnt_0", "test").await.unwrap(), Lookup::Event(found) if found.seq == 3)
+        matches!(journal_admin.discard_entry("partners/evnt_0", "test").await.unwrap(), Lookup::Event(found) if found.seq == 3)
     );
-    assert_eq!(journal_admin.discard("evnt_9", "test").await.unwrap(), Lookup::Nothing);
+    assert_eq!(journal_admin.discard_entry("evnt_9", "test").await.unwrap(), Lookup::Nothing);
     drop(journal_admin);
     assert_eq!(held(directory.path()), [0, 2]);
 }
@@ -155,7 +155,7 @@ async fn an_entry_is_tried_again_or_said_to_be_tried_by_itself() {
     assert!(state.next_step.starts_with("Another replica publishes"), "{}", state.next_step);
     assert_eq!(journal_admin.redrive("evnt_9", "test").await.unwrap(), Retried::NoSingleMatch(Lookup::Nothing));
     assert_eq!(lanes.0.load(std::sync::atomic::Ordering::SeqCst), 3);
-    assert!(matches!(journal_admin.discard("evnt_1", "test").await.unwrap(), Lookup::InFlight(_)));
+    assert!(matches!(journal_admin.discard_entry("evnt_1", "test").await.unwrap(), Lookup::InFlight(_)));
 }
 
 #[tokio::test]
