@@ -12,6 +12,15 @@ const MAX_SHOWN: usize = 100;
 /// The prefix of permission names.
 const SCOPE: &str = "urn:alibaba:idaas:scope:";
 
+/// A successful answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The body.
+    pub body: Vec<u8>,
+    /// When the request was sent, in milliseconds since 1970, on the earlier one of this clock and the server's.
+    pub read_at: i64,
+}
+
 /// The meaning of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Meaning {

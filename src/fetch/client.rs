@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::Deserialize;
 
-use super::answers::{Meaning, Rejection, meaning};
+use super::answers::{Answer, Meaning, Rejection, meaning};
 use super::calls::{Call, segment};
 use super::fault::{ApiFault, Cause};
 use super::schedule::{Backoff, RateLimiter, Token, read_at, retry_after};
@@ -54,15 +54,6 @@ pub enum Notice {
 
 /// Receives notices. Must return quickly.
 pub type Notify = Arc<dyn Fn(Notice) + Send + Sync>;
-
-/// A successful answer.
-#[derive(Debug)]
-pub struct Answer {
-    /// The body.
-    pub body: Vec<u8>,
-    /// When the request was sent, in milliseconds since 1970 by the API's clock.
-    pub read_at: i64,
-}
 
 /// A client of the API for one application.
 pub struct Client {

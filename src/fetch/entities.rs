@@ -12,11 +12,16 @@ use idaas_callback::event_type::Entity;
 /// The unparsed fields of an entity.
 type Fields = BTreeMap<String, Box<RawValue>>;
 
-/// An entity of the directory.
+/// An entity of the directory, as it was when it was requested.
 #[derive(Debug, Clone)]
 pub(super) struct Object {
+    /// Its kind.
+    pub(super) entity: Entity,
     /// Its id.
     pub(super) id: String,
+    /// When it was requested, in milliseconds since 1970. If it was read by several requests, the time of the first: what
+    /// has changed since then can be missing, and its own event is newer.
+    pub(super) read_at: i64,
     fields: Fields,
 }
 
@@ -27,8 +32,8 @@ struct Member<'a> {
 }
 
 impl Object {
-    /// Parses an object of the API. `None` if it is not an object with an id.
-    pub(super) fn parse(entity: Entity, json: &RawValue) -> Option<Self> {
+    /// Parses an object of the API that was requested at `read_at`. `None` if it is not an object with an id.
+    pub(super) fn parse(entity: Entity, json: &RawValue, read_at: i64) -> Option<Self> {
         let mut fields: Fields = serde_json::from_str(json.get()).ok()?;
         let id: String = serde_json::from_str(fields.get(id_field(entity)?)?.get()).ok()?;
         // The record's `origin` contains it.
@@ -40,13 +45,13 @@ impl Object {
                 fields.insert(name.to_owned(), raw("-1")?);
             }
         }
-        (!id.is_empty()).then_some(Self { id, fields })
+        (!id.is_empty()).then_some(Self { entity, id, read_at, fields })
     }
 
-    /// Creates an entity of which only the id is known.
-    pub(super) fn with_id(entity: Entity, id: &str) -> Option<Self> {
+    /// Creates an entity of which only the id is known, and that it was requested at `read_at`.
+    pub(super) fn with_id(entity: Entity, id: &str, read_at: i64) -> Option<Self> {
         let fields = Fields::from([(id_field(entity)?.to_owned(), to_raw_value(id).ok()?)]);
-        Some(Self { id: id.to_owned(), fields })
+        Some(Self { entity, id: id.to_owned(), read_at, fields })
     }
 
     /// Returns the same group with these members.
@@ -82,7 +87,7 @@ mod tests {
     use super::*;
 
     fn parsed(entity: Entity, json: &str) -> Option<Object> {
-        Object::parse(entity, &raw(json).unwrap())
+        Object::parse(entity, &raw(json).unwrap(), 0)
     }
 
     #[test]

@@ -18,12 +18,12 @@ use self::ids::RunIds;
 use self::topics::{missing_event_topics, missing_state_topics};
 use super::answers::Rejection;
 use super::calls::Call;
-use super::client::{Answer, Client, ClientSettings, Notice, Notify, milliseconds};
+use super::client::{Client, ClientSettings, Notice, Notify, milliseconds};
 use super::entities::Object;
 use super::fault::{ApiFault, Cause};
 use super::known::{Known, KnownFault, published};
 use super::summary::{ByEntity, Summary};
-use super::walk::{Found, Problem, Walk, WalkOptions};
+use super::walk::{Problem, Walk, WalkOptions};
 use crate::diagnosis::Diagnosis;
 use crate::kafka::admin::topics::TopicSettings;
 use crate::kafka::client::settings::Cluster;
@@ -144,9 +144,9 @@ impl<'a> Run<'a> {
         let mut walk = Walk::new(WalkOptions { details: self.settings.details }, is_published);
         while let Some(call) = walk.next() {
             let found = match self.client.call(&call).await {
-                Ok(Answer { body, read_at }) => {
+                Ok(answer) => {
                     let (name, permission) = (call.name(), call.permission());
-                    let found = walk.answered(call, &body, read_at);
+                    let found = walk.answered(call, &answer);
                     let malformed = |_| RunFault::Api(ApiFault { call: name, permission, cause: Cause::Malformed });
                     found.map_err(malformed)?
                 }
@@ -174,11 +174,12 @@ impl<'a> Run<'a> {
     }
 
     /// Publishes the snapshots of entities that one request returned.
-    async fn publish(&mut self, found: Vec<Found>) -> Result<(), RunFault> {
+    async fn publish(&mut self, found: Vec<Object>) -> Result<(), RunFault> {
         let mut items = Vec::with_capacity(found.len());
-        for Found { entity, object, read_at } in found {
+        for object in found {
+            let entity = object.entity;
             self.summary.count(entity, |counts| counts.read += 1);
-            let Some(item) = self.item(entity, &object, false, read_at) else { continue };
+            let Some(item) = self.item(&object, false) else { continue };
             if self.published.contains(item.id.text()) {
                 self.summary.count(entity, |counts| counts.resumed += 1);
                 continue;
@@ -194,7 +195,8 @@ impl<'a> Run<'a> {
     }
 
     /// Creates the record of an entity. An object that cannot be serialized counts as an error.
-    fn item(&mut self, entity: Entity, object: &Object, deleted: bool, read_at: i64) -> Option<PreparedEvent> {
+    fn item(&mut self, object: &Object, deleted: bool) -> Option<PreparedEvent> {
+        let entity = object.entity;
         let event_id = RunIds::of(self.settings).of_record(entity, &object.id, deleted);
         let context = RequestContext { received_at: milliseconds(SystemTime::now()), traceparent: None };
         let item = object.json().and_then(|fields| {
@@ -204,7 +206,7 @@ impl<'a> Run<'a> {
                 id: &object.id,
                 event_id: &event_id,
                 instance_id: &self.settings.client.instance_id,
-                read_at,
+                read_at: object.read_at,
                 fields: &fields,
             };
             prepare_fetched(&fetched, &self.settings.policy, context)

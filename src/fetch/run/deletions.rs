@@ -2,16 +2,15 @@
 
 use std::time::Instant;
 
+use super::super::answers::Answer;
 use super::super::verify::{Suspect, is_mass_deletion, missing};
-use super::{
-    Answer, ApiFault, ByEntity, Call, Cause, Client, Entity, Found, Known, Object, Rejection, Run, RunFault, Walk,
-};
+use super::{ApiFault, ByEntity, Call, Cause, Client, Entity, Known, Object, Rejection, Run, RunFault, Walk};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// The API's answer about an entity.
 enum Existence {
-    Exists(Found),
+    Exists(Object),
     /// The entity does not exist. Contains the time of the request in milliseconds since 1970.
     Gone(i64),
     /// The answer is inconclusive.
@@ -41,7 +40,7 @@ impl Run<'_> {
             let before = suspects.len();
             for id in ids {
                 match self.ask(entity, &id).await? {
-                    Existence::Exists(found) => self.publish(vec![found]).await?,
+                    Existence::Exists(object) => self.publish(vec![object]).await?,
                     Existence::Gone(_) => suspects.push(Suspect { entity, id, answered_at: Instant::now() }),
                     Existence::Unclear => self.summary.count(entity, |counts| counts.unclear += 1),
                 }
@@ -70,14 +69,14 @@ impl Run<'_> {
         tokio::time::sleep(suspect.wait(Instant::now())).await;
         let Suspect { entity, id, .. } = suspect;
         match self.ask(entity, &id).await? {
-            Existence::Exists(found) => self.publish(vec![found]).await,
+            Existence::Exists(object) => self.publish(vec![object]).await,
             Existence::Unclear => {
                 self.summary.count(entity, |counts| counts.unclear += 1);
                 Ok(())
             }
             Existence::Gone(read_at) => {
-                let Some(object) = Object::with_id(entity, &id) else { return Ok(()) };
-                let Some(item) = self.item(entity, &object, true, read_at) else { return Ok(()) };
+                let Some(object) = Object::with_id(entity, &id, read_at) else { return Ok(()) };
+                let Some(item) = self.item(&object, true) else { return Ok(()) };
                 if self.published.contains(item.id.text()) {
                     self.summary.count(entity, |counts| counts.resumed += 1);
                     return Ok(());
@@ -111,7 +110,8 @@ impl Run<'_> {
         let malformed = || RunFault::Api(fault(&call, Cause::Malformed));
         let json: Box<RawValue> = serde_json::from_slice(&answer.body).map_err(|_| malformed())?;
         // An answer about another entity proves nothing.
-        let object = Object::parse(entity, &json).filter(|object| object.id == id).ok_or_else(malformed)?;
+        let object =
+            Object::parse(entity, &json, answer.read_at).filter(|object| object.id == id).ok_or_else(malformed)?;
         let object = if entity == Entity::Group {
             match members(&mut self.client, id).await? {
                 Some(members) => object.with_members(&members),
@@ -120,7 +120,7 @@ impl Run<'_> {
         } else {
             object
         };
-        Ok(Existence::Exists(Found { entity, object, read_at: answer.read_at }))
+        Ok(Existence::Exists(object))
     }
 }
 

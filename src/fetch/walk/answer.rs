@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::fetch::answers::Answer;
 use crate::fetch::entities::Object;
 use idaas_callback::event_type::Entity;
 
@@ -22,13 +23,13 @@ pub(super) struct Scope {
 /// A page of a list.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Rows {
+struct Rows {
     #[serde(default)]
-    pub(super) total_count: Option<u64>,
+    total_count: Option<u64>,
     #[serde(default)]
-    pub(super) data: Option<Vec<Box<RawValue>>>,
+    data: Option<Vec<Box<RawValue>>>,
     #[serde(default)]
-    pub(super) next_token: Option<String>,
+    next_token: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -39,7 +40,8 @@ pub(super) struct ParentIds {
 }
 
 /// Parses a JSON object. Serde alone would accept an array.
-pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Malformed> {
+pub(super) fn parse<'a, T: Deserialize<'a>>(answer: &'a Answer) -> Result<T, Malformed> {
+    let body = answer.body.as_slice();
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(Malformed);
     }
@@ -47,20 +49,29 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Malform
 }
 
 /// Parses a page. A page without rows must contain the total number.
-pub(super) fn parse_rows(body: &[u8]) -> Result<Rows, Malformed> {
-    let rows: Rows = parse(body)?;
+fn parse_rows(answer: &Answer) -> Result<Rows, Malformed> {
+    let rows: Rows = parse(answer)?;
     if rows.data.is_none() && rows.total_count.is_none() { Err(Malformed) } else { Ok(rows) }
 }
 
-pub(super) fn object(entity: Entity, json: &RawValue) -> Result<Object, Malformed> {
-    Object::parse(entity, json).ok_or(Malformed)
+/// Parses an answer that is an entity.
+pub(super) fn object(entity: Entity, answer: &Answer) -> Result<Object, Malformed> {
+    Object::parse(entity, parse(answer)?, answer.read_at).ok_or(Malformed)
 }
 
-pub(super) fn objects(entity: Entity, rows: &[Box<RawValue>]) -> Result<Vec<Object>, Malformed> {
-    rows.iter().map(|row| object(entity, row)).collect()
+/// Parses a numbered page. Returns its entities and the total number.
+pub(super) fn numbered_page(entity: Entity, answer: &Answer) -> Result<(Vec<Object>, Option<u64>), Malformed> {
+    let Rows { total_count, data, .. } = parse_rows(answer)?;
+    Ok((objects(entity, data, answer.read_at)?, total_count))
 }
 
-pub(super) fn after_token(entity: Entity, body: &[u8]) -> Result<(Vec<Object>, Option<String>), Malformed> {
-    let Rows { data, next_token, .. } = parse_rows(body)?;
-    Ok((objects(entity, &data.unwrap_or_default())?, next_token.filter(|token| !token.is_empty())))
+/// Parses a page with a token. Returns its entities and the token of the next page.
+pub(super) fn page_with_token(entity: Entity, answer: &Answer) -> Result<(Vec<Object>, Option<String>), Malformed> {
+    let Rows { data, next_token, .. } = parse_rows(answer)?;
+    Ok((objects(entity, data, answer.read_at)?, next_token.filter(|token| !token.is_empty())))
+}
+
+fn objects(entity: Entity, rows: Option<Vec<Box<RawValue>>>, read_at: i64) -> Result<Vec<Object>, Malformed> {
+    let rows = rows.unwrap_or_default();
+    rows.iter().map(|row| Object::parse(entity, row, read_at).ok_or(Malformed)).collect()
 }

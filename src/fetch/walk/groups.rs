@@ -9,8 +9,8 @@ use super::super::entities::Object;
 pub(super) enum Step {
     /// Request this user, who was not found in any unit.
     Ask(String),
-    /// The group is complete. Contains the time at which it was requested.
-    Complete(Object, i64),
+    /// The group is complete.
+    Complete(Object),
     /// No group is being read.
     None,
 }
@@ -21,14 +21,13 @@ pub(super) struct Groups {
     scope: HashSet<String>,
     /// Groups in the scope that the list did not contain.
     unlisted: VecDeque<String>,
-    /// Groups in the scope that the list contained, with the time of the request.
-    waiting: VecDeque<(Object, i64)>,
+    /// Groups in the scope that the list contained.
+    waiting: VecDeque<Object>,
     current: Option<Current>,
 }
 
 struct Current {
     group: Object,
-    read_at: i64,
     members: Vec<String>,
     /// Members that were not found in any unit.
     unknown: VecDeque<String>,
@@ -45,13 +44,12 @@ impl Groups {
     }
 
     /// Adds a page of the list of groups. Returns the next call.
-    pub(super) fn add_listed(&mut self, rows: Vec<Object>, token: Option<String>, read_at: i64) -> Option<Call> {
-        let rows = rows.into_iter().filter(|group| self.scope.contains(&group.id));
-        self.waiting.extend(rows.map(|group| (group, read_at)));
+    pub(super) fn add_listed(&mut self, rows: Vec<Object>, token: Option<String>) -> Option<Call> {
+        self.waiting.extend(rows.into_iter().filter(|group| self.scope.contains(&group.id)));
         if token.is_some() {
             return Some(Call::Groups { token });
         }
-        let listed: HashSet<_> = self.waiting.iter().map(|(group, _)| group.id.as_str()).collect();
+        let listed: HashSet<_> = self.waiting.iter().map(|group| group.id.as_str()).collect();
         let mut unlisted: Vec<_> = self.scope.iter().filter(|id| !listed.contains(id.as_str())).cloned().collect();
         unlisted.sort_unstable();
         self.unlisted = unlisted.into();
@@ -59,9 +57,9 @@ impl Groups {
     }
 
     /// Starts with the members of a group. Returns the call for them.
-    pub(super) fn add(&mut self, group: Object, read_at: i64) -> Call {
+    pub(super) fn add(&mut self, group: Object) -> Call {
         let call = Call::Members { group: group.id.clone(), token: None };
-        self.current = Some(Current { group, read_at, members: Vec::new(), unknown: VecDeque::new() });
+        self.current = Some(Current { group, members: Vec::new(), unknown: VecDeque::new() });
         call
     }
 
@@ -87,7 +85,7 @@ impl Groups {
             return Step::Ask(user);
         }
         match self.current.take() {
-            Some(Current { group, read_at, members, .. }) => Step::Complete(group.with_members(&members), read_at),
+            Some(Current { group, members, .. }) => Step::Complete(group.with_members(&members)),
             None => Step::None,
         }
     }
@@ -95,7 +93,7 @@ impl Groups {
     /// Returns the call that starts the next group.
     pub(super) fn next_group(&mut self) -> Option<Call> {
         match self.waiting.pop_front() {
-            Some((group, read_at)) => Some(self.add(group, read_at)),
+            Some(group) => Some(self.add(group)),
             None => self.unlisted.pop_front().map(Call::Group),
         }
     }

@@ -13,26 +13,15 @@ mod phase;
 
 use std::collections::{HashSet, VecDeque};
 
-use serde_json::value::RawValue;
-
 pub(super) use self::answer::Malformed;
-use self::answer::{ParentIds, Rows, Scope, after_token, object, objects, parse, parse_rows};
+use self::answer::{ParentIds, Scope, numbered_page, object, page_with_token, parse};
 use self::groups::Groups;
 use self::pass::{Next, Pass};
 use self::phase::Phase;
+use super::answers::Answer;
 use super::calls::Call;
 use super::entities::Object;
 use idaas_callback::event_type::Entity;
-
-/// An entity that was found.
-#[derive(Debug)]
-pub(super) struct Found {
-    pub(super) entity: Entity,
-    pub(super) object: Object,
-    /// When it was requested, in milliseconds since 1970. If it was read by several requests, the time of the first: what
-    /// has changed since then can be missing, and its own event is newer.
-    pub(super) read_at: i64,
-}
 
 /// A problem that did not end the walk.
 #[derive(Debug, Clone, PartialEq, Eq, strum::IntoStaticStr)]
@@ -134,11 +123,11 @@ impl Walk {
         (self.users_read.saturating_sub(open), self.units.len())
     }
 
-    /// Processes the answer to a call that was made at `read_at`. Returns the entities found in it.
-    pub(super) fn answered(&mut self, call: Call, body: &[u8], read_at: i64) -> Result<Vec<Found>, Malformed> {
+    /// Processes the answer to a call. Returns the entities found in it.
+    pub(super) fn answered(&mut self, call: Call, answer: &Answer) -> Result<Vec<Object>, Malformed> {
         match call {
             Call::Scope => {
-                let Scope { organizational_unit_ids, group_ids } = parse(body)?;
+                let Scope { organizational_unit_ids, group_ids } = parse(answer)?;
                 self.roots = organizational_unit_ids.unwrap_or_default();
                 self.groups.set_scope(group_ids.unwrap_or_default());
                 if self.roots.is_empty() && self.groups.is_empty() {
@@ -147,50 +136,49 @@ impl Walk {
                 Ok(Vec::new())
             }
             Call::ParentIds(unit) => {
-                let ParentIds { parent_ids } = parse(body)?;
+                let ParentIds { parent_ids } = parse(answer)?;
                 if parent_ids.unwrap_or_default().iter().any(|parent| *parent != unit) {
                     self.roots.retain(|root| *root != unit);
                 }
                 Ok(Vec::new())
             }
             Call::Unit(_) => {
-                let unit = object(Entity::OrganizationalUnit, &parse::<Box<RawValue>>(body)?)?;
-                Ok(self.found_unit(unit, read_at).into_iter().collect())
+                let unit = object(Entity::OrganizationalUnit, answer)?;
+                Ok(self.found_unit(unit).into_iter().collect())
             }
             Call::Units { parent, page } => {
-                let rows = self.rows(Entity::OrganizationalUnit, body, page)?;
-                let found = rows.objects.into_iter().filter_map(|unit| self.found_unit(unit, read_at)).collect();
+                let rows = self.rows(Entity::OrganizationalUnit, answer, page)?;
+                let found = rows.objects.into_iter().filter_map(|unit| self.found_unit(unit)).collect();
                 self.queue_next_page(rows.next, parent, |parent, page| Call::Units { parent, page });
                 Ok(found)
             }
             Call::Users { unit, page } => {
-                let rows = self.rows(Entity::User, body, page)?;
+                let rows = self.rows(Entity::User, answer, page)?;
                 self.queue_next_page(rows.next, unit, |unit, page| Call::Users { unit, page });
-                Ok(self.found_users(rows.objects, read_at))
+                Ok(self.found_users(rows.objects))
             }
             Call::User(_) => {
-                let user = object(Entity::User, &parse::<Box<RawValue>>(body)?)?;
-                let mut found = vec![Found { entity: Entity::User, object: user, read_at }];
+                let mut found = vec![object(Entity::User, answer)?];
                 found.extend(self.go_on_with_group());
                 Ok(found)
             }
             Call::Groups { .. } => {
-                let (rows, token) = after_token(Entity::Group, body)?;
-                let next = self.groups.add_listed(rows, token, read_at);
+                let (rows, token) = page_with_token(Entity::Group, answer)?;
+                let next = self.groups.add_listed(rows, token);
                 self.queue.extend(next);
                 Ok(Vec::new())
             }
             Call::Group(_) => {
-                let group = object(Entity::Group, &parse::<Box<RawValue>>(body)?)?;
-                self.queue.push_front(self.groups.add(group, read_at));
+                let group = object(Entity::Group, answer)?;
+                self.queue.push_front(self.groups.add(group));
                 Ok(Vec::new())
             }
-            Call::Members { group, .. } => self.members(group, body),
+            Call::Members { group, .. } => self.members(group, answer),
         }
     }
 
     /// Processes a rejection that concerns only the requested entity.
-    pub(super) fn rejected(&mut self, call: Call) -> Vec<Found> {
+    pub(super) fn rejected(&mut self, call: Call) -> Vec<Object> {
         self.pass = Pass::default();
         match call {
             Call::Unit(id) | Call::ParentIds(id) => {
@@ -212,25 +200,24 @@ impl Walk {
         Vec::new()
     }
 
-    fn found_unit(&mut self, object: Object, read_at: i64) -> Option<Found> {
-        if !self.seen_units.insert(object.id.clone()) {
+    fn found_unit(&mut self, unit: Object) -> Option<Object> {
+        if !self.seen_units.insert(unit.id.clone()) {
             return None;
         }
-        self.units.push(object.id.clone());
-        self.queue.push_back(Call::Units { parent: object.id.clone(), page: 1 });
-        Some(Found { entity: Entity::OrganizationalUnit, object, read_at })
+        self.units.push(unit.id.clone());
+        self.queue.push_back(Call::Units { parent: unit.id.clone(), page: 1 });
+        Some(unit)
     }
 
     /// Returns new users of a list. With details, queues a request for each of them instead, before the next page.
-    fn found_users(&mut self, users: Vec<Object>, read_at: i64) -> Vec<Found> {
-        let new = users.into_iter().filter(|user| self.seen_users.insert(user.id.clone()));
-        let new: Vec<_> = new.map(|object| Found { entity: Entity::User, object, read_at }).collect();
+    fn found_users(&mut self, users: Vec<Object>) -> Vec<Object> {
+        let new: Vec<_> = users.into_iter().filter(|user| self.seen_users.insert(user.id.clone())).collect();
         if !self.options.details {
             return new;
         }
-        let (known, unknown): (Vec<_>, Vec<_>) = new.into_iter().partition(|user| (self.is_published)(&user.object.id));
+        let (known, unknown): (Vec<_>, Vec<_>) = new.into_iter().partition(|user| (self.is_published)(&user.id));
         for user in unknown.into_iter().rev() {
-            self.queue.push_front(Call::User(user.object.id));
+            self.queue.push_front(Call::User(user.id));
         }
         known
     }
@@ -243,10 +230,9 @@ struct PageRows {
 }
 
 impl Walk {
-    fn rows(&mut self, entity: Entity, body: &[u8], page: usize) -> Result<PageRows, Malformed> {
-        let Rows { total_count, data, .. } = parse_rows(body)?;
-        let objects = objects(entity, &data.unwrap_or_default())?;
-        let next = self.pass.page(page, objects.iter().map(|row| row.id.as_str()), total_count);
+    fn rows(&mut self, entity: Entity, answer: &Answer, page: usize) -> Result<PageRows, Malformed> {
+        let (objects, total) = numbered_page(entity, answer)?;
+        let next = self.pass.page(page, objects.iter().map(|row| row.id.as_str()), total);
         Ok(PageRows { objects, next })
     }
 
@@ -259,8 +245,8 @@ impl Walk {
         }
     }
 
-    fn members(&mut self, group: String, body: &[u8]) -> Result<Vec<Found>, Malformed> {
-        let (rows, token) = after_token(Entity::User, body)?;
+    fn members(&mut self, group: String, answer: &Answer) -> Result<Vec<Object>, Malformed> {
+        let (rows, token) = page_with_token(Entity::User, answer)?;
         self.groups.add_members(rows.into_iter().map(|row| row.id));
         if let Some(token) = token {
             self.queue.push_front(Call::Members { group, token: Some(token) });
@@ -272,15 +258,15 @@ impl Walk {
     }
 
     /// Queues a request for the next user found only as a member. Returns the group if there is none left.
-    fn go_on_with_group(&mut self) -> Option<Found> {
+    fn go_on_with_group(&mut self) -> Option<Object> {
         match self.groups.next_unknown_member() {
             groups::Step::Ask(user) => {
                 self.queue.push_front(Call::User(user));
                 None
             }
-            groups::Step::Complete(object, read_at) => {
+            groups::Step::Complete(group) => {
                 self.queue.extend(self.groups.next_group());
-                self.seen_groups.insert(object.id.clone()).then_some(Found { entity: Entity::Group, object, read_at })
+                self.seen_groups.insert(group.id.clone()).then_some(group)
             }
             groups::Step::None => None,
         }

@@ -55,13 +55,13 @@ impl World {
             let time = i64::try_from(calls.len()).unwrap();
             calls.push(call.clone());
             let new = match self.answer(&call) {
-                Ok(body) => walk.answered(call, &body, time).unwrap(),
+                Ok(body) => walk.answered(call, &Answer { body, read_at: time }).unwrap(),
                 Err(_) => walk.rejected(call),
             };
-            found.extend(new.into_iter().map(|Found { entity, object, read_at }| {
-                read_by.push((entity, calls[usize::try_from(read_at).unwrap()].clone()));
+            found.extend(new.into_iter().map(|object| {
+                read_by.push((object.entity, calls[usize::try_from(object.read_at).unwrap()].clone()));
                 let json = serde_json::from_str(object.json().unwrap().get()).unwrap();
-                (entity, object.id, json)
+                (object.entity, object.id, json)
             }));
         }
         Walked { walk, found, calls, read_by }
@@ -162,8 +162,8 @@ fn published_users_are_not_asked_for_again() {
     let mut found = 0;
     while let Some(call) = walk.next() {
         assert!(!matches!(call, Call::User(_)));
-        let body = world.answer(&call).unwrap();
-        found += walk.answered(call, &body, 0).unwrap().iter().filter(|found| found.entity == Entity::User).count();
+        let answer = Answer { body: world.answer(&call).unwrap(), read_at: 0 };
+        found += walk.answered(call, &answer).unwrap().iter().filter(|found| found.entity == Entity::User).count();
     }
     assert_eq!(found, 150);
 }
@@ -284,9 +284,14 @@ fn empty_scope_is_a_problem() {
 #[test]
 fn answer_of_another_form_is_malformed() {
     let mut walk = Walk::new(WalkOptions::default(), |_| false);
-    assert!(walk.answered(Call::Users { unit: "u".to_owned(), page: 1 }, b"[]", 0).is_err());
-    assert!(walk.answered(Call::Users { unit: "u".to_owned(), page: 1 }, br#"{"data":[{"id":"x"}]}"#, 0).is_err());
-    assert!(walk.answered(Call::Users { unit: "u".to_owned(), page: 1 }, b"{}", 0).is_err());
-    assert!(walk.answered(Call::Scope, b"<html>", 0).is_err());
-    assert!(walk.answered(Call::Scope, b"[]", 0).is_err());
+    let users = || Call::Users { unit: "u".to_owned(), page: 1 };
+    for (call, body) in [
+        (users(), "[]"),
+        (users(), r#"{"data":[{"id":"x"}]}"#),
+        (users(), "{}"),
+        (Call::Scope, "<html>"),
+        (Call::Scope, "[]"),
+    ] {
+        assert!(walk.answered(call, &Answer { body: body.into(), read_at: 0 }).is_err(), "{body}");
+    }
 }
