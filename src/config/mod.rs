@@ -80,6 +80,14 @@ pub struct Config {
     pub secret_files: Vec<SecretFile>,
 }
 
+impl Config {
+    /// Returns the prefix of an application's topics.
+    #[must_use]
+    pub fn topic_prefix<'a>(&'a self, application: &'a Application) -> &'a str {
+        application.topic_prefix.as_deref().unwrap_or(&self.topics.prefix)
+    }
+}
+
 /// A file that contains a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretFile {

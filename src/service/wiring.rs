@@ -40,7 +40,6 @@ const RECORD_OVERHEAD: usize = 512;
 
 /// Returns the policy for one application's callbacks.
 pub(crate) fn policy(config: &Config, application: &config::Application) -> Policy {
-    let prefix = application.topic_prefix.as_deref().unwrap_or(&config.topics.prefix);
     Policy {
         application_id: application.id.clone(),
         instance_id: application.instance_id.clone(),
@@ -49,7 +48,7 @@ pub(crate) fn policy(config: &Config, application: &config::Application) -> Poli
         require_encryption: application.require_encryption,
         passwords: application.passwords.clone(),
         skip: application.skip.iter().cloned().collect(),
-        topics: Topics::with_prefix(prefix),
+        topics: Topics::with_prefix(config.topic_prefix(application)),
         mode: config.topics.event_mode,
         // The configuration guarantees at least one key.
         journal_keys: config.journal.keys.clone(),

@@ -77,21 +77,18 @@ impl TopicSettings {
     #[must_use]
     pub fn of(config: &Config) -> Self {
         let max_message_bytes = config.kafka.max_message_bytes();
-        let prefix = |application: &crate::config::Application| {
-            application.topic_prefix.clone().unwrap_or_else(|| config.topics.prefix.clone())
-        };
         let prefixes = state_topics::prefixes(config);
-        let sealing: BTreeSet<String> = config
+        let sealing: BTreeSet<&str> = config
             .applications
             .iter()
             .filter(|application| match application.passwords {
                 Passwords::Seal(_) => true,
                 Passwords::Drop => false,
             })
-            .map(prefix)
+            .map(|application| config.topic_prefix(application))
             .collect();
         let mut topics = Vec::with_capacity(prefixes.len() * Entity::ALL.len());
-        for prefix in &prefixes {
+        for prefix in prefixes {
             let names = Topics::with_prefix(prefix);
             let entities =
                 Entity::ALL.into_iter().filter(|entity| *entity != Entity::Credential || sealing.contains(prefix));

@@ -22,7 +22,7 @@ pub struct TopicPair {
 #[must_use]
 pub fn state_pairs(config: &Config) -> Vec<TopicPair> {
     let pairs = prefixes(config).into_iter().flat_map(|prefix| {
-        let events = Topics::with_prefix(&prefix);
+        let events = Topics::with_prefix(prefix);
         idaas_state::Entity::ALL.map(|entity| TopicPair {
             entity,
             events: events.of(event_entity(entity)).to_string(),
@@ -33,11 +33,8 @@ pub fn state_pairs(config: &Config) -> Vec<TopicPair> {
 }
 
 /// Returns the prefixes of the applications.
-pub(super) fn prefixes(config: &Config) -> BTreeSet<String> {
-    let prefix = |application: &crate::config::Application| {
-        application.topic_prefix.clone().unwrap_or_else(|| config.topics.prefix.clone())
-    };
-    config.applications.iter().map(prefix).collect()
+pub(super) fn prefixes(config: &Config) -> BTreeSet<&str> {
+    config.applications.iter().map(|application| config.topic_prefix(application)).collect()
 }
 
 const fn event_entity(entity: idaas_state::Entity) -> Entity {
