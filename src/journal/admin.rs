@@ -221,12 +221,11 @@ impl JournalAdmin {
     /// As for [`JournalAdmin::summary`].
     pub async fn entry(&self, name: &str) -> Result<Result<Value, Lookup>, JournalRejection> {
         let (found, event) = self.entry_named(name).await?;
-        let Some((seq, _)) = event else { return Ok(Err(found)) };
-        let waiting = if let Lookup::Event(entry) = &found { entry.waiting.clone() } else { None };
+        let (Lookup::Event(summary), Some((seq, _))) = (&found, event) else { return Ok(Err(found)) };
         let entries = or_closed(self.journal.entries(seq, 1)).await?;
         let entry = entries.into_iter().find_map(|(found_seq, entry)| entry.filter(|_| found_seq == seq));
-        let mut line = entry.map_or_else(|| json!({"seq": seq.0, "damaged": true}), |entry| self.entry_line(&entry));
-        if let (Some(line), Some(waiting)) = (line.as_object_mut(), waiting) {
+        let mut line = entry.map_or_else(|| damaged_line(summary), |entry| self.entry_line(&entry));
+        if let (Some(line), Some(waiting)) = (line.as_object_mut(), &summary.waiting) {
             line.insert("waiting".to_owned(), serde_json::to_value(waiting).unwrap_or_default());
         }
         Ok(Ok(line))
@@ -240,6 +239,15 @@ impl JournalAdmin {
         let Some(row) = or_closed(self.journal.quarantined_row(id)).await? else { return Ok(Err(Lookup::Nothing)) };
         Ok(Ok(self.callback_line(&row).await?))
     }
+}
+
+/// Returns the line of an entry whose contents cannot be read.
+pub(super) fn damaged_line(summary: &EntrySummary) -> Value {
+    let mut line = serde_json::to_value(summary).unwrap_or_default();
+    if let Some(line) = line.as_object_mut() {
+        line.insert("damaged".to_owned(), true.into());
+    }
+    line
 }
 
 /// Waits for a response. A closed journal counts as [`JournalRejection::Failed`].

@@ -85,6 +85,20 @@ async fn an_entry_is_removed_by_a_unique_id_only() {
     assert_eq!(held(directory.path()), [0, 2]);
 }
 
+/// The commands look an entry up by its line, also before they remove one that cannot be read.
+#[tokio::test]
+async fn the_line_of_an_entry_says_which_it_is_even_if_damaged() {
+    let directory = tempfile::tempdir().unwrap();
+    let journal_admin = admin_with_entries(directory.path());
+    let Lookup::Event(entry) = journal_admin.find_entry("evnt_1").await.unwrap() else { panic!() };
+    let line = journal_admin.entry("evnt_1").await.unwrap().unwrap();
+    let damaged = crate::journal::admin::damaged_line(&entry);
+    assert_eq!((&line["damaged"], &damaged["damaged"]), (&serde_json::Value::Null, &true.into()));
+    for line in [line, damaged] {
+        assert_eq!(serde_json::from_value::<crate::journal::summary::EntrySummary>(line).unwrap(), entry);
+    }
+}
+
 /// An outbox with one waiting head, which counts the requests.
 #[derive(Default)]
 struct Lanes(std::sync::atomic::AtomicUsize);

@@ -67,7 +67,11 @@ impl JournalAccess for Directory {
                 Target::Callback(id) => self.journal_admin.callback(id).await,
                 Target::Entry(id) => self.journal_admin.entry(id).await,
             };
-            line.map(|line| line.map_err(EntryKind::from)).map_err(why)
+            match line {
+                Ok(Ok(line)) => Ok(Ok(line)),
+                Ok(Err(found)) => Ok(Err(found.into())),
+                Err(rejection) => Err(why(rejection)),
+            }
         })
     }
 
