@@ -170,7 +170,7 @@ async fn show(
     call: &Call<'_>,
 ) -> Result<Exit, String> {
     let mut out = stdout();
-    let written = match journal.line_of(id).await? {
+    let written = match journal.line_by_id(id).await? {
         Ok(line) if json => {
             let line = if reveal { content::open_sealed(line, &config.journal.keys) } else { line };
             writeln!(out, "{}", serde_json::to_string_pretty(&line).unwrap_or_default()).map(|()| Exit::Success)
@@ -207,7 +207,7 @@ async fn show(
 async fn redrive(journal: &dyn JournalAccess, ids: &[String], json: bool, call: &Call<'_>) -> Result<Exit, String> {
     let mut exit = Exit::Success;
     for id in ids {
-        let kind = journal.redrive_id(id).await?;
+        let kind = journal.redrive_by_id(id).await?;
         if !matches!(kind, EntryKind::Published { .. } | EntryKind::Retried(_) | EntryKind::TriedByItself(_)) {
             exit = Exit::Failed;
         }
@@ -228,7 +228,7 @@ async fn discard(
     (id, yes, json): (&str, bool, bool),
     call: &Call<'_>,
 ) -> Result<Exit, String> {
-    let kind = if yes { journal.discard_id(id).await? } else { journal.find_id(id).await? };
+    let kind = if yes { journal.discard_by_id(id).await? } else { journal.find_by_id(id).await? };
     let exit = if matches!(kind, EntryKind::Entry(_) | EntryKind::Callback(_)) { Exit::Success } else { Exit::Failed };
     let mut out = stdout();
     let written: io::Result<()> = if json {

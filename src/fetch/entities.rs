@@ -19,8 +19,8 @@ pub(super) struct Object {
     pub(super) entity: Entity,
     /// Its id.
     pub(super) id: String,
-    /// When it was requested, in milliseconds since 1970. If it was read by several requests, the time of the first: what
-    /// has changed since then can be missing, and its own event is newer.
+    /// When it was requested, in milliseconds since 1970. If it was read by several requests, the time of the first:
+    /// what has changed since then can be missing, and its own event is newer.
     pub(super) read_at: i64,
     fields: Fields,
 }

@@ -1,5 +1,5 @@
-//! What operators can ask of the journal: a summary, an export, the removal of one thing. The admin listener of a running
-//! service and the commands, if no service uses the directory, call the same operations.
+//! What operators can ask of the journal: a summary, an export, the removal of one thing. The admin listener of a
+//! running service and the commands, if no service uses the directory, call the same operations.
 
 mod actions;
 
@@ -214,8 +214,8 @@ impl JournalAdmin {
         })
     }
 
-    /// Returns the entry with this event id, or `application/id`, with sealed contents. Returns the result of the lookup
-    /// unless exactly one entry matches.
+    /// Returns the entry with this event id, or `application/id`, with sealed contents. Returns the result of the
+    /// lookup unless exactly one entry matches.
     ///
     /// # Errors
     /// As for [`JournalAdmin::summary`].

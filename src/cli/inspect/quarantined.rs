@@ -35,7 +35,7 @@ pub(super) async fn show(config: &Config, id: &str, arguments: &InspectArguments
         Ok(journal) => journal,
         Err(fault) => return report(&fault),
     };
-    let line = match journal.line_of(id).await {
+    let line = match journal.line_by_id(id).await {
         Ok(Ok(line)) if line.get("content").is_some() => line,
         Ok(Ok(_) | Err(_)) => {
             let failed = print_error_with_fix(format_args!("{id} is not in quarantine"), list);

@@ -1,5 +1,5 @@
-//! Access to the journal, by one interface: through the running service, in the directory that no service uses, or to no
-//! journal, because none was created yet.
+//! Access to the journal, by one interface: through the running service, in the directory that no service uses, or to
+//! no journal, because none was created yet.
 
 mod address;
 mod directory;
@@ -39,7 +39,8 @@ pub(in crate::cli) enum Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// Returns what an id can name, in the order in which it is looked up. An event id can look like that of a callback.
+    /// Returns what an id can name, in the order in which it is looked up. An event id can look like that of a
+    /// callback.
     fn named(id: &'a str) -> impl Iterator<Item = Self> {
         QuarantineId::parse(id).map(Self::Callback).into_iter().chain([Self::Entry(id)])
     }
@@ -83,7 +84,7 @@ pub(in crate::cli) trait JournalAccess {
 
 impl dyn JournalAccess + '_ {
     /// Returns the entry or callback with this id.
-    pub(in crate::cli) async fn line_of(&self, id: &str) -> Result<Line, String> {
+    pub(in crate::cli) async fn line_by_id(&self, id: &str) -> Result<Line, String> {
         let mut line = Err(EntryKind::NotFound);
         for target in Target::named(id) {
             line = self.line(target).await?;
@@ -95,17 +96,17 @@ impl dyn JournalAccess + '_ {
     }
 
     /// Looks up the entry or callback with this id.
-    pub(super) async fn find_id(&self, id: &str) -> Result<EntryKind, String> {
+    pub(super) async fn find_by_id(&self, id: &str) -> Result<EntryKind, String> {
         first_found(id, |target| self.find(target)).await
     }
 
     /// Removes the entry or callback with this id.
-    pub(super) async fn discard_id(&self, id: &str) -> Result<EntryKind, String> {
+    pub(super) async fn discard_by_id(&self, id: &str) -> Result<EntryKind, String> {
         first_found(id, |target| self.discard(target)).await
     }
 
     /// Tries to publish the entry or callback with this id now.
-    pub(super) async fn redrive_id(&self, id: &str) -> Result<EntryKind, String> {
+    pub(super) async fn redrive_by_id(&self, id: &str) -> Result<EntryKind, String> {
         first_found(id, |target| self.redrive(target)).await
     }
 }

@@ -77,9 +77,8 @@ async fn an_entry_is_removed_by_a_unique_id_only() {
     assert!(matches!(journal_admin.discard_entry("evnt_1", "test").await.unwrap(), Lookup::Event(_)));
     let several = Lookup::Several(vec!["workforce/evnt_0".to_owned(), "partners/evnt_0".to_owned()]);
     assert_eq!(journal_admin.discard_entry("evnt_0", "test").await.unwrap(), several);
-    assert!(
-        matches!(journal_admin.discard_entry("partners/evnt_0", "test").await.unwrap(), Lookup::Event(found) if found.seq == 3)
-    );
+    let found = journal_admin.discard_entry("partners/evnt_0", "test").await.unwrap();
+    assert!(matches!(found, Lookup::Event(found) if found.seq == 3));
     assert_eq!(journal_admin.discard_entry("evnt_9", "test").await.unwrap(), Lookup::Nothing);
     drop(journal_admin);
     assert_eq!(held(directory.path()), [0, 2]);
