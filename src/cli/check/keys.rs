@@ -54,14 +54,14 @@ fn examine_file(application: &Application) -> Vec<Finding> {
     let (key, source) = (key(application), &application.jwks);
     match source {
         JwksSource::File(path) => {
-            let mut findings = vec![Finding::ok(Code::Jwks, &key, &format!("{} holds usable keys", path.display()))];
+            let mut findings = vec![Finding::ok(Code::Jwks, &key, &format!("{} contains usable keys", path.display()))];
             // If the file changes meanwhile, the next check reads it again.
             let set = std::fs::read(path).ok().and_then(|document| KeySet::parse(&document).ok());
             findings.extend(set.iter().flat_map(|set| skipped(&key, source, set)));
             findings
         }
         JwksSource::Url { .. } => {
-            let why = format!("whether {source} answers and holds usable keys (--offline)");
+            let why = format!("whether {source} answers and contains usable keys (--offline)");
             vec![Finding::not_tested(Code::Jwks, &key, &why, "run check without --offline")]
         }
     }

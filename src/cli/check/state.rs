@@ -67,7 +67,7 @@ fn directory(state: &State) -> Vec<Finding> {
             return vec![Finding::fault(Code::StateDirectory, DIRECTORY, &problem, remedy)];
         }
     };
-    let text = if existing == state.directory { "can be written to" } else { "is not there yet, and can be made" };
+    let text = if existing == state.directory { "can be written to" } else { "does not exist yet, and can be created" };
     vec![
         Finding::ok(Code::StateDirectory, DIRECTORY, &format!("{shown} {text}")),
         room(&shown.to_string(), disk::free_bytes(&existing)),

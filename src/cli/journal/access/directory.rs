@@ -26,12 +26,12 @@ impl Directory {
             let listen = config.server.admin_listen;
             if let OpenFault::Locked(..) = fault {
                 let problem = format!("{fault}, and the service does not answer at {listen} (server.admin_listen)");
-                return Diagnosis::new(&fault, problem, "ask where it listens");
+                return Diagnosis::new(&fault, problem, "set server.admin_listen to the address that it listens on");
             }
             Diagnosis::from(&fault)
         })?;
         let journal_admin = JournalAdmin::offline(opened.store)
-            .map_err(|error| misconfigured(error.to_string(), "raise the limits of threads and open files"))?;
+            .map_err(|error| misconfigured(error.to_string(), "raise the limits on threads and open files"))?;
         Ok(Self { journal_admin, path: journal.directory.display().to_string() })
     }
 }

@@ -52,7 +52,7 @@ impl Service {
     pub(super) fn new(config: &Config) -> Result<Self, Diagnosis> {
         let client = Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT).timeout(RESPONSE_TIMEOUT);
         let client = client.default_headers(authorization(config)).build();
-        let client = client.map_err(|_| misconfigured("no HTTP client", "see that OpenSSL is intact"))?;
+        let client = client.map_err(|_| misconfigured("no HTTP client", "check that OpenSSL works"))?;
         Ok(Self { client, address: reachable(config.server.admin_listen) })
     }
 
@@ -110,7 +110,7 @@ impl Service {
                 "the service at {address} does not accept server.admin_token of this configuration, or has one that is \
                  missing here"
             )),
-            status => Err(format!("the service at {address} does not answer this question (status {status})")),
+            status => Err(format!("the service at {address} does not support this request (status {status})")),
         }
     }
 }
@@ -185,5 +185,5 @@ fn authorization(config: &Config) -> HeaderMap {
 }
 
 fn unexpected() -> String {
-    "the service answers in a way that this build does not know".to_owned()
+    "the service answers in a form that this build does not know".to_owned()
 }
