@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use idaas_callback::jose::jwe::ContentKey;
-use idaas_simulator::key_files::{self, CONFIGURATION, DirectoryFault, ENCRYPTION_KEY, JOURNAL_KEY, NewFile};
+use idaas_simulator::key_files::{
+    self, ADMIN_TOKEN, CONFIGURATION, DirectoryFault, ENCRYPTION_KEY, JOURNAL_KEY, NewFile,
+};
 use zeroize::Zeroizing;
 
 use super::{Exit, output};
 use crate::terminal;
-
-/// File with the token that protects the admin interface, 64 hexadecimal digits.
-const ADMIN_TOKEN: &str = "admin.token";
 
 /// Write a configuration for production, a journal key and an admin token; overwrite nothing
 #[derive(Args)]
@@ -192,6 +191,7 @@ fn told(files: &[PathBuf], directory: &Path, answers: &Answers<'_>, out: &mut dy
         "  6. Register https://YOUR-NAME/callbacks/{} in the console, and press Test Connectivity.",
         answers.name
     )?;
+    writeln!(out, "\nThe console is at http://127.0.0.1:9464/; it asks for the token in {within}/{ADMIN_TOKEN}.")?;
     out.flush()
 }
 

@@ -31,7 +31,7 @@ pub struct SimulateArguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write keys and a matching bridge.toml, for tests and staging; overwrite nothing
+    /// Write keys, an admin token and a matching bridge.toml, for tests and staging; overwrite nothing
     #[command(after_help = "Example:\n  idaas-bridge simulate init staging\n  \
         idaas-bridge serve --config staging/bridge.toml")]
     Init {
@@ -92,7 +92,12 @@ fn init(directory: &Path, applications: u16, out: &mut dyn Write) -> Result<bool
             writeln!(out, "{}", file.display())?;
         }
         writeln!(out, "\nNext:\n  {program} serve --config {directory}/{}", key_files::CONFIGURATION)?;
-        writeln!(out, "  {program} simulate send --to http://127.0.0.1:8080 --keys {directory}")
+        writeln!(out, "  {program} simulate send --to http://127.0.0.1:8080 --keys {directory}")?;
+        writeln!(
+            out,
+            "\nThe console is at http://127.0.0.1:9464/; it asks for the token in {directory}/{}.",
+            key_files::ADMIN_TOKEN
+        )
     };
     Ok(write().is_ok())
 }
@@ -198,6 +203,7 @@ mod tests {
         let (result, out) = simulate(&["init", path.to_str().unwrap()]);
         assert_eq!(result, Ok(true));
         assert!(out.contains("signing.pem") && out.contains("simulate send"), "{out}");
+        assert!(out.lines().last().unwrap().ends_with("staging/admin.token."), "{out}");
         assert!(key_files::load(&path, None).is_ok());
         assert!(simulate(&["init", path.to_str().unwrap()]).0.unwrap_err().contains("already"));
     }

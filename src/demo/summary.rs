@@ -3,6 +3,8 @@
 use std::io;
 use std::time::Instant;
 
+use idaas_simulator::key_files::ADMIN_TOKEN;
+
 use super::environment::Endpoints;
 use super::expectations::Expectations;
 use super::renderer::Renderer;
@@ -98,6 +100,8 @@ impl Renderer<'_> {
             "admin",
             &format!("{LOCATION}http://{}/metrics{LOCATION:#}  {DIM}/livez /readyz{DIM:#}", admin_listen),
         )?;
+        self.entry("console", &format!("{LOCATION}http://{admin_listen}/{LOCATION:#}  {DIM}asks for a token:{DIM:#}"))?;
+        self.entry("", &format!("cat {directory}/{ADMIN_TOKEN}"))?;
         self.entry("send more", &format!("{program} simulate send --to http://{listen} \\"))?;
         self.entry("", &format!("    --keys {directory}"))?;
         self.line(&format!("\n  {DIM}What arrives is shown here.{DIM:#}\n"))

@@ -66,7 +66,9 @@ export class Bridge {
     await run(['simulate', 'init', bridge.keys, '--applications', '3']);
     bridge.configuration = join(bridge.keys, 'bridge.toml');
     const text = readFileSync(bridge.configuration, 'utf8');
+    // Without the token that was written, ids are shown to requests from this machine.
     writeFileSync(bridge.configuration, text
+      .replace(/^admin_token = .*\n/m, '')
       .replace(/^listen = "[^"]*"/m, 'listen = "127.0.0.1:0"')
       .replace(/^admin_listen = "[^"]*"/m, 'admin_listen = "127.0.0.1:0"')
       .replace(/^bootstrap_servers = .*/m, `bootstrap_servers = ["${broker.address}"]`)
@@ -101,10 +103,15 @@ export class Bridge {
     return files.flatMap((name) => readFileSync(join(this.keys, name), 'utf8').split('\n')).filter((text) => text.length > 20 && !text.startsWith('-----'));
   }
 
+  // The token that `simulate init` wrote.
+  adminToken() {
+    return readFileSync(join(this.keys, 'admin.token'), 'utf8').trim();
+  }
+
   // The running bridge notices the change by itself.
-  setAdminToken(token) {
+  requireAdminToken() {
     const text = readFileSync(this.configuration, 'utf8');
-    writeFileSync(this.configuration, text.replace('[server]\n', `[server]\nadmin_token = "${token}"\n`));
+    writeFileSync(this.configuration, text.replace('[server]\n', '[server]\nadmin_token = { file = "admin.token" }\n'));
   }
 
   // Ends it, and returns its exit code.

@@ -7,7 +7,6 @@ import { Bridge, killAll, startBroker } from './bridge.mjs';
 import { Viewer, launch, until } from './browser.mjs';
 
 const OURS = { 'x-idaas-bridge': 'journal' };
-const TOKEN = 'token-of-the-console-test-0123456789';
 const PERSONAL = 'personal7f3a';
 
 // What simulated events say about people, and what the test sends itself.
@@ -117,7 +116,7 @@ test('a silent Kafka is an outage, and what waits is published afterwards', asyn
 
 test('with a token, ids are shown to whoever has it', async () => {
   const open = await record({});
-  bridge.setAdminToken(TOKEN);
+  bridge.requireAdminToken();
   await until('the token counts', async () => (await fetch(`${bridge.console}/console/events?query=e`, { headers: OURS })).status === 401);
   const other = await Viewer.open(browser, bridge.console);
   await other.shows('status-title', /./);
@@ -127,10 +126,10 @@ test('with a token, ids are shown to whoever has it', async () => {
   await other.page.getByRole('button', { name: 'Show ids' }).click();
   await other.shows('login-problem', /wrong/);
   assert.deepEqual(await other.violations(), []);
-  await other.page.getByLabel('Admin token').fill(TOKEN);
+  await other.page.getByLabel('Admin token').fill(bridge.adminToken());
   await other.page.getByRole('button', { name: 'Show ids' }).click();
   await other.shows('events', /evnt_/);
-  assert.doesNotMatch(await other.page.content(), new RegExp(TOKEN));
+  assert.doesNotMatch(await other.page.content(), new RegExp(bridge.adminToken()));
   assert.deepEqual(other.faults.filter((fault) => !fault.includes('401')), []);
   await other.close();
   for (const text of [open.text, (await record({})).text]) assert.doesNotMatch(text, /evnt_|user_|bootstrap_servers/);
@@ -173,7 +172,7 @@ test('nothing personal, nothing secret and nothing foreign was shown', async () 
   const texts = [await viewer.page.content(), ...viewer.bodies, ...transcript.map(({ text }) => text)];
   assert.ok(messages(transcript[0], 'state').length > 5 && messages(transcript[0], 'settings').length > 0);
   assert.ok(messages(transcript[0], 'state').some(({ events }) => events.some(({ eventId }) => eventId.startsWith('evnt_'))));
-  for (const unwanted of [...NAMES, '15500007311', ...bridge.secrets(), TOKEN]) {
+  for (const unwanted of [...NAMES, '15500007311', ...bridge.secrets()]) {
     assert.ok(!texts.some((text) => text.includes(unwanted)), unwanted);
   }
   assert.deepEqual(viewer.faults.filter((fault) => !/ERR_(CONNECTION|INCOMPLETE|EMPTY)|401/.test(fault)), []);

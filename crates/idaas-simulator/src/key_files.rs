@@ -22,6 +22,8 @@ pub const KEY_SET: &str = "jwks.json";
 pub const ENCRYPTION_KEY: &str = "encryption.key";
 /// The key that encrypts the bridge's journal, 64 hex digits.
 pub const JOURNAL_KEY: &str = "journal.key";
+/// The token that protects the bridge's admin interface, 64 hex digits.
+pub const ADMIN_TOKEN: &str = "admin.token";
 /// The bridge's configuration.
 pub const CONFIGURATION: &str = "bridge.toml";
 
@@ -67,23 +69,23 @@ impl std::fmt::Display for DirectoryFault {
 
 impl std::error::Error for DirectoryFault {}
 
-/// Writes the files of `tenant_keys`, a new journal key, and a configuration of `applications` applications, which
-/// share the keys. Creates `directory` if it does not exist. Private keys get the permissions 0600. Returns the paths
-/// of the files.
+/// Writes the files of `tenant_keys`, a new journal key and admin token, and a configuration of `applications`
+/// applications, which share the keys. Creates `directory` if it does not exist. Private keys and the token get the
+/// permissions 0600. Returns the paths of the files.
 ///
 /// # Errors
 /// [`DirectoryFault`] if one of the files already exists, in which case none is written, or if one cannot be written.
 pub fn init(directory: &Path, tenant_keys: &TenantKeys, applications: u16) -> Result<Vec<PathBuf>, DirectoryFault> {
     let line = |text: &str| Zeroizing::new(format!("{text}\n").into_bytes());
-    let journal_key =
-        ContentKey::generate_hex().map_err(TenantKeysError::Encryption).map_err(DirectoryFault::Material)?;
+    let generate = || ContentKey::generate_hex().map_err(TenantKeysError::Encryption).map_err(DirectoryFault::Material);
     let configuration = configuration(&identities(&tenant_keys.identity, applications));
     let jwks = serde_json::to_string_pretty(&tenant_keys.jwks()).unwrap_or_default();
     let files = [
         (SIGNING_KEY, 0o600, tenant_keys.signing.to_pem()),
         (KEY_SET, 0o644, line(&jwks)),
         (ENCRYPTION_KEY, 0o600, line(&tenant_keys.encryption_key())),
-        (JOURNAL_KEY, 0o600, line(&journal_key)),
+        (JOURNAL_KEY, 0o600, line(&generate()?)),
+        (ADMIN_TOKEN, 0o600, line(&generate()?)),
         (CONFIGURATION, 0o644, Zeroizing::new(configuration.into_bytes())),
     ];
     write_new(directory, &files)
@@ -139,7 +141,8 @@ pub fn configuration(identities: &[Identity]) -> String {
 
 [server]
 listen = "127.0.0.1:8080"          # callbacks
-admin_listen = "127.0.0.1:9464"    # metrics, health
+admin_listen = "127.0.0.1:9464"    # console, metrics, health
+admin_token = {{ file = "{ADMIN_TOKEN}" }}
 
 [kafka]
 bootstrap_servers = ["localhost:9092"]

@@ -34,7 +34,7 @@ fn nothing_is_overwritten_and_the_file_in_the_way_is_named() {
 fn private_keys_are_for_their_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
     let (directory, _) = written();
-    for name in [SIGNING_KEY, ENCRYPTION_KEY, JOURNAL_KEY] {
+    for name in [SIGNING_KEY, ENCRYPTION_KEY, JOURNAL_KEY, ADMIN_TOKEN] {
         let mode = directory.path().join(name).metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
@@ -50,6 +50,16 @@ fn the_configuration_names_the_instance_and_the_files_beside_it() {
     assert_eq!(application["jwks"]["file"].as_str(), Some(KEY_SET));
     assert_eq!(application["decryption_keys"][0]["file"].as_str(), Some(ENCRYPTION_KEY));
     assert_eq!(document["journal"]["keys"][0]["file"].as_str(), Some(JOURNAL_KEY));
+    assert_eq!(document["server"]["admin_token"]["file"].as_str(), Some(ADMIN_TOKEN));
+}
+
+#[test]
+fn each_directory_has_an_admin_token_of_its_own() {
+    let [(one, _), (other, _)] = [written(), written()];
+    let [one, other] =
+        [one, other].map(|directory| std::fs::read_to_string(directory.path().join(ADMIN_TOKEN)).unwrap());
+    assert!(one.trim().len() == 64 && one != other);
+    assert_ne!(one, std::fs::read_to_string(written().0.path().join(JOURNAL_KEY)).unwrap());
 }
 
 #[test]
