@@ -3,8 +3,10 @@
 Arguments: Helm, the bridge, and the package that holds the JSON Schemas of Kubernetes.
 """
 
+import base64
 import copy
 import functools
+import http.server
 import json
 import os
 import pathlib
@@ -12,6 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import tomllib
 import unittest
 import zipfile
@@ -24,6 +27,7 @@ from referencing import Registry, Resource
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CHART = ROOT / "deploy/helm/idaas-bridge"
 CASES = {path.name.removesuffix("-values.yaml"): path for path in sorted(CHART.glob("ci/*-values.yaml"))}
+CASE_VALUES = {case: yaml.safe_load(path.read_text()) for case, path in CASES.items()}
 # The oldest version that the chart supports (kubeVersion), and the newest with schemas.
 KUBERNETES = ["1.30.0", "1.37.0"]
 HELM, BRIDGE, SCHEMAS = sys.argv[1:4]
@@ -117,13 +121,131 @@ class RenderTest(unittest.TestCase):
             "helm test idaas-bridge",
             "https://idaas-events.example.com/callbacks/workforce",
             "Test Connectivity",
+            r"get secret idaas-bridge-admin-token -o jsonpath='{.data.admin\.token}' | base64 --decode",
         ):
             self.assertIn(part, done.stdout)
         self.assertNotIn("WARNING", done.stdout)
 
-    def test_no_secret_is_rendered(self):
+    def test_no_secret_but_a_new_admin_token_is_rendered(self):
         for case in CASES:
-            self.assertEqual(objects(case, "Secret"), [], case)
+            expected = ["idaas-bridge-admin-token"] if case in ("minimal", "monitoring") else []
+            self.assertEqual([found["metadata"]["name"] for found in objects(case, "Secret")], expected, case)
+
+
+class Cluster(http.server.ThreadingHTTPServer):
+    """The part of the API of Kubernetes that Helm needs for a dry run on a server: the kinds of objects, and Secrets."""
+
+    def __init__(self, documents, secrets):
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.secrets = secrets
+        self.kinds = {}
+        for document in documents:
+            self.kinds.setdefault(document["apiVersion"], set()).add(document["kind"])
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return ["--dry-run=server", "--disable-openapi-validation", "--kube-apiserver", f"http://127.0.0.1:{self.server_port}"]
+
+    def __exit__(self, *_):
+        self.shutdown()
+        self.server_close()
+
+    def answer(self, path):
+        version = path.removeprefix("/apis/" if path.startswith("/apis/") else "/api/")
+        if path == "/version":
+            return {"major": "1", "minor": "30", "gitVersion": "v1.30.0"}
+        if path == "/api":
+            return {"kind": "APIVersions", "versions": ["v1"]}
+        if path == "/apis":
+            groups = [group_version.split("/") for group_version in self.kinds if "/" in group_version]
+            listed = {name: {"groupVersion": f"{name}/{version}", "version": version} for name, version in groups}
+            found = [{"name": name, "versions": [one], "preferredVersion": one} for name, one in listed.items()]
+            return {"kind": "APIGroupList", "apiVersion": "v1", "groups": found}
+        if version in self.kinds:
+            names = [{"name": f"{kind.lower()}s", "kind": kind, "namespaced": True, "verbs": ["get"]} for kind in self.kinds[version]]
+            return {"kind": "APIResourceList", "groupVersion": version, "resources": names}
+        name = path.removeprefix("/api/v1/namespaces/identity/secrets/")
+        data = self.secrets.get(name)
+        return data and {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "identity"}, "data": data}
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        found = self.server.answer(self.path.partition("?")[0])
+        missing = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}
+        body = json.dumps(found or missing).encode()
+        self.send_response(200 if found else 404)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+class AdminTokenTest(unittest.TestCase):
+    NAME = "idaas-bridge-admin-token"
+
+    def token(self, documents):
+        [secret] = [found for found in documents if found["kind"] == "Secret"]
+        self.assertEqual((secret["metadata"]["name"], list(secret["data"])), (self.NAME, ["admin.token"]))
+        return secret["data"]["admin.token"]
+
+    def read(self, documents):
+        """What the bridge reads as server.admin_token, and the Secrets that the pods mount for it."""
+        [config_map] = [found for found in documents if found["kind"] == "ConfigMap"]
+        config = tomllib.loads(config_map["data"]["bridge.toml"])
+        token = config.get("server", {}).get("admin_token")
+        mounts = set()
+        for _, template in pod_templates(documents):
+            [volume] = [volume for volume in template["spec"]["volumes"] if volume["name"] == "config"]
+            found = [source["secret"] for source in volume["projected"]["sources"] if "secret" in source]
+            items = [(secret["name"], item["key"]) for secret in found for item in secret.get("items", [])
+                     if token and item["path"] == token["file"]]
+            mounts.add(tuple(items))
+        return config, token, mounts
+
+    def test_a_random_token_is_made_and_mounted(self):
+        tokens = {base64.b64decode(self.token(render("minimal"))).decode() for _ in range(2)}
+        self.assertEqual(len(tokens), 2)
+        for token in tokens:
+            self.assertRegex(token, "^[A-Za-z0-9]{48}$")
+        _, token, mounts = self.read(render("minimal", "--set", "state.enabled=true"))
+        self.assertEqual((token, mounts), ({"file": "chart-admin.token"}, {((self.NAME, "admin.token"),)}))
+
+    def test_an_upgrade_keeps_the_token(self):
+        documents = render("minimal")
+        kept = base64.b64encode(b"kept-kept-kept-kept").decode()
+        for secrets, is_kept in [({self.NAME: {"admin.token": kept}}, True), ({}, False), ({self.NAME: {"other": kept}}, False)]:
+            with self.subTest(secrets), Cluster(documents, secrets) as options:
+                upgraded = render("minimal", "--is-upgrade", *options)
+                self.assertEqual(self.token(upgraded) == kept, is_kept)
+
+    def test_the_configuration_is_kept_beside_the_token(self):
+        for start in ["", "[server]\n", "# a comment\n[ server ]  # ours\ndrain_timeout = \"20s\"\n\n[topics]\ncreate = true\n",
+                      "[server.tls]\ncertificate = \"tls.crt\"\nkey = \"tls.key\"\n[server]\r\nmax_body = \"1MiB\"\r\n"]:
+            with self.subTest(start), changed("state", start) as options:
+                config, token, mounts = self.read(render("state", *options))
+                self.assertEqual((token, mounts), ({"file": "chart-admin.token"}, {(("idaas-bridge-admin", "token"),)}))
+                expected = tomllib.loads(start + CASE_VALUES["state"]["config"])
+                del config["server"]["admin_token"]
+                self.assertEqual({"server": {}} | expected, config)
+
+    def test_a_configuration_that_cannot_take_the_token_is_rejected(self):
+        with changed("minimal", 'server = { drain_timeout = "20s" }\n') as options:
+            self.assertIn("adminToken: cannot be added to config", problems(*options))
+            self.assertEqual(problems(*options, "--set", "adminToken.create=false"), "")
+
+    def test_a_token_of_the_operator_takes_precedence(self):
+        variable = '[{"name": "IDAAS_BRIDGE_SERVER__ADMIN_TOKEN", "valueFrom": {"secretKeyRef": {"name": "own", "key": "token"}}}]'
+        for case, options in [("production", []), ("minimal", ["--set-json", f"env={variable}"]), ("minimal", ["--set", "adminToken.create=false"])]:
+            documents = render(case, *options)
+            self.assertEqual([found for found in documents if found["kind"] == "Secret"], [])
+            [config_map] = [found for found in documents if found["kind"] == "ConfigMap" and found["metadata"]["name"] == "idaas-bridge"]
+            self.assertEqual(config_map["data"]["bridge.toml"].strip(), CASE_VALUES[case]["config"].strip())
+        found = problems("--set", "adminToken.existingSecret=mine", case="production")
+        self.assertIn("adminToken.existingSecret: is set, and config or env sets server.admin_token", found)
 
 
 class PodTest(unittest.TestCase):
@@ -252,7 +374,7 @@ class changed:
     """Options that render a case with a configuration that starts with these lines, or in which a text is replaced."""
 
     def __init__(self, case, start="", replace=None):
-        text = configuration(case)
+        text = CASE_VALUES[case]["config"]
         if replace:
             old, new = replace
             assert old in text, old
@@ -260,7 +382,7 @@ class changed:
         self.text = start + text
 
     def __enter__(self):
-        self.file = tempfile.NamedTemporaryFile("w", suffix=".toml")
+        self.file = tempfile.NamedTemporaryFile("w", suffix=".toml", newline="")
         self.file.write(self.text)
         self.file.flush()
         return ["--set-file", f"config={self.file.name}"]

@@ -35,6 +35,17 @@ ingress.host: is empty. Set it to the public name of the callback URL
 {{- if and $names (not $values.files) }}
 files: is empty, and config names {{ $names | replace "\n" ", " }}. Put them into a Secret, and write files: [{ secret: { name: … } }]
 {{- end }}
+{{- if $values.adminToken.existingSecret }}
+{{- if include "idaas-bridge.ownAdminToken" .root }}
+adminToken.existingSecret: is set, and config or env sets server.admin_token as well. Remove one of them
+{{- end }}
+{{- end }}
+{{- if include "idaas-bridge.adminTokenSecret" .root }}
+{{- $added := include "idaas-bridge.bridgeToml" .root | fromToml }}
+{{- if ne (dig "server" "admin_token" "file" "" $added) (include "idaas-bridge.adminTokenFile" .root) }}
+adminToken: cannot be added to config. Begin its section with a line [server], set server.admin_token yourself, or set adminToken.create=false
+{{- end }}
+{{- end }}
 {{- $drain := dig "server" "drain_timeout" "12s" $config }}
 {{- if not (and (kindIs "string" $drain) (regexMatch "^([0-9]+ *(ms|s|sec|m|min|h|hr) *)+$" (toString $drain))) }}
 config: server.drain_timeout is {{ $drain | toJson }}, and the grace period of the pod follows from it. Write it as "12s" or "1m"

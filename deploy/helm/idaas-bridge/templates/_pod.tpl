@@ -135,6 +135,11 @@ topologySpreadConstraints:
       {{- with .Values.files }}
       {{- toYaml . | nindent 6 }}
       {{- end }}
+      {{- with include "idaas-bridge.adminTokenSecret" . }}
+      - secret:
+          name: {{ . }}
+          items: [{ key: {{ include "idaas-bridge.adminTokenKey" $ | quote }}, path: {{ include "idaas-bridge.adminTokenFile" $ }} }]
+      {{- end }}
 - name: tmp
   emptyDir: { medium: Memory, sizeLimit: 16Mi }
 {{- end -}}
