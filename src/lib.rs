@@ -1,4 +1,21 @@
-#![doc = include_str!("../ARCHITECTURE.md")]
+//! The library of `idaas-bridge`: the service and its commands. [`architecture`] is the map of the code.
+
+/// `ARCHITECTURE.md`, with links to the items. Contains no code.
+///
+/// The first definition of a reference counts, so these lead to items here. Those at the end of the file lead readers of the
+/// repository to files. A private module is not visible from here: its reference leads to the module that contains it.
+///
+/// [`idaas_callback::prepare`]: idaas_callback::prepare()
+/// [`outbox::DeliveryReport::Confirmed`]: outbox::DeliveryReport::Confirmed
+/// [`http::callbacks`]: crate::http
+/// [`delivery::dispatcher`]: crate::delivery::dispatcher::Dispatcher
+/// [`outbox::machine`]: outbox::machine
+/// [`kafka::producer::confirmation_gate`]: crate::kafka::producer
+/// [`kafka::availability::partitions`]: crate::kafka::availability
+/// [`kafka::producer::monitor`]: crate::kafka::producer
+/// [`kafka::producer::resend`]: crate::kafka::producer
+#[doc = include_str!("../ARCHITECTURE.md")]
+pub mod architecture {}
 
 pub mod app_state;
 pub mod cli;

@@ -1,5 +1,6 @@
 //! The documents say what is: links lead somewhere, tests that are named exist, and examples are the shipped ones.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use idaas_bridge::telemetry::log_code::LogCode;
@@ -77,6 +78,36 @@ fn every_link_of_a_document_leads_to_a_file_or_heading() {
             }
         }
     }
+}
+
+/// The definitions of references in a text: label and destination.
+fn definitions(text: &str) -> BTreeMap<&str, &str> {
+    let lines = text.lines().map(|line| line.trim_start_matches("/// "));
+    lines.filter_map(|line| line.strip_prefix('[')?.split_once("]: ")).collect()
+}
+
+#[test]
+fn every_file_that_the_architecture_names_exists() {
+    let all = text("ARCHITECTURE.md");
+    let named = all.split('`').skip(1).step_by(2).filter(|word| {
+        let root = word.split('/').next().unwrap_or_default();
+        word.contains('/') && !root.is_empty() && repository(root).is_dir() && !word.contains(' ')
+    });
+    let defined = definitions(&all);
+    let named: Vec<_> = named.chain(defined.values().copied()).collect();
+    assert!(named.len() > 40, "{named:?}");
+    let missing: Vec<_> = named.into_iter().filter(|name| !repository(name).exists()).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn references_of_the_architecture_lead_to_files_and_items() {
+    let (map, library) = (text("ARCHITECTURE.md"), text("src/lib.rs"));
+    let (files, items) = (definitions(&map), definitions(&library));
+    assert!(files.len() > 5, "{files:?}");
+    assert!(files.keys().eq(items.keys()), "the definitions in ARCHITECTURE.md and src/lib.rs differ");
+    let unused: Vec<_> = files.keys().filter(|label| map.matches(&format!("[{label}]")).count() < 2).collect();
+    assert!(unused.is_empty(), "{unused:?}");
 }
 
 #[test]
