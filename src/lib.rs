@@ -2,8 +2,8 @@
 
 /// `ARCHITECTURE.md`, with links to the items. Contains no code.
 ///
-/// The first definition of a reference counts, so these lead to items here. Those at the end of the file lead readers of the
-/// repository to files. A private module is not visible from here: its reference leads to the module that contains it.
+/// The first definition of a reference counts, so these lead to items here. Those at the end of the file lead readers of
+/// the repository to files. A private module is not visible from here: its reference leads to the module around it.
 ///
 /// [`idaas_callback::prepare`]: idaas_callback::prepare()
 /// [`outbox::DeliveryReport::Confirmed`]: outbox::DeliveryReport::Confirmed
