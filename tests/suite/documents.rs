@@ -171,7 +171,7 @@ fn every_refusal_is_in_the_readme_with_its_status() {
 
 #[test]
 fn documents_stay_short_enough_to_be_read() {
-    for (document, most) in [("README.md", 250), ("ARCHITECTURE.md", 220)] {
+    for (document, most) in [("README.md", 250), ("ARCHITECTURE.md", 235)] {
         assert!(text(document).lines().count() <= most, "{document}");
     }
 }
