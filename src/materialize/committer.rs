@@ -2,20 +2,25 @@
 //! the next events.
 //!
 //! At most one transaction is in progress. The store never contains a row of a transaction that was not committed.
+//!
+//! A call to Kafka's client that never returns does not stop the instance: the committer is given up with its thread.
+//! The producer of the next session has the same transactional id, so the broker rejects what the old one still sends.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use idaas_state::Time;
+use parking_lot::Mutex;
 
-use super::Materializer;
 use super::batch::Batch;
 use super::restoring::now;
 use super::store::{Checkpoint, Encoder, Row, SYNC_INTERVAL, Store, StoreError, Update};
 use crate::kafka::admin::topics::state_topics::TopicPair;
-use crate::kafka::state::{Failed, Membership, Partition, WriteError, Writer};
+use crate::kafka::state::{CallClock, Failed, Membership, Output, Partition, WriteError, Writer};
+use crate::telemetry::liveness::Liveness;
 
 /// Size of the changes in memory at which they are written, in bytes. While they are written, as many can gather again.
 const MAX_GATHERED: usize = 16 << 20;
@@ -25,6 +30,41 @@ const MAX_RESTORED: usize = 32 << 20;
 
 /// Maximum number of waiting jobs. The session waits before it hands over more.
 const MAX_WAITING: usize = 1;
+
+/// Interval at which a thread that waits for the committing thread looks whether that still works.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The same while it waits for room, or for the thread's end.
+const SHORT_INTERVAL: Duration = Duration::from_millis(1);
+
+/// Commits transactions. Implemented by [`Writer`].
+pub(super) trait Transactions: Send {
+    /// Publishes records and commits offsets in one transaction; see [`Writer::commit`].
+    fn commit(
+        &self,
+        outputs: &[Output],
+        offsets: &BTreeMap<Partition, i64>,
+        membership: &Membership,
+    ) -> Result<BTreeMap<Partition, i64>, WriteError>;
+
+    /// Returns the clock of its calls.
+    fn calls(&self) -> Arc<CallClock>;
+}
+
+impl Transactions for Writer {
+    fn commit(
+        &self,
+        outputs: &[Output],
+        offsets: &BTreeMap<Partition, i64>,
+        membership: &Membership,
+    ) -> Result<BTreeMap<Partition, i64>, WriteError> {
+        Self::commit(self, outputs, offsets, membership)
+    }
+
+    fn calls(&self) -> Arc<CallClock> {
+        Self::calls(self)
+    }
+}
 
 /// A job of the committing thread. Jobs are done in their order.
 enum Job {
@@ -63,16 +103,29 @@ pub(super) enum Done {
     Failed(StoreError),
 }
 
-/// The threads and their jobs. Dropping it waits until all jobs are done.
+/// The threads and their jobs. Dropping it waits until all jobs are done, unless a call to Kafka's client hangs.
 pub(super) struct Committer {
     /// `None` only while it is dropped.
     jobs: Option<SyncSender<Job>>,
     done: Receiver<Done>,
-    threads: Vec<JoinHandle<()>>,
+    committing: Option<JoinHandle<()>>,
+    storing: Option<JoinHandle<()>>,
+    calls: Arc<CallClock>,
+    /// Time after which a call that has not returned never will.
+    hung_call: Duration,
+    /// True once it is given up. The committing thread holds the lock while it changes the store.
+    given_up: Arc<Mutex<bool>>,
 }
 
 impl Committer {
-    pub(super) fn start(owner: &Materializer, store: &Arc<Store>, writer: Writer) -> Result<Self, Failed> {
+    pub(super) fn start(
+        liveness: &Arc<Liveness>,
+        pairs: &Arc<[TopicPair]>,
+        store: &Arc<Store>,
+        writer: Box<dyn Transactions>,
+        hung_call: Duration,
+    ) -> Result<Self, Failed> {
+        let (calls, given_up) = (writer.calls(), Arc::new(Mutex::new(false)));
         let (jobs, waiting) = sync_channel(MAX_WAITING);
         let (results, done) = channel();
         // No capacity: a request for a write waits until the write before is over.
@@ -80,16 +133,24 @@ impl Committer {
         let mut worker = Worker {
             writer,
             store: Arc::clone(store),
-            pairs: Arc::clone(&owner.pairs),
+            pairs: Arc::clone(pairs),
             encoder: Encoder::default(),
             full,
+            given_up: Arc::clone(&given_up),
         };
-        let writing = Writing { store: Arc::clone(store), pairs: Arc::clone(&owner.pairs), results: results.clone() };
-        let threads = vec![
-            thread(owner, "state store", move || writing.run(&writes))?,
-            thread(owner, "state committer", move || worker.run(&waiting, &results))?,
-        ];
-        Ok(Self { jobs: Some(jobs), done, threads })
+        let writing = Writing {
+            store: Arc::clone(store),
+            pairs: Arc::clone(pairs),
+            results: results.clone(),
+            given_up: Arc::clone(&given_up),
+        };
+        let storing = Some(thread(liveness, "state store", move || writing.run(&writes))?);
+        let committing = Some(thread(liveness, "state committer", move || worker.run(&waiting, &results))?);
+        Ok(Self { jobs: Some(jobs), done, committing, storing, calls, hung_call, given_up })
+    }
+
+    fn is_hung(&self) -> bool {
+        self.calls.running() >= self.hung_call
     }
 
     /// Commits a batch. `checkpoints` are those before it.
@@ -109,35 +170,72 @@ impl Committer {
 
     fn hand_over(&self, job: Job) -> Result<(), Failed> {
         let jobs = self.jobs.as_ref().ok_or_else(Failed::ended)?;
-        jobs.send(job).map_err(|_| Failed::ended())
+        let mut job = job;
+        loop {
+            job = match jobs.try_send(job) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Full(_)) if self.is_hung() => return Err(Failed::hung()),
+                Err(TrySendError::Full(job)) => job,
+                Err(TrySendError::Disconnected(_)) => return Err(Failed::ended()),
+            };
+            std::thread::sleep(SHORT_INTERVAL);
+        }
     }
 
     /// Returns the next result if there is one.
-    pub(super) fn poll(&self) -> Option<Done> {
-        self.done.try_recv().ok()
+    ///
+    /// # Errors
+    /// A call to Kafka's client hangs.
+    pub(super) fn poll(&self) -> Result<Option<Done>, Failed> {
+        match self.done.try_recv() {
+            Ok(done) => Ok(Some(done)),
+            Err(_) if self.is_hung() => Err(Failed::hung()),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Waits for the next result. Must be called only if a result is outstanding.
+    ///
+    /// # Errors
+    /// The thread has ended, or a call to Kafka's client hangs.
     pub(super) fn wait(&self) -> Result<Done, Failed> {
-        self.done.recv().map_err(|_| Failed::ended())
+        loop {
+            match self.done.recv_timeout(WATCH_INTERVAL.min(self.hung_call)) {
+                Ok(done) => return Ok(done),
+                Err(RecvTimeoutError::Timeout) if self.is_hung() => return Err(Failed::hung()),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(Failed::ended()),
+            }
+        }
     }
 }
 
 impl Drop for Committer {
     fn drop(&mut self) {
         self.jobs = None;
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
+        if let Some(committing) = self.committing.take() {
+            while !committing.is_finished() && !self.is_hung() {
+                std::thread::sleep(SHORT_INTERVAL);
+            }
+            if committing.is_finished() {
+                let _ = committing.join();
+            } else {
+                // From here on, the store belongs to the next session.
+                *self.given_up.lock() = true;
+            }
+        }
+        if let Some(storing) = self.storing.take() {
+            let _ = storing.join();
         }
     }
 }
 
 fn thread(
-    owner: &Materializer,
+    liveness: &Arc<Liveness>,
     name: &'static str,
     work: impl FnOnce() + Send + 'static,
 ) -> Result<JoinHandle<()>, Failed> {
-    let alive = owner.health.metrics.liveness.watch(name);
+    let alive = liveness.watch(name);
     let work = move || {
         work();
         drop(alive);
@@ -150,6 +248,7 @@ struct Writing {
     store: Arc<Store>,
     pairs: Arc<[TopicPair]>,
     results: Sender<Done>,
+    given_up: Arc<Mutex<bool>>,
 }
 
 impl Writing {
@@ -161,6 +260,9 @@ impl Writing {
                 Ok(Write::Restored { partition, checkpoint }) => Some((partition, checkpoint)),
                 Err(RecvTimeoutError::Disconnected) => return,
             };
+            if *self.given_up.lock() {
+                return;
+            }
             let done = match self.store.write() {
                 Ok(()) => restored.map(|(partition, checkpoint)| self.restored(partition, checkpoint)),
                 Err(error) => Some(Done::Failed(error)),
@@ -184,12 +286,13 @@ impl Writing {
 }
 
 struct Worker {
-    writer: Writer,
+    writer: Box<dyn Transactions>,
     store: Arc<Store>,
     pairs: Arc<[TopicPair]>,
     encoder: Encoder,
     /// Requests a write of the gathered changes.
     full: SyncSender<Write>,
+    given_up: Arc<Mutex<bool>>,
 }
 
 impl Worker {
@@ -227,7 +330,13 @@ impl Worker {
             });
             checkpoints.push((*partition, checkpoint));
         }
-        if self.store.apply(updates) >= MAX_GATHERED {
+        let given_up = self.given_up.lock();
+        if *given_up {
+            return Done::NotCommitted(WriteError::Aborted("another session has taken over".to_owned()));
+        }
+        let gathered = self.store.apply(updates);
+        drop(given_up);
+        if gathered >= MAX_GATHERED {
             // If the other thread has ended, it has sent the failure.
             let _ = self.full.send(Write::Gathered);
         }
@@ -254,5 +363,96 @@ impl Worker {
             let _ = self.full.send(Write::Gathered);
         }
         Some(Done::Restored { partition, checkpoint, is_last })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PARTITION: Partition = Partition { pair: 0, number: 0 };
+    const SHORT: Duration = Duration::from_millis(20);
+
+    /// Commits as soon as it is released.
+    struct Held {
+        calls: Arc<CallClock>,
+        released: Receiver<()>,
+    }
+
+    impl Transactions for Held {
+        fn commit(
+            &self,
+            _: &[Output],
+            _: &BTreeMap<Partition, i64>,
+            _: &Membership,
+        ) -> Result<BTreeMap<Partition, i64>, WriteError> {
+            let _ = self.calls.during(|| self.released.recv());
+            Ok(BTreeMap::from([(PARTITION, 9)]))
+        }
+
+        fn calls(&self) -> Arc<CallClock> {
+            Arc::clone(&self.calls)
+        }
+    }
+
+    struct Stage {
+        store: Arc<Store>,
+        committer: Committer,
+        release: Sender<()>,
+        _directory: tempfile::TempDir,
+    }
+
+    /// A committer with one batch.
+    fn stage(hung_call: Duration) -> Stage {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(directory.path()).unwrap());
+        let (release, released) = channel();
+        let pair = TopicPair { events: "e".to_owned(), states: "s".to_owned(), entity: idaas_state::Entity::User };
+        let writer = Box::new(Held { calls: Arc::default(), released });
+        let committer = Committer::start(&Arc::default(), &[pair].into(), &store, writer, hung_call).unwrap();
+        let mut batch = Batch::default();
+        batch.next.insert(PARTITION, 5);
+        let checkpoint = Checkpoint { input: 4, position: 8, saved_at: 0, live: 0, deleted: 0 };
+        let checkpoints = BTreeMap::from([(PARTITION, checkpoint)]);
+        committer.commit(Arc::new(batch), Arc::new(Membership::of_nobody()), checkpoints).unwrap();
+        Stage { store, committer, release, _directory: directory }
+    }
+
+    #[test]
+    fn a_call_that_returns_late_is_waited_for() {
+        let Stage { store, committer, release, _directory } = stage(Duration::from_secs(600));
+        assert!(committer.poll().unwrap().is_none());
+        release.send(()).unwrap();
+        assert!(matches!(committer.wait().unwrap(), Done::Committed(_)));
+        drop(committer);
+        assert_eq!(store.checkpoint("s", 0).unwrap().unwrap().input, 5);
+    }
+
+    #[test]
+    fn a_call_that_hangs_leaves_the_store_to_the_next_session() {
+        let Stage { store, committer, release, _directory } = stage(SHORT);
+        assert_eq!(committer.wait().err(), Some(Failed::hung()));
+        assert_eq!(committer.poll().err(), Some(Failed::hung()));
+        drop(committer);
+        assert_eq!(store.checkpoint("s", 0).unwrap(), None);
+        // It returns after all: nobody waits for it, and it changes nothing.
+        release.send(()).unwrap();
+        while Arc::strong_count(&store) > 1 {
+            std::thread::yield_now();
+        }
+        assert_eq!(store.checkpoint("s", 0).unwrap(), None);
+    }
+
+    #[test]
+    fn jobs_are_not_handed_to_a_thread_that_hangs() {
+        let Stage { store: _store, committer, release: _release, _directory } = stage(SHORT);
+        let rows = || RestoredRows {
+            partition: PARTITION,
+            rows: Vec::new(),
+            checkpoint: Checkpoint { input: 4, position: 8, saved_at: 0, live: 0, deleted: 0 },
+            is_last: false,
+        };
+        let rejected = (0..=MAX_WAITING + 1).map(|_| committer.restore(rows())).find_map(Result::err);
+        assert_eq!(rejected, Some(Failed::hung()));
     }
 }

@@ -31,7 +31,7 @@ impl Session<'_> {
         self.count_outstanding(handed_over)
     }
 
-    /// Counts an outstanding result. The committer accepts no more jobs once the store has failed.
+    /// Counts an outstanding result. The committer accepts no more jobs once the store has failed, or a call hangs.
     pub(super) fn count_outstanding(&mut self, handed_over: Result<(), Failed>) -> Result<(), Ended> {
         if let Err(failed) = handed_over {
             self.settle()?;
@@ -52,7 +52,7 @@ impl Session<'_> {
 
     /// Handles the available results.
     pub(super) fn take_results(&mut self) -> Result<(), Ended> {
-        while let Some(done) = self.committer.poll() {
+        while let Some(done) = self.committer.poll()? {
             self.take_result(done)?;
         }
         Ok(())

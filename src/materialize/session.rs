@@ -10,7 +10,7 @@ use super::restoring::{Restored, Restoring, Waiting};
 use super::store::{Checkpoint, Store, StoreError};
 use super::{Backoff, Materializer};
 use crate::kafka::state::{
-    Failed, Input, InputRecord, Membership, Partition, Polled, Restore, Writer, partition_counts,
+    Failed, HUNG_CALL, Input, InputRecord, Membership, Partition, Polled, Restore, Writer, partition_counts,
 };
 use crate::telemetry::log_code::LogCode;
 
@@ -104,7 +104,8 @@ impl<'m> Session<'m> {
         let id = format!("{}-{}", owner.state.group_id, store.instance());
         // First the producer: it ends the transaction that an earlier run left behind.
         let writer = Writer::start(&owner.cluster, &id, &owner.pairs, &owner.health.metrics.liveness)?;
-        let committer = Committer::start(owner, store, writer)?;
+        let (liveness, writer) = (&owner.health.metrics.liveness, Box::new(writer));
+        let committer = Committer::start(liveness, &owner.pairs, store, writer, HUNG_CALL)?;
         let restore = Restore::new(&owner.cluster, &owner.pairs)?;
         let input = Input::join(&owner.cluster, &owner.state.group_id, &owner.pairs)?;
         let now = Instant::now();

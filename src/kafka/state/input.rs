@@ -52,6 +52,15 @@ const FETCHING: &str = "active";
 /// Proof that this instance is a member of the group's current generation, until the next rebalance.
 pub struct Membership(pub(super) ConsumerGroupMetadata);
 
+#[cfg(test)]
+impl Membership {
+    /// The membership of a consumer that has not joined.
+    pub(crate) fn of_nobody() -> Self {
+        let consumer: BaseConsumer = rdkafka::ClientConfig::new().set("group.id", "nobody").create().unwrap();
+        Self(consumer.group_metadata().unwrap())
+    }
+}
+
 /// One record of an event topic.
 pub struct InputRecord {
     /// Its partition.

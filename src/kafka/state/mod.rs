@@ -3,6 +3,7 @@
 //!
 //! All functions block, for a bounded time, and belong to one thread.
 
+mod calls;
 mod input;
 mod restore;
 mod writer;
@@ -15,9 +16,10 @@ use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+pub use calls::CallClock;
 pub use input::{Bounds, Input, InputRecord, Membership, Polled};
 pub use restore::{Restore, RestoreStep};
-pub use writer::{Output, WriteError, Writer};
+pub use writer::{HUNG_CALL, Output, WriteError, Writer};
 
 use crate::kafka::client::many_topics;
 use crate::telemetry::log_code::LogCode;
@@ -56,6 +58,12 @@ impl Failed {
     #[must_use]
     pub fn ended() -> Self {
         Self("the thread that commits the states has ended".to_owned())
+    }
+
+    /// A call of librdkafka does not return.
+    #[must_use]
+    pub fn hung() -> Self {
+        Self("a call to Kafka's client has not returned long after its timeout".to_owned())
     }
 
     /// Reports a topic that does not exist, or is hidden from this user.

@@ -12,7 +12,7 @@ use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
-use super::{Connection, Failed, Membership, Partition};
+use super::{CallClock, Connection, Failed, Membership, Partition};
 use crate::kafka::admin::topics::state_topics::TopicPair;
 use crate::kafka::client::error::describe;
 use crate::kafka::client::polled::Polled;
@@ -21,6 +21,9 @@ use crate::telemetry::liveness::Liveness;
 
 /// Timeout of one call to the transaction coordinator, after which it is repeated.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time after which a call that has not returned never will.
+pub const HUNG_CALL: Duration = Duration::from_secs(30);
 
 /// Maximum time for which a call is repeated before the producer is given up. Longer than a transaction may last.
 const CALL_LIMIT: Duration = Duration::from_secs(60);
@@ -68,6 +71,7 @@ impl std::error::Error for WriteError {}
 pub struct Writer {
     producer: Polled<Reports>,
     pairs: Arc<[TopicPair]>,
+    calls: Arc<CallClock>,
 }
 
 impl Writer {
@@ -84,7 +88,7 @@ impl Writer {
         let settings = cluster.transactional(transactional_id);
         let producer = Polled::start(&settings, Reports::default(), liveness);
         let producer = producer.map_err(|fault| Failed(fault.to_string()))?;
-        let writer = Self { producer, pairs: Arc::clone(pairs) };
+        let writer = Self { producer, pairs: Arc::clone(pairs), calls: Arc::default() };
         writer
             .repeated(|| writer.producer.get().init_transactions(CALL_TIMEOUT))
             .map_err(|error| Failed::new("transactions cannot be used", &error))?;
@@ -113,6 +117,12 @@ impl Writer {
             Err(error) if requires_abort(&error) => Err(self.abort(&error)),
             Err(error) => Err(broken(&error)),
         }
+    }
+
+    /// Returns the clock of its calls.
+    #[must_use]
+    pub fn calls(&self) -> Arc<CallClock> {
+        Arc::clone(&self.calls)
     }
 
     fn reports(&self) -> &Reports {
@@ -178,7 +188,7 @@ impl Writer {
     fn repeated(&self, call: impl Fn() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
         let end = Instant::now() + CALL_LIMIT;
         loop {
-            match call() {
+            match self.calls.during(&call) {
                 Ok(()) => return Ok(()),
                 Err(error) if Instant::now() < end && is_retriable(&error) => std::thread::sleep(RETRY_INTERVAL),
                 Err(error) => return Err(error),
