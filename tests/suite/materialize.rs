@@ -150,7 +150,7 @@ fn a_state_topic_follows_the_partitions_of_its_event_topic() {
         "state-wide.user.state.v1 3/5",
         "state-wide.group.state.v1 5 ",
         "state-wide.user.state.v1: has 3 partitions, and its event topic state-wide.user.v1 has 5",
-        "kafka-topics.sh --bootstrap-server HOST:PORT --delete --topic state-wide.user.state.v1",
+        "--topic state-wide.user.state.v1",
     ] {
         assert!(flat.contains(part), "{part}: {shown}");
     }
