@@ -145,7 +145,7 @@ fn rights_of_materialize_and_of_replicas_are_tested() {
         "3 event topics: `materialize` may read",
         "the user may be a member of the consumer group states",
         "the user may use the transactional ids that begin with states",
-        "can be made",
+        "can be created",
     ] {
         assert!(shown.unbroken().contains(part), "{part}: {}", shown.out);
     }
