@@ -226,6 +226,8 @@ fn thread(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::Sender;
+
     use super::*;
 
     const PARTITION: Partition = Partition { pair: 0, number: 0 };
