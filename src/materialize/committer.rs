@@ -26,10 +26,10 @@ use crate::telemetry::liveness::Liveness;
 /// Maximum number of waiting jobs. The session waits before it hands over more.
 const MAX_WAITING: usize = 1;
 
-/// Interval at which a thread that waits for the committing thread looks whether that still works.
+/// Interval at which a thread that waits for the committing thread checks that it is not hung.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The same while it waits for room, or for the thread's end.
+/// The same interval while it waits for space in the queue, or for the end of the thread.
 const SHORT_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Commits transactions. Implemented by [`Writer`].

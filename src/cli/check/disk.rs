@@ -13,7 +13,7 @@ pub(super) fn usable(directory: &Path) -> Result<PathBuf, String> {
     // The parent of a relative path ends up empty, which means where we are.
     let here = |path: &'_ Path| if path.as_os_str().is_empty() { Path::new(".").to_owned() } else { path.to_owned() };
     let Some(existing) = directory.ancestors().map(here).find(|path| path.exists()) else {
-        return Err(format!("{} cannot be made", directory.display()));
+        return Err(format!("{} cannot be created", directory.display()));
     };
     if !existing.is_dir() {
         return Err(format!("{} is not a directory", existing.display()));

@@ -102,7 +102,7 @@ fn a_quarantine_that_fills_is_reported_before_it_refuses() {
             told = Some(status);
         }
     }
-    assert_eq!(told, Some(422), "it is told while there is room");
+    assert_eq!(told, Some(422), "it is reported while there is space");
     let kept = bridge.metric("quarantine_callbacks", &[]);
     assert!(kept < 40.0 && bridge.metric("journal_refused_total", &[("code", "quarantine_full")]) == 40.0 - kept);
     bridge.program().wait_for(|line| line["code"] == "quarantine_refuses");
