@@ -187,6 +187,34 @@ fn a_recreated_topic_is_published_to_without_a_restart() {
 }
 
 #[test]
+fn a_topic_that_is_deleted_closes_each_of_its_partitions() {
+    let Some(kafka) = shared_one_node() else { return };
+    for entity in ENTITIES {
+        kafka.create_topic(&format!("gone.{entity}.v1"), 4, 1, &[]);
+    }
+    let bridge = setup(kafka, "gone").start();
+    let users: Vec<_> = (0..40).map(|number| event(Kind::UserUpdateInfo, number)).collect();
+    users.iter().for_each(|event| until_success(&bridge, event));
+    kafka.delete_topic("gone.user.v1");
+    let users: Vec<_> = (100..140).map(|number| event(Kind::UserUpdateInfo, number)).collect();
+    // One after the other: the first waits until the producer notices, which then accepts no record for the others.
+    let began = Instant::now();
+    users.iter().for_each(|event| assert_eq!(list(&bridge, event), List::Retried));
+    assert!(began.elapsed() < Duration::from_secs(30), "answered after {:?}", began.elapsed());
+    let topic = [("topic", "gone.user.v1")];
+    bridge.wait_metric("kafka_partitions_unavailable", &topic, 4.0);
+    assert_eq!(bridge.metric("kafka_available", &[]), 1.0);
+
+    kafka.create_topic("gone.user.v1", 4, 1, &[]);
+    users.iter().for_each(|event| until_success(&bridge, event));
+    bridge.wait_metric("kafka_partitions_unavailable", &topic, 0.0);
+    let records = bridge.records_of("user");
+    let ids: Vec<_> = records.iter().filter_map(|record| record.header("ce_id")).collect();
+    assert_eq!(ids.len(), users.len());
+    assert!(users.iter().all(|event| ids.contains(&event.event_id.as_str())), "{ids:?}");
+}
+
+#[test]
 fn a_silent_advertised_address_is_one_outage_that_names_it() {
     // Connections are accepted by the system, and nobody reads from them.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();

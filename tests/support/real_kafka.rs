@@ -209,6 +209,11 @@ impl RealKafka {
 
     /// Deletes a topic and makes it again at once.
     pub(crate) fn recreate_topic(&self, name: &str, partitions: i32, replication: i32) {
+        self.delete_topic(name);
+        self.create_topic(name, partitions, replication, &[]);
+    }
+
+    pub(crate) fn delete_topic(&self, name: &str) {
         let deleting = admin(&self.bootstrap_servers);
         let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(30)));
         let results = std::thread::scope(|scope| {
@@ -221,7 +226,6 @@ impl RealKafka {
         for result in results.unwrap() {
             result.unwrap_or_else(|(name, code)| panic!("topic {name}: {code}"));
         }
-        self.create_topic(name, partitions, replication, &[]);
     }
 
     /// Adds partitions to a topic, and returns when a broker knows a leader for each of them.

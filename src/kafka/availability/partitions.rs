@@ -175,8 +175,8 @@ impl Availability {
         is_opened
     }
 
-    /// Records any other report. `failure` is given only if the report says something about the partition. Returns
-    /// the events that wait for the partition, if this closes it.
+    /// Records any other report. `failure` is given only if the report says something about the partition, which then
+    /// is closed. Returns the events that wait for it: this one, and the others if it was open.
     pub(in crate::kafka) fn failed(
         &mut self,
         slot: Slot,
@@ -186,7 +186,9 @@ impl Availability {
     ) -> Vec<EventHandle> {
         let Some(partition) = self.take(slot, handle) else { return Vec::new() };
         let Some(code) = failure else { return Vec::new() };
-        partition.close(Some(code), now)
+        let mut waiting = partition.close(Some(code), now);
+        waiting.push(handle);
+        waiting
     }
 
     /// Opens partitions that have a leader after an outage of the whole cluster, unless they reject records. The

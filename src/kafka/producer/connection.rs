@@ -112,10 +112,11 @@ impl Connection {
         base_record.key = record.key.as_deref();
         self.state.0.open.fetch_add(1, Ordering::Relaxed);
         self.inner.get().send(base_record).map_err(|(error, _)| {
+            let report = RecordError::of(error.rdkafka_error_code()).when_alone();
             self.state.0.health.report_error();
-            in_flight.not_accepted(slot, handle);
+            in_flight.not_accepted(slot, handle, report);
             self.state.0.open.fetch_sub(1, Ordering::Release);
-            RecordError::of(error.rdkafka_error_code()).when_alone()
+            report
         })
     }
 

@@ -75,9 +75,12 @@ impl InFlight {
         Ok(HandedOver { opaque, slot })
     }
 
-    /// Removes a record that was counted but that the producer did not accept.
-    pub(super) fn not_accepted(&self, slot: Slot, handle: EventHandle) {
-        self.availability.lock().failed(slot, handle, None, self.now());
+    /// Removes a record that was counted but that the producer did not accept, for example because it knows that the
+    /// topic does not exist.
+    pub(super) fn not_accepted(&self, slot: Slot, handle: EventHandle, report: DeliveryReport) {
+        let openings = self.openings();
+        let waiting = self.availability.lock().failed(slot, handle, sign(report), self.now());
+        self.closed_for(&waiting, openings);
         self.open.fetch_sub(1, Ordering::Release);
     }
 
@@ -102,12 +105,12 @@ impl InFlight {
                 }
                 Vec::new()
             }
-            DeliveryReport::Failed(code) => {
+            DeliveryReport::Failed(_)
+            | DeliveryReport::Rejected(_)
+            | DeliveryReport::QueueFull
+            | DeliveryReport::Closed(_) => {
                 openings = self.openings();
-                self.availability.lock().failed(slot, handle, sign(code), now)
-            }
-            DeliveryReport::Rejected(_) | DeliveryReport::QueueFull | DeliveryReport::Closed(_) => {
-                self.availability.lock().failed(slot, handle, None, now)
+                self.availability.lock().failed(slot, handle, sign(report), now)
             }
         };
         self.closed_for(&waiting, openings);
@@ -192,8 +195,15 @@ impl InFlight {
     }
 }
 
-/// Returns the failure if it says something about the record's partition.
-const fn sign(code: FailureCode) -> Option<FailureCode> {
+/// Returns the failure if the report says something about the record's partition.
+const fn sign(report: DeliveryReport) -> Option<FailureCode> {
+    let code = match report {
+        DeliveryReport::Failed(code) => code,
+        DeliveryReport::Confirmed
+        | DeliveryReport::Rejected(_)
+        | DeliveryReport::QueueFull
+        | DeliveryReport::Closed(_) => return None,
+    };
     match code {
         FailureCode::TimedOut
         | FailureCode::NotAuthorized

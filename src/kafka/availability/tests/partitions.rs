@@ -70,7 +70,7 @@ fn a_failure_closes_a_partition_and_a_confirmation_opens_it() {
     let (slot, first) = stage.send("a", seconds(0)).unwrap();
     let (_, second) = stage.send("a", seconds(0)).unwrap();
     let waiting = stage.availability.failed(slot, first, Some(FailureCode::NotAuthorized), seconds(0));
-    assert_eq!(waiting, [second]);
+    assert_eq!(waiting, [second, first]);
     assert!(!stage.availability.accepts(TOPIC, Some("a")));
     assert!(stage.availability.confirmed(slot, second, seconds(1)));
     assert!(stage.availability.accepts(TOPIC, Some("a")));
