@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::runtime::Runtime;
+use tokio::task::{JoinError, JoinHandle};
 
 use super::output::print_error;
 use super::{Exit, print_faults, runtime};
@@ -16,8 +17,9 @@ use crate::http::{Admin, serve_state};
 use crate::kafka::admin::administrator::{Administrator, Creation};
 use crate::kafka::admin::topics::state_topics::state_pairs;
 use crate::kafka::admin::topics::{Cleanup, State, TopicSettings};
-use crate::materialize::{Materializer, StateHealth, Stop};
-use crate::service::{self, ControlMessage, wiring};
+use crate::materialize::{DirectoryError, Materializer, StateHealth, Stop, THREAD};
+use crate::service::{self, ControlMessage, ControlMessages, wiring};
+use crate::telemetry::liveness::Liveness;
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::logs;
 use crate::telemetry::materialize::StateMetrics;
@@ -27,6 +29,9 @@ const CREATION_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Maximum time to wait for blocking tasks at the end.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// Interval at which the thread is checked.
+const STALL_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Maintain the state topics: the current state of each user, organizational unit and group
 #[derive(Args)]
@@ -77,6 +82,19 @@ pub fn run(arguments: &MaterializeArguments) -> Exit {
     exit
 }
 
+/// How the work ended.
+#[derive(Debug)]
+enum Ended {
+    /// The thread has ended, because this was requested or because of an error.
+    Finished(Result<(), DirectoryError>),
+    /// The thread has ended in a panic.
+    Panicked(JoinError),
+    /// The current transaction was not finished in time.
+    NotFinished,
+    /// The thread no longer proceeds.
+    Stalled,
+}
+
 /// Runs on a dedicated thread until a signal arrives or the thread ends. After a signal, waits for the current
 /// transaction, but at most for `limit`, or until a second signal arrives.
 fn work(
@@ -90,46 +108,80 @@ fn work(
             Ok(started) => started,
             Err(error) => return print_error(format_args!("the admin listener cannot be started: {error}")),
         };
-        let (stop, alive) = (Arc::clone(&materializer.stop), materializer.health.metrics.liveness.watch("materialize"));
-        let mut work = tokio::task::spawn_blocking(move || {
+        let (stop, liveness) = (Arc::clone(&materializer.stop), Arc::clone(&materializer.health.metrics.liveness));
+        let alive = liveness.watch(THREAD);
+        let thread = tokio::task::spawn_blocking(move || {
             let _alive = alive;
             materializer.run()
         });
-        let ended = loop {
-            tokio::select! {
-                ended = &mut work => break Some(ended),
-                message = messages.recv() => match message {
-                    Some(ControlMessage::Reload) => tracing::info!(
-                        code = LogCode::NotReloaded.as_str(),
-                        "restart to change the configuration"
-                    ),
-                    Some(ControlMessage::Shutdown) | None => {
-                        tracing::info!(code = LogCode::Draining.as_str(), "the current transaction is finished");
-                        stop.request();
-                        break tokio::select! {
-                            ended = work => Some(ended),
-                            () = tokio::time::sleep(limit) => None,
-                            () = service::wait_for_second_shutdown(&mut messages) => None,
-                        };
-                    }
-                },
-            }
-        };
+        let ended = supervise(thread, &liveness, &stop, limit, &mut messages).await;
         admin.stop().await;
-        match ended {
-            Some(Ok(Ok(()))) => Exit::Success,
-            Some(Ok(Err(error))) => print_error(error),
-            Some(Err(panic)) => print_error(format_args!("a task has ended unexpectedly: {panic}")),
-            // A call of librdkafka can wait for an unreachable broker without any limit.
-            None => {
-                tracing::warn!(
-                    code = LogCode::DrainTimeout.as_str(),
-                    "the current transaction is not finished; Kafka aborts it, and its events are read again"
-                );
-                Exit::Failed
-            }
-        }
+        exit(ended)
     })
+}
+
+/// Waits until the thread has ended, or must not be waited for any longer.
+async fn supervise(
+    mut thread: JoinHandle<Result<(), DirectoryError>>,
+    liveness: &Liveness,
+    stop: &Stop,
+    limit: Duration,
+    messages: &mut ControlMessages,
+) -> Ended {
+    loop {
+        tokio::select! {
+            result = &mut thread => return finished(result),
+            () = stalled(liveness) => return Ended::Stalled,
+            message = messages.recv() => match message {
+                Some(ControlMessage::Reload) => tracing::info!(
+                    code = LogCode::NotReloaded.as_str(),
+                    "restart to change the configuration"
+                ),
+                Some(ControlMessage::Shutdown) | None => break,
+            },
+        }
+    }
+    tracing::info!(code = LogCode::Draining.as_str(), "the current transaction is finished");
+    stop.request();
+    tokio::select! {
+        result = thread => finished(result),
+        () = tokio::time::sleep(limit) => Ended::NotFinished,
+        () = service::wait_for_second_shutdown(messages) => Ended::NotFinished,
+    }
+}
+
+fn finished(result: Result<Result<(), DirectoryError>, JoinError>) -> Ended {
+    result.map_or_else(Ended::Panicked, Ended::Finished)
+}
+
+/// Waits until a thread should have proceeded and has not.
+async fn stalled(liveness: &Liveness) {
+    while liveness.stalled().is_none() {
+        tokio::time::sleep(STALL_CHECK_INTERVAL).await;
+    }
+}
+
+fn exit(ended: Ended) -> Exit {
+    match ended {
+        Ended::Finished(Ok(())) => Exit::Success,
+        Ended::Finished(Err(error)) => print_error(error),
+        Ended::Panicked(panic) => print_error(format_args!("a task has ended unexpectedly: {panic}")),
+        // A call of librdkafka can wait for an unreachable broker without any limit.
+        Ended::NotFinished => {
+            tracing::warn!(
+                code = LogCode::DrainTimeout.as_str(),
+                "the current transaction is not finished; Kafka aborts it, and its events are read again"
+            );
+            Exit::Failed
+        }
+        Ended::Stalled => {
+            tracing::error!(
+                code = LogCode::ThreadStalled.as_str(),
+                "a call to Kafka's client does not return; the process ends, and continues once it is started again"
+            );
+            Exit::Failed
+        }
+    }
 }
 
 /// Creates the missing state topics. A failure is reported again when the topics are used.
@@ -157,5 +209,43 @@ fn create_topics(config: &Config) {
                 tracing::warn!(code = LogCode::TopicNotCreated.as_str(), topic = wanted.name, "{diagnosis}");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_thread_that_no_longer_proceeds_ends_the_process() {
+        let (_sender, mut messages) = mpsc::unbounded_channel();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let thread = tokio::task::spawn_blocking(move || {
+            let _ = released.recv();
+            Ok(())
+        });
+        let liveness = Liveness::default();
+        liveness.proceeds(THREAD, Duration::ZERO);
+        let ended = supervise(thread, &liveness, &Stop::default(), Duration::MAX, &mut messages).await;
+        assert!(matches!(ended, Ended::Stalled), "{ended:?}");
+        drop(release);
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_does_not_stop_is_not_waited_for() {
+        let (sender, mut messages) = mpsc::unbounded_channel();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let thread = tokio::task::spawn_blocking(move || {
+            let _ = released.recv();
+            Ok(())
+        });
+        sender.send(ControlMessage::Shutdown).unwrap();
+        let stop = Stop::default();
+        let ended = supervise(thread, &Liveness::default(), &stop, Duration::ZERO, &mut messages).await;
+        assert!(matches!(ended, Ended::NotFinished), "{ended:?}");
+        assert!(stop.is_requested());
+        drop(release);
     }
 }

@@ -32,6 +32,13 @@ use crate::telemetry::materialize::StateMetrics;
 const MIN_BACKOFF: Duration = Duration::from_millis(200);
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
+/// The name of the thread that reads and merges, for [`Liveness`](crate::telemetry::liveness::Liveness).
+pub const THREAD: &str = "materialize";
+
+/// Time within which that thread proceeds unless a call to Kafka's client never returns. Each call has a timeout, and
+/// the longest sequence of calls is a transaction that is repeated and then aborted: four times a minute.
+const STALL_LIMIT: Duration = Duration::from_secs(600);
+
 /// Runs `materialize`: maintains the state topics until it is stopped.
 pub struct Materializer {
     /// The cluster.
@@ -127,6 +134,7 @@ impl Materializer {
         let mut store = Some(open()?);
         let mut backoff = Backoff::default();
         while !self.stop.is_requested() {
+            self.proceeds();
             let Some(current) = &store else {
                 self.stop.wait(backoff.next());
                 store =
@@ -173,7 +181,12 @@ impl Materializer {
         if let Some(Err(error)) = store.as_ref().map(|store| store.sync()) {
             tracing::warn!(code = LogCode::StateStoreFailed.as_str(), "the next start restores the state: {error}");
         }
+        self.health.metrics.liveness.completed(THREAD);
         Ok(())
+    }
+
+    fn proceeds(&self) {
+        self.health.metrics.liveness.proceeds(THREAD, STALL_LIMIT);
     }
 
     fn show_ready(&self, ready: bool) {

@@ -138,6 +138,7 @@ impl<'m> Session<'m> {
     /// Processes events until the end is requested.
     pub(super) fn run(&mut self) -> Result<(), Ended> {
         while !self.owner.stop.is_requested() {
+            self.owner.proceeds();
             self.gather()?;
             if self.membership.is_some() && self.input.has_lost_assignment() {
                 self.lose("the group has given the partitions to others")?;

@@ -1,7 +1,9 @@
 //! Which long-lived threads and tasks have ended unexpectedly. The process then answers on `/livez` that it
-//! has to be restarted, because nothing inside of it can take their place.
+//! has to be restarted, because nothing inside of it can take their place. Also which threads no longer proceed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -11,6 +13,8 @@ use super::log_code::LogCode;
 #[derive(Debug, Default)]
 pub struct Liveness {
     ended: Mutex<Vec<&'static str>>,
+    /// The times until which threads have to report again that they proceed.
+    expected: Mutex<BTreeMap<&'static str, Instant>>,
 }
 
 /// A guard that a long-lived thread or task holds while it runs.
@@ -31,6 +35,23 @@ impl Liveness {
     #[must_use]
     pub fn ended(&self) -> Vec<&'static str> {
         self.ended.lock().clone()
+    }
+
+    /// Notes that the thread with this name proceeds. It must call this again within `limit`.
+    pub fn proceeds(&self, name: &'static str, limit: Duration) {
+        self.expected.lock().insert(name, Instant::now() + limit);
+    }
+
+    /// Notes that the thread with this name need not proceed any more.
+    pub fn completed(&self, name: &'static str) {
+        self.expected.lock().remove(name);
+    }
+
+    /// Returns the name of a thread that should have proceeded and has not.
+    #[must_use]
+    pub fn stalled(&self) -> Option<&'static str> {
+        let now = Instant::now();
+        self.expected.lock().iter().find(|(_, until)| **until <= now).map(|(name, _)| *name)
     }
 }
 
@@ -78,6 +99,20 @@ mod tests {
             assert!(broken.join().is_err());
         }
         assert_eq!(liveness.ended(), ["broken"]);
+    }
+
+    #[test]
+    fn a_thread_that_does_not_proceed_is_stalled() {
+        let liveness = Liveness::default();
+        liveness.proceeds("steady", Duration::from_secs(600));
+        assert_eq!(liveness.stalled(), None);
+        liveness.proceeds("stuck", Duration::ZERO);
+        assert_eq!(liveness.stalled(), Some("stuck"));
+        liveness.proceeds("stuck", Duration::from_secs(600));
+        assert_eq!(liveness.stalled(), None);
+        liveness.proceeds("stuck", Duration::ZERO);
+        liveness.completed("stuck");
+        assert_eq!(liveness.stalled(), None);
     }
 
     #[tokio::test]

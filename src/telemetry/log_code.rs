@@ -36,6 +36,8 @@ pub enum LogCode {
     ServerEnded,
     /// A thread has ended in a panic.
     ThreadEnded,
+    /// The thread of `materialize` no longer proceeds, so the process ends.
+    ThreadStalled,
 
     // Callbacks
     /// This machine's clock differs from the key endpoint's by more than half of `server.clock_skew`.
