@@ -24,7 +24,7 @@ use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::metrics::{ApplicationState, MetricTexts, Metrics};
 
 pub use dead_letters::DeadLetterOutcome;
-pub use quarantine::Redriven;
+pub use quarantine::QuarantineRedrive;
 
 /// One configured application: what requests need of its configuration, and what was made from the rest.
 pub struct Application {

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::support::stage::watch::Sample;
+use crate::support::environment::watch::Sample;
 
 /// What the memory of answered events may take for each, in bytes: it is meant to grow, up to its limit.
 const PER_ANSWERED: u64 = 64;

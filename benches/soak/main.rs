@@ -18,9 +18,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use support::environment::Environment;
+use support::environment::watch::{Sample, Watch};
 use support::fault_load::Plan;
-use support::stage::Stage;
-use support::stage::watch::{Sample, Watch};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const BETWEEN_SAMPLES: Duration = Duration::from_secs(2);
@@ -32,9 +32,9 @@ fn main() {
         return;
     }
     let minutes: u32 = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(30);
-    let mut stage = Stage::start().expect("Java and Maven, for a real Kafka");
-    let samples = Samples::start(stage.service.watch.clone());
-    let load = stage.load(Plan { rate: 200, ..Plan::usual("soak") });
+    let mut environment = Environment::start().expect("Java and Maven, for a real Kafka");
+    let samples = Samples::start(environment.service.watch.clone());
+    let load = environment.load(Plan { rate: 200, ..Plan::usual("soak") });
     println!(
         "minute  fault                       healed  callbacks/s  slowest     memory  open files  journal, most and now"
     );
@@ -42,7 +42,7 @@ fn main() {
         let (began, contacts, first) = (Instant::now(), load.ledger().contacts(), samples.count());
         // The last minute is quiet.
         let fault = if minute + 1 < minutes { faults::any(minute < minutes / 2) } else { &faults::NONE };
-        (fault.make)(&mut stage);
+        (fault.make)(&mut environment);
         let healed = began.elapsed();
         std::thread::sleep(MINUTE.saturating_sub(began.elapsed()));
         let (count, slowest) = load.ledger().since(contacts);
@@ -61,7 +61,7 @@ fn main() {
             seen.last().map(|sample| sample.journal).unwrap_or_default(),
         );
     }
-    let mut report = stage.judge("soak", load);
+    let mut report = environment.judge("soak", load);
     report.must_refuse_nothing();
     let flatness = flatness::of_last_process_run(&samples.from(0));
     println!("{report}\n{flatness}");
@@ -70,8 +70,12 @@ fn main() {
     if faults.is_empty() {
         println!("verdict: holds");
     } else {
-        println!("verdict: BROKEN\n{}\nthe bridge's log ends so:\n{}", faults.join("\n"), stage.service.log_tail());
-        drop(stage);
+        println!(
+            "verdict: BROKEN\n{}\nthe bridge's log ends so:\n{}",
+            faults.join("\n"),
+            environment.service.log_tail()
+        );
+        drop(environment);
         std::process::exit(1);
     }
 }

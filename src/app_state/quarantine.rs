@@ -18,7 +18,7 @@ const MAX_LOGGED_IDS: usize = 20;
 
 /// The result of an attempt to publish a quarantined callback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Redriven {
+pub enum QuarantineRedrive {
     /// This number of events is on the broker or in the journal. A failure to remove the callback from quarantine is
     /// only logged.
     Published(usize),
@@ -32,7 +32,7 @@ pub enum Redriven {
     Missing,
 }
 
-impl Redriven {
+impl QuarantineRedrive {
     /// Returns true if the events are on the broker or in the journal.
     #[must_use]
     pub const fn is_safe(self) -> bool {
@@ -45,21 +45,23 @@ impl AppState {
     ///
     /// # Errors
     /// [`JournalRejection`] if the journal cannot be read.
-    pub async fn redrive(&self, id: QuarantineId) -> Result<Redriven, JournalRejection> {
+    pub async fn redrive(&self, id: QuarantineId) -> Result<QuarantineRedrive, JournalRejection> {
         let journal = self.dispatcher.journal().ok_or(JournalRejection::Failed)?;
         let callback = journal.quarantined_callback(id).await.unwrap_or(Err(JournalRejection::Failed))?;
-        let Some(callback) = callback else { return Ok(Redriven::Missing) };
-        let Some(application) = self.application(&callback.application) else { return Ok(Redriven::NotConfigured) };
+        let Some(callback) = callback else { return Ok(QuarantineRedrive::Missing) };
+        let Some(application) = self.application(&callback.application) else {
+            return Ok(QuarantineRedrive::NotConfigured);
+        };
         Ok(match ReadableCallback::read(id, callback, Arc::clone(&application.policy)).await {
             Ok(callback) => self.publish_readable(callback).await,
-            Err(refusal) => Redriven::StillUnreadable(refusal),
+            Err(refusal) => QuarantineRedrive::StillUnreadable(refusal),
         })
     }
 
     /// Publishes the events of a callback that could be read. The events are handed over before the first wait.
-    pub async fn publish_readable(&self, callback: ReadableCallback) -> Redriven {
+    pub async fn publish_readable(&self, callback: ReadableCallback) -> QuarantineRedrive {
         let ReadableCallback { id, application: name, prepared, .. } = callback;
-        let Some(application) = self.application(&name) else { return Redriven::NotConfigured };
+        let Some(application) = self.application(&name) else { return QuarantineRedrive::NotConfigured };
         if let Some(position) = prepared.decryption_key {
             application.metrics.decrypted(position);
         }
@@ -67,9 +69,9 @@ impl AppState {
         let deadline = Instant::now() + self.limits.response_deadline;
         let trace = CallbackTrace::default();
         let verdicts = self.dispatcher.deliver(prepared.events, &application.source, deadline, &trace).await;
-        let Ok(verdicts) = verdicts else { return Redriven::NoRoom };
+        let Ok(verdicts) = verdicts else { return QuarantineRedrive::NoRoom };
         if verdicts.iter().any(|event| event.verdict == Verdict::Overloaded) {
-            return Redriven::NoRoom;
+            return QuarantineRedrive::NoRoom;
         }
         let event_ids: Vec<_> = verdicts.iter().take(MAX_LOGGED_IDS).map(|event| event.event_id.as_str()).collect();
         tracing::info!(
@@ -91,6 +93,6 @@ impl AppState {
                 "a callback that was published is still in quarantine"
             );
         }
-        Redriven::Published(events)
+        QuarantineRedrive::Published(events)
     }
 }

@@ -9,7 +9,7 @@ use crate::terminal;
 /// Width of the output if it is not a terminal, in columns.
 const COLUMNS: usize = 100;
 
-/// Show the main function without any installation: an embedded broker, a simulated IDaaS, the real bridge
+/// Demonstrate the bridge without any installation: an embedded broker, a simulated IDaaS, the real service
 ///
 /// Sends every event type over HTTP to the bridge as `serve` runs it, and shows each verdict and the resulting record;
 /// then unusual events and forgeries. Needs no files, no broker and no network. Exits with 1 if a result is not as

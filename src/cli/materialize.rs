@@ -36,8 +36,8 @@ const STALL_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// Maintain the state topics: the current state of each user, organizational unit and group
 #[derive(Args)]
 #[command(after_help = "Example:\n  idaas-bridge materialize --config /etc/idaas-bridge/bridge.toml\n\n\
-    Reads the event topics as the consumer group of [state], and publishes to <prefix>.<entity>.state.v1 in Kafka\n\
-    transactions. Several instances share the partitions. `topics --create` creates the state topics.\n\
+    Reads the event topics as the consumer group of [state], and publishes to <prefix>.<entity>.state.v1 in Kafka \
+    transactions. Several instances share the partitions. `topics --create` creates the state topics. \
     Runs until SIGTERM or SIGINT.")]
 pub struct MaterializeArguments {
     /// Configuration file (TOML)

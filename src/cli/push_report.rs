@@ -27,8 +27,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(3600);
 #[command(after_help = "Examples:\n  \
     idaas-bridge push-report --config bridge.toml --last\n  \
     idaas-bridge push-report --config bridge.toml --since 7d --list\n\n\
-    A full push has no start or end marker: it is a series of snapshot records of one application, and ends when\n\
-    none arrives for longer than --gap. An entity that a push does not mention is not deleted, because a push can\n\
+    A full push has no start or end marker: it is a series of snapshot records of one application, and ends when \
+    none arrives for longer than --gap. An entity that a push does not mention is not deleted, because a push can \
     cover a part of the directory. An entity is new if the topics have no earlier event of it.\n\n\
     Exit code: 0 full pushes are reported, 1 there is none, or the topics cannot be read,\n\
     2 the configuration is wrong.")]

@@ -19,8 +19,8 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(200);
 #[derive(Args)]
 #[command(after_help = "Example:\n  \
     idaas-bridge serve --config /etc/idaas-bridge/bridge.toml\n\n\
-    SIGHUP reloads applications, keys, allow-lists, certificates, log.level and log.events. `check` shows beforehand \
-    whether it will start.")]
+    SIGHUP reloads applications, keys (also journal.keys), allow-lists, certificates, admin_token, kafka.properties, \
+    log.level and log.events. `check` shows whether `serve` will start.")]
 pub struct ServeArguments {
     /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", env = crate::config::CONFIG_VARIABLE, default_value = super::DEFAULT_CONFIG)]

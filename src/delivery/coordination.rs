@@ -32,7 +32,7 @@ impl Dispatcher {
         self.executor.outbox.lock().has_closed_in_flight()
     }
 
-    /// Sets whether other replicas have to be asked before events are published that waited for a partition.
+    /// Sets whether other replicas must be asked before events that waited for a partition are published.
     pub fn coordinate_recoveries(&self, coordinate: bool) {
         self.executor.step(|outbox, _| outbox.coordinate_recoveries(coordinate));
     }

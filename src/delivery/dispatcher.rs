@@ -27,11 +27,12 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::spans::{CallbackTrace, Spans};
 
 /// Maximum number of events that are replayed at a time: enough for tens of thousands per second, and few enough that
-/// a live event never queues behind more than a hundredth of a second of them.
-const REPLAY: usize = 1024;
+/// a live event never waits for more than 10 ms behind them.
+const MAX_REPLAYED_EVENTS: usize = 1024;
 
-/// Maximum size of these events, in bytes. A start must never need more memory than normal operation.
-const REPLAY_BYTES: usize = 32 << 20;
+/// Maximum size of the events that are replayed at a time, in bytes. A start must not need more memory than normal
+/// operation.
+const MAX_REPLAYED_BYTES: usize = 32 << 20;
 
 /// How long before its answer the unconfirmed events of a request are written, so that the write completes in time.
 const WRITE_ALLOWANCE: Millis = 1000;
@@ -55,7 +56,7 @@ impl Dispatcher {
     ) -> Result<Arc<Self>, Diagnosis> {
         metrics.events_in_flight_limit.set(i64::try_from(events).unwrap_or(i64::MAX));
         let Opened { store, inventory, next, .. } = opened;
-        let limits = Limits { events, bytes, replay: REPLAY, replay_bytes: REPLAY_BYTES };
+        let limits = Limits { events, bytes, replay: MAX_REPLAYED_EVENTS, replay_bytes: MAX_REPLAYED_BYTES };
         let executor = Arc::new(Executor::new(limits, metrics));
         let recovered = inventory.into_iter().map(|row| Recovered {
             seq: row.seq,

@@ -19,7 +19,7 @@ use super::event_log;
 use super::produce::trace_report;
 use super::publication::{EventPublication, EventSource};
 use crate::journal;
-use crate::journal::admin::DiscardHook;
+use crate::journal::admin::OutboxControl;
 use crate::journal::{Entry, Journal, JournalEvents, JournalRejection};
 use crate::kafka::producer::Producer;
 use crate::kafka::producer::delivery::{DeliveryObserver, DeliveryOpaque, Position, Undeliverable};
@@ -88,7 +88,7 @@ impl Executor {
         self.step_at(Instant::now(), input)
     }
 
-    /// Does the same as [`Executor::step`], without asking for the time again.
+    /// As [`Executor::step`], at a time that the caller already knows.
     fn step_at<T>(&self, at: Instant, input: impl FnOnce(&mut Machine, Millis) -> T) -> T {
         let now = self.machine_time(at);
         let (result, commands) = {
@@ -171,8 +171,8 @@ impl Executor {
         let sources = self.sources.load();
         sources.get(name).cloned().unwrap_or_else(|| {
             let metrics = self.metrics.application(name, 0);
-            let others = sources.values().find_map(|source| source.policy.clone());
-            Arc::new(EventSource { name: name.to_owned(), policy: None, others, metrics })
+            let fallback_policy = sources.values().find_map(|source| source.policy.clone());
+            Arc::new(EventSource { name: name.to_owned(), policy: None, fallback_policy, metrics })
         })
     }
 }
@@ -193,11 +193,11 @@ impl DeliveryObserver for Executor {
         self.step_at(at, |outbox, now| outbox.report(handle, record, report, now));
     }
 
-    fn state(&self, state: ProducerStatistics) {
-        self.metrics.kafka.show(&state);
+    fn statistics(&self, statistics: ProducerStatistics) {
+        self.metrics.kafka.show(&statistics);
     }
 
-    fn recreated(&self) {
+    fn producer_recreated(&self) {
         self.metrics.kafka.producer_recreated.inc();
     }
 
@@ -217,7 +217,7 @@ impl DeliveryObserver for Executor {
         self.metrics.kafka.partitions_unavailable(topic, partitions);
     }
 
-    fn deliverable(&self, problem: Option<Undeliverable>) {
+    fn deliverability_changed(&self, problem: Option<Undeliverable>) {
         if let Some(Undeliverable::Unreachable(addresses)) = &problem {
             self.metrics.kafka.set_unreachable(addresses.clone());
         }
@@ -268,7 +268,7 @@ impl JournalEvents for Executor {
     }
 }
 
-impl DiscardHook for Executor {
+impl OutboxControl for Executor {
     fn discard(&self, _: Seq, key: EventKey) -> bool {
         self.step(|outbox, _| outbox.discard(key))
     }

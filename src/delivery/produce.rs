@@ -13,7 +13,7 @@ use crate::journal::JournalRejection;
 use crate::kafka::producer::delivery::{DeliveryOpaque, Position};
 
 impl Executor {
-    /// Hands the records to the producer whose bits are not set in `confirmed`.
+    /// Hands the records whose bits are not set in `confirmed` to the producer.
     pub(super) fn produce(
         &self,
         handle: EventHandle,

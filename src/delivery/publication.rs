@@ -20,7 +20,7 @@ pub struct EventSource {
     pub policy: Option<Arc<Policy>>,
     /// The rules of another application, if it has none itself. The parts that a dead letter needs are the same for
     /// all.
-    pub others: Option<Arc<Policy>>,
+    pub fallback_policy: Option<Arc<Policy>>,
     /// Its metrics.
     pub metrics: Arc<ApplicationMetrics>,
 }
@@ -36,7 +36,7 @@ impl EventSource {
     fn dead_letters(&self, record: &Record) -> Option<DeadLetterRules> {
         match &self.policy {
             Some(policy) => Some(policy.dead_letters()),
-            None => self.others.as_ref().map(|policy| policy.dead_letters().for_record(record)),
+            None => self.fallback_policy.as_ref().map(|policy| policy.dead_letters().for_record(record)),
         }
     }
 }

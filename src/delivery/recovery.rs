@@ -40,14 +40,14 @@ impl Executor {
         }
     }
 
-    /// Handles that partitions may have recovered. Without other replicas, no event waits for that.
+    /// Retries events whose partitions may have recovered. Without other replicas, no event waits for a recovery.
     pub(super) fn recheck_partitions(&self) {
         if self.outbox.lock().coordinates_recoveries() {
             self.recovered();
         }
     }
 
-    /// Admits events whose partitions were checked when that many had recovered.
+    /// Admits events. `recoveries` is the value of [`Executor::recoveries`] from before their partitions were checked.
     pub(super) fn admit(
         &self,
         mut new_events: Vec<NewEvent<EventPublication>>,

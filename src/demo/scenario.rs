@@ -145,8 +145,7 @@ impl<'a> Scenario<'a> {
         self.delivery(&DeliveryLine { good, what, answer: &answer, style, took: delivery.latency }, &event.event_id)?;
         if let (Some(record), false) = (self.expectations.record_of(&event.event_id), self.brief) {
             let TopicRecord { topic, .. } = record;
-            let text =
-                format!("    {DIM}→ one record all the same:{DIM:#} {LOCATION}{topic}{LOCATION:#} {}", at(record));
+            let text = format!("    {DIM}→ still one record:{DIM:#} {LOCATION}{topic}{LOCATION:#} {}", at(record));
             self.renderer.line(&text)?;
         }
         Ok(())

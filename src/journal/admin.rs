@@ -32,7 +32,7 @@ const PAGE_SIZE: usize = 5000;
 const MAX_HEADS: usize = 10_000;
 
 /// The outbox, as the journal's admin operations see it.
-pub trait DiscardHook: Send + Sync {
+pub trait OutboxControl: Send + Sync {
     /// Removes the event from its lane and from the journal, so that the next event of the lane can be published. A
     /// request that still waits for the event gets no final verdict. Returns false if the event is with the producer
     /// and cannot be recalled.
@@ -51,7 +51,7 @@ pub trait DiscardHook: Send + Sync {
 /// Runs admin operations on a journal.
 pub struct JournalAdmin {
     journal: Arc<Journal>,
-    outbox: Arc<dyn DiscardHook>,
+    outbox: Arc<dyn OutboxControl>,
 }
 
 /// Result of looking up or discarding an entry or a callback.
@@ -71,7 +71,7 @@ pub enum Lookup {
 
 /// Result of an operator's request to retry an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Retried {
+pub enum EntryRedrive {
     /// The entry is retried now.
     Now(EntrySummary),
     /// It is tried automatically: it is with the producer, waits behind another event of its entity, or waits for the
@@ -84,7 +84,7 @@ pub enum Retried {
 impl JournalAdmin {
     /// For a journal, and the owner of its lanes.
     #[must_use]
-    pub fn new(journal: Arc<Journal>, outbox: Arc<dyn DiscardHook>) -> Self {
+    pub fn new(journal: Arc<Journal>, outbox: Arc<dyn OutboxControl>) -> Self {
         Self { journal, outbox }
     }
 
@@ -94,7 +94,7 @@ impl JournalAdmin {
     /// The operating system's error if the journal's thread cannot be started.
     pub fn offline(store: Store) -> std::io::Result<Self> {
         let journal = Arc::new(Journal::start(store, Arc::new(NoopEvents), &Arc::default())?);
-        Ok(Self { outbox: Arc::new(OfflineDiscard(Arc::clone(&journal))), journal })
+        Ok(Self { outbox: Arc::new(OfflineOutbox(Arc::clone(&journal))), journal })
     }
 
     /// Returns a summary with up to `limit` each of the oldest entries, the waiting lane heads and the oldest
@@ -269,9 +269,9 @@ impl JournalEvents for NoopEvents {
 }
 
 /// Only deletes the entry: there are no lanes offline.
-struct OfflineDiscard(Arc<Journal>);
+struct OfflineOutbox(Arc<Journal>);
 
-impl DiscardHook for OfflineDiscard {
+impl OutboxControl for OfflineOutbox {
     fn discard(&self, seq: Seq, _: EventKey) -> bool {
         self.0.delete(vec![seq]);
         true

@@ -40,9 +40,9 @@ impl From<&OpenFault> for Diagnosis {
     fn from(fault: &OpenFault) -> Self {
         let remedy = match fault {
             OpenFault::Locked(_, Some(process)) => {
-                format!("end process {process}, or give each process its own directory")
+                format!("stop process {process}, or give each process its own directory")
             }
-            OpenFault::Locked(_, None) => "end the other process, or give each process its own directory".to_owned(),
+            OpenFault::Locked(_, None) => "stop the other process, or give each process its own directory".to_owned(),
             OpenFault::NoPermission(path) => format!("allow the service's user to read and write {}", path.display()),
             OpenFault::Foreign(_) => "name another directory, or move the file away if it is not needed".to_owned(),
             OpenFault::Damaged(path, _) => format!(
@@ -67,16 +67,18 @@ impl JournalRejection {
     pub const fn message(self) -> &'static str {
         match self {
             Self::Full => {
-                "the journal has reached journal.max_size; events are refused until Kafka accepts some of \
-                its events"
+                "the journal has reached journal.max_size; new events are answered as overloaded until Kafka confirms \
+                some of those in it"
             }
             Self::QuarantineFull => {
                 "the quarantine has reached its share, a quarter of journal.max_size; further callbacks that cannot \
                 be read are refused until a key decrypts some of them, some are discarded, or journal.max_size is \
                 raised"
             }
-            Self::Busy => "the journal's disk is too slow for the load; callbacks are refused until it has caught up",
-            Self::DiskFull => "the journal's disk is full; events are refused until there is space",
+            Self::Busy => {
+                "the journal's disk is too slow for the load; events are answered as overloaded until it has caught up"
+            }
+            Self::DiskFull => "the journal's disk is full; events are answered as overloaded until there is space",
             Self::Failed => "the journal cannot be written; it is reopened and verified before it is used again",
         }
     }

@@ -20,7 +20,7 @@ pub mod waiting;
 mod work;
 mod writer;
 
-pub use admin::{DiscardHook, JournalAdmin};
+pub use admin::{JournalAdmin, OutboxControl};
 pub use entry::Entry;
 pub use fault::OpenFault;
 pub use handle::{Journal, JournalEvents, Response};

@@ -187,7 +187,7 @@ impl Store {
     }
 
     /// Applies the changes in one transaction. If it fails, the entries in `possibly_written` are reported as rejected,
-    /// but can be on the disk all the same.
+    /// but can still be on the disk.
     fn apply(
         &mut self,
         changes: &Changes,

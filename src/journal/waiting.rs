@@ -69,7 +69,7 @@ const STEPS: [(&str, &str); 18] = [
         advertised.listeners; `idaas-bridge check` names the cause.",
     ),
     ("replay_pending", "It waits for earlier entries of the journal. It is published automatically."),
-    ("other_replica", "Another replica publishes the events of this partition first. This one follows automatically."),
+    ("other_replica", "Another replica publishes the events of this entity first. This one follows automatically."),
     (
         "not_authorized",
         "The broker denies WRITE on {topic}. Grant the service's Kafka user its rights: kafka-acls.sh \

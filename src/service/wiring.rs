@@ -113,7 +113,7 @@ pub(super) fn applications(
         let source = EventSource {
             name: application.name.clone(),
             policy: Some(Arc::clone(&policy)),
-            others: None,
+            fallback_policy: None,
             metrics: Arc::clone(&metrics),
         };
         let made = Application {

@@ -143,13 +143,14 @@ impl KafkaMetrics {
         })
     }
 
-    /// Records whether the cluster answers. Returns whether Kafka has become available or unavailable by that.
+    /// Records whether the cluster answers. Returns true if this changes the availability of Kafka.
     pub fn set_answering(&self, is_answering: bool) -> bool {
         self.is_answering.store(is_answering, Ordering::Relaxed);
         self.show_available()
     }
 
-    /// Records whether records can be delivered, if the cluster answers. Returns the same.
+    /// Records whether records can be delivered, if the cluster answers. Returns true if this changes the availability
+    /// of Kafka.
     pub fn set_deliverable(&self, is_deliverable: bool) -> bool {
         self.is_deliverable.store(is_deliverable, Ordering::Relaxed);
         self.show_available()

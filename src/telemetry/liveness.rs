@@ -1,5 +1,5 @@
-//! Which long-lived threads and tasks have ended unexpectedly. The process then answers on `/livez` that it
-//! has to be restarted, because nothing inside of it can take their place. Also which threads no longer proceed.
+//! Detects long-lived threads and tasks that have ended unexpectedly, and threads that no longer proceed. If one has
+//! ended, `/livez` reports that the process must be restarted, because nothing inside it can replace them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

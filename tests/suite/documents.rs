@@ -133,7 +133,7 @@ fn every_test_that_the_readme_names_exists() {
 }
 
 #[test]
-fn every_room_is_on_the_architecture_s_map() {
+fn architecture_names_every_module() {
     let map = text("ARCHITECTURE.md");
     for entry in std::fs::read_dir(repository("src")).unwrap().map(|entry| entry.unwrap()) {
         let name = entry.file_name().into_string().unwrap();

@@ -17,13 +17,13 @@ mod keys;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use crate::support::environment::Environment;
 use crate::support::fault_load::verify::Report;
 use crate::support::fault_load::{Load, Plan};
-use crate::support::stage::Stage;
 
 /// What a scenario has to work with.
 struct Run {
-    stage: Stage,
+    environment: Environment,
     long: bool,
     random: fastrand::Rng,
 }
@@ -46,11 +46,11 @@ impl Run {
     }
 
     fn under(&mut self, name: &str, plan: Plan, fault: impl FnOnce(&mut Self, &Load)) -> Report {
-        let load = self.stage.load(plan);
+        let load = self.environment.load(plan);
         load.go_on_for(200);
         fault(self, &load);
         load.go_on_for(200);
-        self.stage.judge(name, load)
+        self.environment.judge(name, load)
     }
 }
 
@@ -72,12 +72,12 @@ const SCENARIOS: [(&str, Scenario); 9] = [
 #[test]
 fn nothing_is_lost_while_things_break() {
     let variable = |name: &str| std::env::var(name).ok();
-    let Some(stage) = Stage::start() else { return };
+    let Some(environment) = Environment::start() else { return };
     let seed = variable("BRIDGE_FAULTS_SEED").map_or_else(|| fastrand::u64(..), |seed| seed.parse().unwrap());
     let long = variable("BRIDGE_FAULTS").as_deref() == Some("long");
     let only = variable("BRIDGE_FAULTS_ONLY").unwrap_or_default();
     say(&format!("BRIDGE_FAULTS_SEED={seed}"));
-    let mut run = Run { stage, long, random: fastrand::Rng::with_seed(seed) };
+    let mut run = Run { environment, long, random: fastrand::Rng::with_seed(seed) };
     let mut broken = Vec::new();
     for (name, scenario) in SCENARIOS.iter().filter(|(name, _)| name.contains(&only)) {
         let began = Instant::now();
@@ -89,7 +89,7 @@ fn nothing_is_lost_while_things_break() {
             broken.push(*name);
         }
     }
-    assert!(broken.is_empty(), "broken: {broken:?}; the bridge's log ends so:\n{}", run.stage.service.log_tail());
+    assert!(broken.is_empty(), "broken: {broken:?}; the bridge's log ends so:\n{}", run.environment.service.log_tail());
 }
 
 /// Past the test runner's capture: a proof of some minutes is to be watched.

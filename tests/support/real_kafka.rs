@@ -3,13 +3,13 @@
 //! Needs Java 17 or newer, and Maven for the first run. Brokers never outlive the test process, however it ends.
 //! Nothing here may depend on the bridge: the harness judges it.
 
+mod cluster_permit;
 mod install;
 mod node;
 mod options;
 mod ports;
 mod run_directory;
 mod tls;
-mod turn;
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -21,10 +21,10 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::metadata::{MetadataBroker, MetadataPartition};
 
+use self::cluster_permit::ClusterPermit;
 use self::node::Node;
 use self::options::Login;
 use self::run_directory::RunDirectory;
-use self::turn::Turn;
 use super::records::{Quiet, retry};
 
 pub(crate) use self::options::{Advertised, Options};
@@ -64,7 +64,7 @@ pub(crate) struct RealKafka {
     advertised: Vec<String>,
     directory: RunDirectory,
     /// Held by all clusters but the shared one, so that they come one after the other.
-    _turn: Option<Turn>,
+    _permit: Option<ClusterPermit>,
 }
 
 struct Secure {
@@ -84,10 +84,10 @@ impl RealKafka {
     /// Starts a cluster and waits until each node knows all of them. One cluster at a time (the shared node aside):
     /// a test must not start its second while it holds its first. `None` as with [`shared_one_node`].
     pub(crate) fn start(nodes: Nodes, options: Options) -> Option<Self> {
-        install::available_or_left_out().then(|| Self::launch(nodes, options, Some(Turn::wait())))
+        install::available_or_left_out().then(|| Self::launch(nodes, options, Some(ClusterPermit::wait())))
     }
 
-    fn launch(nodes: Nodes, options: Options, turn: Option<Turn>) -> Self {
+    fn launch(nodes: Nodes, options: Options, permit: Option<ClusterPermit>) -> Self {
         let libraries = install::libraries().unwrap_or_else(|fault| panic!("{fault}"));
         let directory = RunDirectory::create();
         let count = nodes.count();
@@ -116,7 +116,7 @@ impl RealKafka {
             secure: options.login.map(|login| Secure { bootstrap_servers: servers(&secure), login }),
             advertised: advertised.iter().map(|ports| servers(ports)).collect(),
             directory,
-            _turn: turn,
+            _permit: permit,
         };
         kafka.bring_up();
         kafka

@@ -38,8 +38,8 @@ impl QuarantinedCallback {
     }
 }
 
-/// The part to keep of a callback that [`super::prepare`] refused as undecryptable or unreadable. Authenticates it once
-/// more: it is rare, and so everything else need not carry along what only this needs.
+/// Returns the part to store of a callback that [`super::prepare`] refused as undecryptable or unreadable.
+/// Authenticates the callback again: this is rare, and no stage has to return the token's content with an error.
 #[must_use]
 pub fn to_quarantine(
     body: &[u8],

@@ -80,7 +80,7 @@ impl Refusal {
         Self::Draining,
     ];
 
-    /// Whether a callback that is refused so is authentic, and is kept until it can be read.
+    /// Returns true if a callback refused for this reason is authentic, and is quarantined until it can be read.
     #[must_use]
     pub const fn is_quarantined(self) -> bool {
         matches!(self, Self::Undecryptable | Self::Unreadable)

@@ -22,11 +22,11 @@ mod memory_budget;
 mod no_hash;
 mod persistence;
 mod placement;
+mod publishing;
 mod replay;
 mod replay_slots;
 pub mod replicas;
 mod requests;
-mod schedule;
 mod stats;
 pub mod verdict;
 mod waiting_heads;
@@ -35,8 +35,8 @@ pub use event::{EventHandle, Loaded, NewEvent, Publication, Recovered};
 pub use failure::{FailureCode, RedriveOutcome, WaitReason, WaitingHead};
 pub use identity::{EventKey, LaneKey, Seq};
 pub use no_hash::{Hashed, NoHash};
+pub use publishing::bit;
 pub use requests::RequestId;
-pub use schedule::bit;
 use verdict::Verdict;
 
 /// Milliseconds of a monotonic clock, counted from the start of the process.

@@ -16,9 +16,9 @@ use super::dedup_cache::{DedupCache, Known};
 use super::event::{Durability, Event, EventHandle, NewEvent, Publication};
 use super::lanes::Lanes;
 use super::memory_budget::MemoryBudget;
+use super::publishing::bit;
 use super::replay_slots::ReplaySlots;
 use super::requests::{DueAction, PendingRequests, RequestId, Resolution};
-use super::schedule::bit;
 use super::verdict::Verdict;
 use super::waiting_heads::WaitingHeads;
 use super::{CompletedRequest, EventKey, Millis, Seq};
@@ -90,7 +90,7 @@ pub struct Outbox<P, W> {
     pub(super) next: Seq,
     /// True if the broker is considered available.
     pub(super) connected: bool,
-    /// True if other replicas have to be asked before events are published that waited for a partition.
+    /// True if other replicas must be asked before events that waited for a partition are published.
     pub(super) coordinates_recoveries: bool,
     /// True if replay may begin. Before that, the driver must know which events are already in the topics.
     pub(super) replay_enabled: bool,

@@ -2,7 +2,7 @@
 
 use super::event::{Durability, Event, EventHandle, Publication, Recovered};
 use super::machine::{Command, Outbox};
-use super::schedule::bit;
+use super::publishing::bit;
 use super::verdict::Verdict;
 use super::{EventKey, Millis, Published, Seq};
 

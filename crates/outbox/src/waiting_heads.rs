@@ -44,13 +44,13 @@ impl WaitingHeads {
         self.closed_lanes.contains(&lane)
     }
 
-    /// Returns true if a lane waits for that.
+    /// Returns true if any lane is closed.
     pub(super) fn has_closed(&self) -> bool {
         !self.closed_lanes.is_empty()
     }
 
-    /// Lets a lane wait for that. Its head stays where it is until it is activated again. Returns false if the lane
-    /// waits already.
+    /// Closes a lane: it waits until its partition accepts records and the other replicas are asked. Its head stays
+    /// where it is until it is activated again. Returns false if the lane is already closed.
     pub(super) fn close_lane(&mut self, lane: LaneKey) -> bool {
         self.closed_lanes.insert(lane)
     }

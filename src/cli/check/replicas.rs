@@ -34,7 +34,7 @@ pub(super) fn examine(examination: &Examination<'_>) -> Finding {
             Finding::warning(CODE, &key, &problem, Remedy::grant(&[Right::Write, Right::Read], &[&topic]))
         }
         Some(State::Unreadable(problem)) => {
-            untested(&key, &problem, "start the brokers that are away, or see their logs")
+            untested(&key, &problem, "start the brokers that do not answer, or read their logs")
         }
         None => untested(&key, "no answer in time", "run check again once Kafka answers"),
     }

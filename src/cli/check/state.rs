@@ -79,12 +79,13 @@ fn room(directory: &str, free: Option<u64>) -> Finding {
     let needs = "the working state takes about as much as the state topics";
     let Some(free) = free else {
         let remedy = "look at it by hand: df";
-        return Finding::not_tested(code, DIRECTORY, "whether the disk has room: its free room cannot be read", remedy);
+        let why = "whether the disk has enough space: its free space cannot be read";
+        return Finding::not_tested(code, DIRECTORY, why, remedy);
     };
     let shown = disk::mebibytes(free);
     if free < MIN_FREE {
         let problem = format!("the disk of {directory} has only {shown} left, and {needs}");
-        Finding::warning(code, DIRECTORY, &problem, "make room, or name a directory on another disk")
+        Finding::warning(code, DIRECTORY, &problem, "free some space, or name a directory on another disk")
     } else {
         Finding::ok(code, DIRECTORY, &format!("the disk has {shown} left; {needs}"))
     }

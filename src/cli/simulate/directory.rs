@@ -19,7 +19,7 @@ use crate::text::without_line_ending;
     idaas-bridge simulate directory --users 50000 --requests-per-second 5 --token-lifetime 60 --drift 50\n  \
     Delete a user while it runs:\n    \
     curl -d '{\"do\":\"deleteUser\",\"id\":\"user_…\"}' http://127.0.0.1:PORT/_control/order\n\n\
-    Other orders: createUser, moveUser, renameUser, moveUnit, deleteUnit, deleteGroup, scope, tokenLifetime,\n\
+    Other orders: createUser, moveUser, renameUser, moveUnit, deleteUnit, deleteGroup, scope, tokenLifetime, \
     expireTokens, fail, limit, deny, permitAll. GET /_control/state shows ids and counts. Runs until it is stopped.")]
 pub(super) struct DirectoryArguments {
     /// Address to listen on; port 0 selects a free port

@@ -3,8 +3,8 @@
 use actix_web::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use crate::app_state::Redriven;
-use crate::journal::admin::{Lookup, Retried};
+use crate::app_state::QuarantineRedrive;
+use crate::journal::admin::{EntryRedrive, Lookup};
 use crate::journal::summary::{EntrySummary, QuarantinedSummary};
 
 /// What an id refers to, and what was done.
@@ -56,24 +56,24 @@ impl From<Lookup> for EntryKind {
     }
 }
 
-impl From<Retried> for EntryKind {
-    fn from(retried: Retried) -> Self {
-        match retried {
-            Retried::Now(waiting) => Self::Retried(waiting),
-            Retried::Automatic(waiting) => Self::TriedByItself(waiting),
-            Retried::NoSingleMatch(found) => found.into(),
+impl From<EntryRedrive> for EntryKind {
+    fn from(redrive: EntryRedrive) -> Self {
+        match redrive {
+            EntryRedrive::Now(waiting) => Self::Retried(waiting),
+            EntryRedrive::Automatic(waiting) => Self::TriedByItself(waiting),
+            EntryRedrive::NoSingleMatch(found) => found.into(),
         }
     }
 }
 
-impl From<Redriven> for EntryKind {
-    fn from(redriven: Redriven) -> Self {
-        match redriven {
-            Redriven::Published(events) => Self::Published { events },
-            Redriven::NoRoom => Self::NoRoom,
-            Redriven::StillUnreadable(refusal) => Self::StillUnreadable { reason: refusal.code().to_owned() },
-            Redriven::NotConfigured => Self::NotConfigured,
-            Redriven::Missing => Self::NotFound,
+impl From<QuarantineRedrive> for EntryKind {
+    fn from(redrive: QuarantineRedrive) -> Self {
+        match redrive {
+            QuarantineRedrive::Published(events) => Self::Published { events },
+            QuarantineRedrive::NoRoom => Self::NoRoom,
+            QuarantineRedrive::StillUnreadable(refusal) => Self::StillUnreadable { reason: refusal.code().to_owned() },
+            QuarantineRedrive::NotConfigured => Self::NotConfigured,
+            QuarantineRedrive::Missing => Self::NotFound,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use outbox::{EventKey, LaneKey, RedriveOutcome, Seq};
 
-use super::{JournalAdmin, Lookup, MAX_HEADS, PAGE_SIZE, Retried, or_closed};
+use super::{EntryRedrive, JournalAdmin, Lookup, MAX_HEADS, PAGE_SIZE, or_closed};
 use crate::journal::quarantine::QuarantineId;
 use crate::journal::row::EntryRow;
 use crate::journal::summary::{EntrySummary, QuarantinedSummary};
@@ -74,9 +74,11 @@ impl JournalAdmin {
     ///
     /// # Errors
     /// As for [`JournalAdmin::summary`].
-    pub async fn redrive(&self, name: &str, by: &str) -> Result<Retried, JournalRejection> {
+    pub async fn redrive(&self, name: &str, by: &str) -> Result<EntryRedrive, JournalRejection> {
         let (found, event) = self.entry_named(name).await?;
-        let (Lookup::Event(entry), Some((_, key))) = (&found, event) else { return Ok(Retried::NoSingleMatch(found)) };
+        let (Lookup::Event(entry), Some((_, key))) = (&found, event) else {
+            return Ok(EntryRedrive::NoSingleMatch(found));
+        };
         let outcome = self.outbox.redrive(key);
         let (event_id, application) = (&entry.event_id, &entry.application);
         tracing::info!(
@@ -89,16 +91,16 @@ impl JournalAdmin {
         );
         let summary = |waiting| EntrySummary { waiting, ..entry.clone() };
         Ok(match outcome {
-            RedriveOutcome::Started => Retried::Now(summary(None)),
-            RedriveOutcome::NotWaiting => Retried::Automatic(summary(None)),
+            RedriveOutcome::Started => EntryRedrive::Now(summary(None)),
+            RedriveOutcome::NotWaiting => EntryRedrive::Automatic(summary(None)),
             RedriveOutcome::Blocked(head) => {
                 let reason = head.reason.code();
                 let next_step = next_step(reason, &entry.topic, &self.outbox.unreachable_brokers());
                 let state = WaitState { reason: reason.to_owned(), attempts: head.attempts.into(), next_step };
-                Retried::Automatic(summary(Some(state)))
+                EntryRedrive::Automatic(summary(Some(state)))
             }
             // It has been published since it was looked up.
-            RedriveOutcome::Unknown => Retried::NoSingleMatch(Lookup::Nothing),
+            RedriveOutcome::Unknown => EntryRedrive::NoSingleMatch(Lookup::Nothing),
         })
     }
 

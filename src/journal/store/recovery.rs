@@ -24,7 +24,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// What has to be done before the file is used again.
 #[derive(Default)]
 pub(super) struct Recovery {
-    /// Entries that were reported as rejected when their commit failed, but can be on the disk all the same.
+    /// Entries that were reported as rejected when their commit failed, but can still be on the disk.
     possibly_written: Vec<u64>,
     /// Earliest time of the next attempt.
     next_attempt: Option<Instant>,

@@ -5,7 +5,7 @@ use idaas_callback::jose::jwe::Sealed;
 use super::*;
 use outbox::{RedriveOutcome, WaitReason};
 
-use crate::journal::admin::{Lookup, Retried};
+use crate::journal::admin::{EntryRedrive, Lookup};
 use crate::journal::waiting::WaitingHead;
 
 #[tokio::test]
@@ -102,7 +102,7 @@ async fn the_line_of_an_entry_says_which_it_is_even_if_damaged() {
 #[derive(Default)]
 struct Lanes(std::sync::atomic::AtomicUsize);
 
-impl crate::journal::DiscardHook for Lanes {
+impl crate::journal::OutboxControl for Lanes {
     fn discard(&self, _: Seq, _: EventKey) -> bool {
         false
     }
@@ -159,14 +159,16 @@ async fn a_summary_says_why_lane_heads_wait_and_what_to_do() {
 async fn an_entry_is_tried_again_or_said_to_be_tried_by_itself() {
     let directory = tempfile::tempdir().unwrap();
     let (journal_admin, lanes) = desk_with_lanes(directory.path());
-    assert!(matches!(journal_admin.redrive("evnt_1", "test").await.unwrap(), Retried::Now(found) if found.seq == 1));
-    let Retried::Automatic(found) = journal_admin.redrive("evnt_2", "test").await.unwrap() else { panic!() };
+    assert!(
+        matches!(journal_admin.redrive("evnt_1", "test").await.unwrap(), EntryRedrive::Now(found) if found.seq == 1)
+    );
+    let EntryRedrive::Automatic(found) = journal_admin.redrive("evnt_2", "test").await.unwrap() else { panic!() };
     assert_eq!((found.seq, found.waiting), (2, None));
-    let Retried::Automatic(found) = journal_admin.redrive("evnt_0", "test").await.unwrap() else { panic!() };
+    let EntryRedrive::Automatic(found) = journal_admin.redrive("evnt_0", "test").await.unwrap() else { panic!() };
     let state = found.waiting.unwrap();
     assert_eq!((state.reason.as_str(), state.attempts), ("other_replica", 3));
     assert!(state.next_step.starts_with("Another replica publishes"), "{}", state.next_step);
-    assert_eq!(journal_admin.redrive("evnt_9", "test").await.unwrap(), Retried::NoSingleMatch(Lookup::Nothing));
+    assert_eq!(journal_admin.redrive("evnt_9", "test").await.unwrap(), EntryRedrive::NoSingleMatch(Lookup::Nothing));
     assert_eq!(lanes.0.load(std::sync::atomic::Ordering::SeqCst), 3);
     assert!(matches!(journal_admin.discard_entry("evnt_1", "test").await.unwrap(), Lookup::InFlight(_)));
 }

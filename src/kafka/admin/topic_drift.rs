@@ -71,8 +71,9 @@ pub enum Difference {
     },
     /// The topic has one replica, as configured. Losing the broker loses events.
     SingleReplica,
-    /// `min.insync.replicas` exceeds the number of replicas.
-    NeverInsync {
+    /// `min.insync.replicas` exceeds the number of replicas. Kafka 3.7 and later demand all replicas then (KAFKA-15583),
+    /// and earlier versions accept no record.
+    TooFewReplicas {
         /// `min.insync.replicas`.
         needed: i32,
         /// The number of replicas.
@@ -137,7 +138,7 @@ impl Difference {
             Self::FewerPartitions { .. } | Self::MorePartitions { .. } => "topic_partitions",
             Self::StatePartitions { .. } => "topic_state_partitions",
             Self::Replication { .. } | Self::SingleReplica => "topic_replication",
-            Self::MinInsyncReplicas { .. } | Self::NeverInsync { .. } | Self::NoSpareReplica { .. } => {
+            Self::MinInsyncReplicas { .. } | Self::TooFewReplicas { .. } | Self::NoSpareReplica { .. } => {
                 "topic_min_insync_replicas"
             }
             Self::NotInSync { .. } => "topic_not_in_sync",
@@ -168,7 +169,7 @@ impl Difference {
             | Self::StatePartitions { .. }
             | Self::Replication { .. }
             | Self::MinInsyncReplicas { .. }
-            | Self::NeverInsync { .. }
+            | Self::TooFewReplicas { .. }
             | Self::NotInSync { .. }
             | Self::Compacted(_)
             | Self::NotCompacted(_)

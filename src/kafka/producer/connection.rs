@@ -230,7 +230,7 @@ impl ClientContext for Context {
         self.state.health.epoch(epoch(&statistics));
         // A producer that only waits for its last reports does not have the current state.
         if self.state.health.is_current() {
-            self.state.in_flight.observer.state(producer_statistics(&statistics));
+            self.state.in_flight.observer.statistics(producer_statistics(&statistics));
         }
     }
 

@@ -77,9 +77,9 @@ pub trait DeliveryObserver: Send + Sync {
     /// Receives the result for one record, and the time at which it arrived.
     fn report(&self, opaque: DeliveryOpaque, topic: &str, result: (DeliveryReport, Option<Position>), at: Instant);
     /// Receives the producer's statistics, about once a second.
-    fn state(&self, state: ProducerStatistics);
+    fn statistics(&self, statistics: ProducerStatistics);
     /// Called when the producer was replaced, except by one with other settings.
-    fn recreated(&self);
+    fn producer_recreated(&self);
     /// Called when a partition accepts records again.
     fn partitions_recovered(&self);
     /// Called when partitions that were not closed, or only for a moment, may count as accepting records again.
@@ -89,7 +89,7 @@ pub trait DeliveryObserver: Send + Sync {
     /// Called when the number of a topic's partitions that accept no records has changed.
     fn partitions_unavailable(&self, topic: &str, partitions: usize);
     /// Called when the reason why nothing can be published has changed. `None` if records can be published.
-    fn deliverable(&self, problem: Option<Undeliverable>);
+    fn deliverability_changed(&self, problem: Option<Undeliverable>);
     /// Called when a different cluster answers at the same address.
     fn cluster_replaced(&self);
 }

@@ -80,7 +80,7 @@ impl InFlight {
     pub(super) fn not_accepted(&self, slot: Slot, handle: EventHandle, report: DeliveryReport) {
         let openings = self.openings();
         let waiting = self.availability.lock().failed(slot, handle, sign(report), self.now());
-        self.closed_for(&waiting, openings);
+        self.report_closed(&waiting, openings);
         self.open.fetch_sub(1, Ordering::Release);
     }
 
@@ -113,7 +113,7 @@ impl InFlight {
                 self.availability.lock().failed(slot, handle, sign(report), now)
             }
         };
-        self.closed_for(&waiting, openings);
+        self.report_closed(&waiting, openings);
         self.observer.report(opaque, topic, (report, position), at);
         self.open.fetch_sub(1, Ordering::Release);
         if opened {
@@ -126,8 +126,9 @@ impl InFlight {
         self.availability.lock().openings()
     }
 
-    /// Passes on which events wait for partitions that have closed, since that many had opened.
-    pub(super) fn closed_for(&self, waiting: &[EventHandle], openings: u64) {
+    /// Reports the events that wait for closed partitions. `openings` is the value of [`InFlight::openings`] from
+    /// before the partitions were checked.
+    pub(super) fn report_closed(&self, waiting: &[EventHandle], openings: u64) {
         if waiting.is_empty() {
             return;
         }
@@ -150,8 +151,8 @@ impl InFlight {
     }
 
     /// Passes a change of [`Undeliverable`] to the observer.
-    pub(super) fn deliverable(&self, problem: Option<Undeliverable>) {
-        self.observer.deliverable(problem);
+    pub(super) fn deliverability_changed(&self, problem: Option<Undeliverable>) {
+        self.observer.deliverability_changed(problem);
     }
 
     /// Sets whether all leaders are unreachable, in which case no record is accepted. While some can be reached,

@@ -113,7 +113,7 @@ impl Producer {
         };
         let monitor = Monitor::new(Weak::clone(&weak), events.clone());
         let supervisor = Supervisor { producer: weak, events: events.clone(), received };
-        spawn("producer keeper", liveness, move || supervisor.run())?;
+        spawn("producer supervisor", liveness, move || supervisor.run())?;
         spawn("kafka cluster check", liveness, move || checker.run(&to_check))?;
         spawn("producer monitor", liveness, move || monitor.run())?;
         Ok(Self { state, events, checks })

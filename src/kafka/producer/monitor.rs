@@ -75,7 +75,7 @@ impl Monitor {
         let acceptance = &in_flight.acceptance;
         let openings = in_flight.openings();
         let changes = in_flight.tick();
-        in_flight.closed_for(&changes.waiting, openings);
+        in_flight.report_closed(&changes.waiting, openings);
         for (topic, partitions) in &changes.topics {
             observer.partitions_unavailable(topic, *partitions);
         }
@@ -102,7 +102,7 @@ impl Monitor {
         });
         in_flight.set_undeliverable(any && acceptance.is_unreachable());
         if is_change {
-            in_flight.deliverable(acceptance.problem());
+            in_flight.deliverability_changed(acceptance.problem());
         }
     }
 

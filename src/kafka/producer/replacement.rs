@@ -24,6 +24,8 @@ const FATAL_DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(150);
 /// Poll interval while a replaced producer drains.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
+
+/// State that the producer and its threads share: the connection in use, its settings, and the records in flight.
 pub(super) struct ProducerState {
     pub(super) cluster: Arc<ArcSwap<Cluster>>,
     pub(super) connection: ArcSwap<Connection>,
@@ -96,7 +98,7 @@ impl ProducerState {
         let old = self.connection.swap(Arc::new(connection));
         // The metric counts faults, and a reload is not one.
         if why != ReplaceReason::Settings {
-            self.in_flight.observer.recreated();
+            self.in_flight.observer.producer_recreated();
         }
         tracing::warn!(
             code = LogCode::ProducerRecreated.as_str(),

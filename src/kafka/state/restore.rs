@@ -15,6 +15,9 @@ use crate::kafka::admin::topics::state_topics::TopicPair;
 use crate::kafka::client::headers;
 use crate::kafka::client::settings::Cluster;
 
+/// Timeout of a request for new metadata.
+const REFRESH_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// A partition is read alone, so a large fetch does not delay others.
 const SETTINGS: [(&str, &str); 6] = [
     ("auto.offset.reset", "earliest"),
@@ -90,10 +93,13 @@ impl Restore {
     }
 
     fn watermark(&self, client: &BaseConsumer<Connection>, partition: Partition) -> Result<i64, Failed> {
-        let (_, end) = client
-            .fetch_watermarks(self.topic(partition), partition.number, REQUEST_TIMEOUT)
-            .map_err(|error| Failed::new("the end offset of a state partition is unknown", &error))?;
-        Ok(end)
+        let topic = self.topic(partition);
+        client.fetch_watermarks(topic, partition.number, REQUEST_TIMEOUT).map(|(_, end)| end).map_err(|error| {
+            // A broker that has just started can return metadata without this partition, or with an old leader.
+            // librdkafka would ask again only at the next regular refresh.
+            let _ = client.fetch_metadata(Some(topic), REFRESH_TIMEOUT);
+            Failed::new("the end offset of a state partition is unknown", &error)
+        })
     }
 
     /// Starts to read a partition at an offset, and stops reading the previous one.

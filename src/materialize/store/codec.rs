@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn rows_are_read_as_they_were_written() {
         let mut encoder = Encoder::default();
-        let incompressible: Vec<u8> = (0..100_000_u32).map(|number| ((number * number) >> 7) as u8).collect();
+        let incompressible: Vec<u8> = (0..100_000_u32).map(|number| (number.wrapping_mul(number) >> 7) as u8).collect();
         let deletion = Deletion { at: Time::from_millis(-5), recorded: Time::from_millis(7) };
         let rows =
             [Row::Live(Vec::new()), Row::Live(incompressible), Row::Live(b"{}".to_vec()), Row::Deleted(deletion)];

@@ -278,7 +278,7 @@ fn a_callback_of_fifty_thousand_events_is_answered() {
 }
 
 #[test]
-fn a_large_batch_is_taken_whole() {
+fn a_large_batch_is_accepted() {
     let bridge = Setup::new().start();
     let events = users(2000);
     assert_success(&bridge.send(&events));

@@ -11,18 +11,18 @@ pub(super) fn is_killed(run: &mut Run, name: &str) -> Report {
     let mut report = run.under_load(name, |run, load| {
         for _ in 0..run.either(1, 8) {
             std::thread::sleep(run.a_moment(Duration::from_secs(2)));
-            run.stage.bridge_is_killed();
+            run.environment.bridge_is_killed();
             load.go_on_for(100);
         }
         let delay = Duration::from_secs(10) + run.a_moment(Duration::from_secs(3));
-        run.stage.kafka.kill_all();
+        run.environment.kafka.kill_all();
         std::thread::sleep(delay);
-        run.stage.bridge_is_killed();
+        run.environment.bridge_is_killed();
         load.go_on_for(100);
-        run.stage.kafka.restart_all();
+        run.environment.kafka.restart_all();
         std::thread::sleep(run.a_moment(Duration::from_secs(2)));
-        run.stage.bridge_is_killed();
-        run.stage.in_sync(3);
+        run.environment.bridge_is_killed();
+        run.environment.in_sync(3);
     });
     report.must_have_said(&["cut off", "nobody listened"]);
     report.must_have_said(&["not_confirmed"]);
@@ -36,16 +36,16 @@ pub(super) fn is_replaced(run: &mut Run, name: &str) -> Report {
     let mut codes = Vec::new();
     let mut report = run.under_load(name, |run, load| {
         for _ in 0..run.either(2, 6) {
-            codes.push(run.stage.bridge_is_replaced());
+            codes.push(run.environment.bridge_is_replaced());
             load.go_on_for(100);
         }
-        run.stage.kafka.kill_all();
+        run.environment.kafka.kill_all();
         load.until_said("not_confirmed", Duration::from_secs(20));
-        run.stage.service.terminate_impatiently();
-        run.stage.service.start();
+        run.environment.service.terminate_impatiently();
+        run.environment.service.start();
         load.go_on_for(100);
-        run.stage.kafka.restart_all();
-        run.stage.in_sync(3);
+        run.environment.kafka.restart_all();
+        run.environment.in_sync(3);
     });
     report.must_have_said(&["cut off", "nobody listened", "503 draining"]);
     report.must_refuse_nothing();

@@ -8,7 +8,7 @@ use crate::support::fault_load::verify::Report;
 pub(super) fn one_is_killed(run: &mut Run, name: &str) -> Report {
     let mut report = run.under_load(name, |run, _| {
         for _ in 0..run.either(1, 3) {
-            run.stage.broker_is_killed();
+            run.environment.broker_is_killed();
         }
     });
     report.must_refuse_nothing();
@@ -16,7 +16,7 @@ pub(super) fn one_is_killed(run: &mut Run, name: &str) -> Report {
 }
 
 pub(super) fn one_hangs(run: &mut Run, name: &str) -> Report {
-    let mut report = run.under_load(name, |run, _| run.stage.broker_hangs(Duration::from_secs(15)));
+    let mut report = run.under_load(name, |run, _| run.environment.broker_hangs(Duration::from_secs(15)));
     report.must_refuse_nothing();
     report
 }
@@ -24,7 +24,7 @@ pub(super) fn one_hangs(run: &mut Run, name: &str) -> Report {
 pub(super) fn leaders_move(run: &mut Run, name: &str) -> Report {
     let mut report = run.under_load(name, |run, load| {
         for _ in 0..run.either(1, 5) {
-            run.stage.leaders_move();
+            run.environment.leaders_move();
             load.go_on_for(100);
         }
     });
@@ -34,7 +34,7 @@ pub(super) fn leaders_move(run: &mut Run, name: &str) -> Report {
 
 pub(super) fn all_are_away(run: &mut Run, name: &str) -> Report {
     let time = Duration::from_secs(run.either(20, 60));
-    let mut report = run.under_load(name, |run, _| run.stage.brokers_are_away(time, |_| ()));
+    let mut report = run.under_load(name, |run, _| run.environment.brokers_are_away(time, |_| ()));
     report.must_have_said(&["not_confirmed"]);
     report.must_refuse_nothing();
     report

@@ -7,10 +7,10 @@ use crate::support::fault_load::verify::Report;
 
 pub(super) fn endpoint_is_away(run: &mut Run, name: &str) -> Report {
     let mut report = run.under_load(name, |run, load| {
-        run.stage.endpoint.go_away();
-        run.stage.bridge_is_replaced();
+        run.environment.endpoint.go_away();
+        run.environment.bridge_is_replaced();
         load.go_on_for(run.either(300, 1500));
-        run.stage.endpoint.come_back();
+        run.environment.endpoint.come_back();
     });
     report.must_refuse_nothing();
     report
@@ -20,11 +20,11 @@ pub(super) fn endpoint_is_away(run: &mut Run, name: &str) -> Report {
 /// IDaaS sends no more by then is published all the same.
 pub(super) fn encryption_key_comes_late(run: &mut Run, name: &str) -> Report {
     let mut report = run.under_load(name, |run, load| {
-        load.encrypt_with(run.stage.tenant_keys[1].clone());
+        load.encrypt_with(run.environment.tenant_keys[1].clone());
         load.until_said("422 undecryptable", Duration::from_secs(10));
         load.go_on_for(run.either(200, 1000));
-        run.stage.service.choices.next_key = true;
-        run.stage.service.reload();
+        run.environment.service.choices.next_key = true;
+        run.environment.service.reload();
     });
     report.must_have_said(&["422 undecryptable"]);
     report.must_refuse_nothing();

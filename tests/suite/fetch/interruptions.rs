@@ -6,53 +6,54 @@ use idaas_directory_simulator::Options;
 use serde_json::json;
 
 use super::FAST;
-use super::world::{ENTITIES, World, wait_until};
+use super::environment::{ENTITIES, Environment, wait_until};
 use crate::support::real_kafka::{Nodes, Options as KafkaOptions, RealKafka, shared_one_node};
 
 #[test]
 fn killed_run_goes_on_without_publishing_twice() {
     let Some(kafka) = shared_one_node() else { return };
-    let world = World::new(kafka, "fetch-killed", Options::new(600), 40);
-    let mut running = world.start(&["--run", "nightly", "--details"]);
-    wait_until("users are asked for", || world.simulator().calls("GetUser") > 60);
+    let environment = Environment::new(kafka, "fetch-killed", Options::new(600), 40);
+    let mut running = environment.start(&["--run", "nightly", "--details"]);
+    wait_until("users are asked for", || environment.simulator().calls("GetUser") > 60);
     running.kill();
-    let before = world.keys("user", "snapshot").len();
+    let before = environment.keys("user", "snapshot").len();
     assert!((50..600).contains(&before), "{before}");
-    let asked = world.simulator().calls("GetUser");
-    let text = std::fs::read_to_string(&world.config).unwrap();
-    std::fs::write(&world.config, text.replace("requests_per_second = 40", "requests_per_second = 1000")).unwrap();
-    let summary = world.summary(&["--run", "nightly", "--details"]);
-    let users = world.simulator().with_directory(|all| all.user_ids());
-    assert_eq!(world.keys("user", "snapshot"), users, "each user once");
+    let asked = environment.simulator().calls("GetUser");
+    let text = std::fs::read_to_string(&environment.config).unwrap();
+    std::fs::write(&environment.config, text.replace("requests_per_second = 40", "requests_per_second = 1000"))
+        .unwrap();
+    let summary = environment.summary(&["--run", "nightly", "--details"]);
+    let users = environment.simulator().with_directory(|all| all.user_ids());
+    assert_eq!(environment.keys("user", "snapshot"), users, "each user once");
     assert_eq!(summary["entities"]["users"]["resumed"], json!(before));
     assert_eq!(summary["entities"]["users"]["published"], json!(600 - before));
-    let asked_again = world.simulator().calls("GetUser") - asked;
+    let asked_again = environment.simulator().calls("GetUser") - asked;
     assert_eq!(asked_again, (600 - before) as u64, "published users are not asked for again");
-    let again = world.summary(&["--run", "nightly"]);
+    let again = environment.summary(&["--run", "nightly"]);
     assert_eq!(again["entities"]["users"]["published"], json!(0));
-    let other = world.summary(&["--run", "weekly"]);
+    let other = environment.summary(&["--run", "weekly"]);
     assert_eq!(other["entities"]["users"]["published"], json!(600));
     let ids: BTreeSet<_> =
-        world.records("user").iter().map(|record| record.header("ce_id").unwrap().to_owned()).collect();
+        environment.records("user").iter().map(|record| record.header("ce_id").unwrap().to_owned()).collect();
     assert_eq!(ids.len(), 1200);
 }
 
 #[test]
 fn replaced_cluster_ends_the_run_and_gets_all_of_it_later() {
     let Some(kafka) = RealKafka::start(Nodes::One, KafkaOptions::default()) else { return };
-    let world = World::new(&kafka, "fetch-moved", Options::new(600), 20);
-    let running = world.start(&["--run", "moved"]);
-    wait_until("users are listed", || world.simulator().calls("ListUsers") > 2);
+    let environment = Environment::new(&kafka, "fetch-moved", Options::new(600), 20);
+    let running = environment.start(&["--run", "moved"]);
+    wait_until("users are listed", || environment.simulator().calls("ListUsers") > 2);
     kafka.replace_with_an_empty_one();
-    World::create_topics(&kafka, "fetch-moved");
+    Environment::create_topics(&kafka, "fetch-moved");
     // What was published before is not on the new cluster, so the run has not succeeded.
     let shown = running.end();
     assert_eq!(shown.code, 1, "{}{}", shown.out, shown.err);
     assert!(shown.err.contains("another Kafka cluster answers"), "{}", shown.err);
-    world.summary(&["--run", "moved"]);
-    let ids = world.simulator().with_directory(|all| [all.user_ids(), all.unit_ids(), all.group_ids()]);
+    environment.summary(&["--run", "moved"]);
+    let ids = environment.simulator().with_directory(|all| [all.user_ids(), all.unit_ids(), all.group_ids()]);
     for (entity, ids) in ENTITIES.into_iter().zip(ids) {
-        let mut keys = world.keys(entity, "snapshot");
+        let mut keys = environment.keys(entity, "snapshot");
         keys.dedup();
         assert_eq!(keys, ids, "{entity}");
     }
@@ -61,9 +62,9 @@ fn replaced_cluster_ends_the_run_and_gets_all_of_it_later() {
 #[test]
 fn interrupted_run_says_how_to_go_on() {
     let Some(kafka) = shared_one_node() else { return };
-    let world = World::new(kafka, "fetch-interrupted", Options::new(500), 20);
-    let running = world.start(&["--run", "my run"]);
-    wait_until("users are listed", || world.simulator().calls("ListUsers") > 2);
+    let environment = Environment::new(kafka, "fetch-interrupted", Options::new(500), 20);
+    let running = environment.start(&["--run", "my run"]);
+    wait_until("users are listed", || environment.simulator().calls("ListUsers") > 2);
     running.interrupt();
     let shown = running.end();
     assert_eq!(shown.code, 1);
@@ -73,10 +74,13 @@ fn interrupted_run_says_how_to_go_on() {
         shown.out,
         shown.err
     );
-    let text = std::fs::read_to_string(&world.config).unwrap();
-    std::fs::write(&world.config, text.replace("requests_per_second = 20", &format!("requests_per_second = {FAST}")))
-        .unwrap();
-    world.summary(&["--run", "my run"]);
-    let users = world.simulator().with_directory(|all| all.user_ids());
-    assert_eq!(world.keys("user", "snapshot"), users);
+    let text = std::fs::read_to_string(&environment.config).unwrap();
+    std::fs::write(
+        &environment.config,
+        text.replace("requests_per_second = 20", &format!("requests_per_second = {FAST}")),
+    )
+    .unwrap();
+    environment.summary(&["--run", "my run"]);
+    let users = environment.simulator().with_directory(|all| all.user_ids());
+    assert_eq!(environment.keys("user", "snapshot"), users);
 }

@@ -10,7 +10,7 @@ use std::time::Instant;
 use idaas_directory_simulator::{Directory, Failure, Options, Simulator};
 use serde_json::{Value, json};
 
-use super::world::{ENTITIES, World, wait_until};
+use super::environment::{ENTITIES, Environment, wait_until};
 use crate::support::real_kafka::{Nodes, Options as KafkaOptions, RealKafka};
 
 const USERS: usize = 50_000;
@@ -84,7 +84,7 @@ fn plan(simulator: &Simulator, round: usize) -> Changes {
 }
 
 /// Takes Kafka away, and requires that nothing is read before it is back.
-fn outage(kafka: &RealKafka, world: &World, running: &mut super::world::Running) {
+fn outage(kafka: &RealKafka, environment: &Environment, running: &mut super::environment::Running) {
     let long = std::env::var_os("BRIDGE_FETCH").is_some_and(|scale| scale == "long");
     let notes = if long { NOTES_OF_A_LONG_OUTAGE } else { NOTES_OF_AN_OUTAGE };
     if long {
@@ -93,18 +93,18 @@ fn outage(kafka: &RealKafka, world: &World, running: &mut super::world::Running)
         kafka.kill_all()
     }
     running.wait_for_note("waiting for Kafka to confirm records");
-    let requests = world.simulator().requests();
+    let requests = environment.simulator().requests();
     (1..notes).for_each(|_| running.wait_for_note("waiting for Kafka to confirm records"));
-    assert_eq!(world.simulator().requests(), requests, "nothing is read meanwhile");
+    assert_eq!(environment.simulator().requests(), requests, "nothing is read meanwhile");
     assert!(running.is_running());
-    assert!(!world.directory.path().join("journal").exists(), "the journal is not used");
+    assert!(!environment.directory.path().join("journal").exists(), "the journal is not used");
     if long { kafka.resume(1) } else { kafka.restart_all() }
 }
 
 /// Reads the directory despite everything: interrupted by an outage, then by a kill, then to the end. Returns the users
 /// who were deleted after they had been read.
-fn first_copy(kafka: &RealKafka, world: &World) -> Vec<String> {
-    let simulator = world.simulator();
+fn first_copy(kafka: &RealKafka, environment: &Environment) -> Vec<String> {
+    let simulator = environment.simulator();
     simulator.set_token_lifetime(3000);
     let of = |status, code: &str, path: &str| Failure { path: path.to_owned(), ..Failure::of(status, code) };
     let throttled = Failure { retry_after: Some(1), ..of(429, "Throttling.User", "/users") };
@@ -124,23 +124,23 @@ fn first_copy(kafka: &RealKafka, world: &World) -> Vec<String> {
     let before = simulator.with_directory(|all| all.user_ids());
     let first = plan(simulator, 0);
     let arguments = ["--run", "first", "--json"];
-    let mut running = world.start(&arguments);
+    let mut running = environment.start(&arguments);
     wait_until("users are listed", || simulator.calls("ListUsers") > 250);
-    outage(kafka, world, &mut running);
+    outage(kafka, environment, &mut running);
     let listed = simulator.calls("ListUsers");
     wait_until("more users are listed", || simulator.calls("ListUsers") > listed + 100);
     simulator.expire_tokens();
     wait_until("the run goes on without its token", || simulator.calls("ListUsers") > listed + 200);
     running.kill();
-    let already = world.published("user", "snapshot").len();
+    let already = environment.published("user", "snapshot").len();
     let second = plan(simulator, 1);
-    let summary = world.summary(&arguments[..2]);
+    let summary = environment.summary(&arguments[..2]);
     let gone: BTreeSet<_> = [first.never_read, second.never_read].concat().into_iter().collect();
     let users = before.into_iter().filter(|id| !gone.contains(id)).chain(first.created).chain(second.created);
     let mut users: Vec<_> = users.collect();
     users.sort_unstable();
     let (units, groups) = simulator.with_directory(|all| (all.unit_ids(), all.group_ids()));
-    let published = ENTITIES.map(|entity| world.published(entity, "snapshot"));
+    let published = ENTITIES.map(|entity| environment.published(entity, "snapshot"));
     for ((entity, published), ids) in ENTITIES.into_iter().zip(&published).zip([&users, &units, &groups]) {
         assert!(published == ids, "{entity}: {} records of {} entities", published.len(), ids.len());
     }
@@ -153,9 +153,9 @@ fn first_copy(kafka: &RealKafka, world: &World) -> Vec<String> {
 }
 
 /// The ids of the entities in the directory and in the state topics are the same.
-fn is_materialized(world: &World) -> bool {
-    let ids = world.simulator().with_directory(|all| [all.user_ids(), all.unit_ids(), all.group_ids()]);
-    ENTITIES.into_iter().zip(ids).all(|(entity, ids)| world.states(entity) == ids)
+fn is_materialized(environment: &Environment) -> bool {
+    let ids = environment.simulator().with_directory(|all| [all.user_ids(), all.unit_ids(), all.group_ids()]);
+    ENTITIES.into_iter().zip(ids).all(|(entity, ids)| environment.states(entity) == ids)
 }
 
 /// Loses more deletions: of ten users, and of a unit whose users have moved. Returns the ids of the deleted users.
@@ -176,36 +176,36 @@ fn lose_deletions(directory: &mut Directory) -> (Vec<String>, String, String) {
 #[test]
 fn large_directory_is_right_in_the_end_whatever_breaks() {
     let Some(kafka) = RealKafka::start(Nodes::One, KafkaOptions::default()) else { return };
-    let world = World::new(&kafka, "fetch-whole", Options::new(USERS), RATE);
+    let environment = Environment::new(&kafka, "fetch-whole", Options::new(USERS), RATE);
     let began = Instant::now();
-    let mut lost = first_copy(&kafka, &world);
+    let mut lost = first_copy(&kafka, &environment);
     let first = began.elapsed();
-    let known = world.published("user", "snapshot").len();
-    let materialize = world.materialize();
-    wait_until("the events are merged", || world.states("user").len() == known);
-    let (users, unit, group) = world.simulator().with_directory(lose_deletions);
+    let known = environment.published("user", "snapshot").len();
+    let materialize = environment.materialize();
+    wait_until("the events are merged", || environment.states("user").len() == known);
+    let (users, unit, group) = environment.simulator().with_directory(lose_deletions);
     lost.extend(users);
     lost.sort_unstable();
-    let summary = world.summary(&["--run", "repair", "--verify-deletions"]);
+    let summary = environment.summary(&["--run", "repair", "--verify-deletions"]);
     let expected = [("user", lost), ("organizational-unit", vec![unit]), ("group", vec![group])];
     for (name, (entity, ids)) in ["users", "organizationalUnits", "groups"].into_iter().zip(&expected) {
         let counts = &summary["entities"][name];
         assert_eq!((&counts["missing"], &counts["deleted"]), (&json!(ids.len()), &json!(ids.len())), "{name}");
-        assert_eq!(world.published(entity, "deleted"), *ids);
+        assert_eq!(environment.published(entity, "deleted"), *ids);
     }
-    wait_until("the state topics are as the directory", || is_materialized(&world));
+    wait_until("the state topics are as the directory", || is_materialized(&environment));
     // A tenth of the groups, all at once, is more likely a mistake.
-    world.simulator().with_directory(|all| {
+    environment.simulator().with_directory(|all| {
         for group in &all.group_ids()[..30] {
             assert!(all.delete_group(group));
         }
     });
-    let shown = world.fetch(&["--run", "repair", "--verify-deletions", "--json"]);
+    let shown = environment.fetch(&["--run", "repair", "--verify-deletions", "--json"]);
     let refused: Value = serde_json::from_str(&shown.out).unwrap();
     assert_eq!((shown.code, &refused["entities"]["users"]["published"]), (1, &json!(0)), "{}", shown.err);
     assert!(shown.err.contains("group: at least 25 of 249"), "{}", shown.err);
     for (entity, ids) in expected {
-        assert_eq!(world.published(entity, "deleted"), ids);
+        assert_eq!(environment.published(entity, "deleted"), ids);
     }
     drop(materialize);
     let _ = writeln!(std::io::stderr(), "{summary} {refused}; first copy {first:?}, all {:?}", began.elapsed());

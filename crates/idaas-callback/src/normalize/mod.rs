@@ -1,6 +1,6 @@
 //! Converts each event of a callback to a record, a skip or a dead letter.
 //!
-//! Every event becomes exactly one item, whatever its content, and cannot affect other events.
+//! Every event becomes exactly one [`PreparedEvent`], whatever its content, and cannot affect other events.
 
 mod common;
 mod dead_letter;
@@ -134,7 +134,7 @@ pub fn normalize(
     json::map_elements(events, max_events, Some(DATA), prepare_event).ok_or(Refusal::Unreadable)
 }
 
-/// What the making of every record of a callback needs.
+/// Builds the records of a callback's events.
 struct RecordBuilder<'a> {
     policy: &'a Policy,
     common: Common<'a>,

@@ -6,7 +6,7 @@ use super::plan::Kind;
 use super::rng::{About, RngExt};
 use super::scheduler::{Scheduler, SimEvent};
 use crate::event::Publication;
-use crate::schedule::bit;
+use crate::publishing::bit;
 use crate::{DeliveryReport, EventHandle, FailureCode, Millis};
 
 /// How long a producer keeps a record at most.

@@ -85,7 +85,7 @@ fn settings_differences(
 ) {
     if let Some(needed) = settings.min_insync_replicas {
         if needed > replication {
-            differences.push(Difference::NeverInsync { needed, replication });
+            differences.push(Difference::TooFewReplicas { needed, replication });
         } else if needed < wanted.min_insync_replicas() {
             differences.push(Difference::MinInsyncReplicas { found: needed });
         } else if needed == replication && replication > 1 {

@@ -45,7 +45,7 @@ impl Difference {
                 Remedy::from("use three brokers, three replicas and min.insync.replicas = 2 in production")
             }
             Self::MinInsyncReplicas { .. } => alter("min.insync.replicas=2".to_owned()),
-            Self::NeverInsync { replication, .. } => {
+            Self::TooFewReplicas { replication, .. } => {
                 alter(format!("min.insync.replicas={}", (*replication).clamp(1, 2)))
             }
             Self::NoSpareReplica { .. } => {
@@ -124,10 +124,11 @@ impl fmt::Display for Difference {
             Self::MinInsyncReplicas { found } => {
                 write!(f, "has min.insync.replicas = {found}: the loss of one broker can lose confirmed records")
             }
-            Self::NeverInsync { needed, replication } => {
+            Self::TooFewReplicas { needed, replication } => {
                 write!(
                     f,
-                    "has min.insync.replicas = {needed} and replication factor {replication}: it accepts no records"
+                    "has min.insync.replicas = {needed} and replication factor {replication}: Kafka before 3.7 accepts \
+                     no records, and later versions need all replicas"
                 )
             }
             Self::NoSpareReplica { needed } => {

@@ -57,9 +57,9 @@ impl DeliveryObserver for Book {
         self.turned.notify_all();
     }
 
-    fn state(&self, _: ProducerStatistics) {}
+    fn statistics(&self, _: ProducerStatistics) {}
 
-    fn recreated(&self) {
+    fn producer_recreated(&self) {
         self.pages.lock().recreated += 1;
         self.turned.notify_all();
     }
@@ -78,7 +78,7 @@ impl DeliveryObserver for Book {
 
     fn partitions_unavailable(&self, _: &str, _: usize) {}
 
-    fn deliverable(&self, problem: Option<Undeliverable>) {
+    fn deliverability_changed(&self, problem: Option<Undeliverable>) {
         self.pages.lock().problems.push(problem);
         self.turned.notify_all();
     }

@@ -213,7 +213,7 @@ impl<P: Publication, W> Outbox<P, W> {
             entry.remove();
         }
         match event.durability {
-            // A write that was reported as failed can be on disk all the same.
+            // A write that was reported as failed can still be on disk.
             Durability::Synced | Durability::Rejected => self.commands.push(Command::Delete(event.seq)),
             Durability::Pending => drop(self.writing.insert(event.seq, None)),
             Durability::None => {}

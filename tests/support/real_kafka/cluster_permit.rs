@@ -7,9 +7,9 @@ static RUNNING: Mutex<usize> = Mutex::new(0);
 static FREE: Condvar = Condvar::new();
 
 /// The right to run a cluster, given back when dropped. Unlike a mutex's guard, it can move between threads.
-pub(super) struct Turn(());
+pub(super) struct ClusterPermit(());
 
-impl Turn {
+impl ClusterPermit {
     pub(super) fn wait() -> Self {
         let limit = std::env::var("BRIDGE_TEST_CLUSTERS").ok().and_then(|limit| limit.parse().ok()).unwrap_or(1);
         let mut running = RUNNING.lock();
@@ -19,7 +19,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for ClusterPermit {
     fn drop(&mut self) {
         *RUNNING.lock() -= 1;
         FREE.notify_one();

@@ -29,7 +29,7 @@ pub(super) fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
     }
 }
 
-pub(super) struct World {
+pub(super) struct Environment {
     pub(super) server: Server,
     pub(super) config: String,
     pub(super) directory: tempfile::TempDir,
@@ -44,7 +44,7 @@ pub(super) struct Shown {
     pub(super) err: String,
 }
 
-impl World {
+impl Environment {
     /// A directory with these options and empty event topics `<prefix>.…`.
     pub(super) fn new(kafka: &RealKafka, prefix: &str, options: Options, rate: u32) -> Self {
         Self::create_topics(kafka, prefix);

@@ -31,7 +31,7 @@ const PARTITIONS: i32 = 3;
 const SETTLED: Duration = Duration::from_secs(90);
 
 /// The whole scene. Dropping it ends everything.
-pub(crate) struct Stage {
+pub(crate) struct Environment {
     pub(crate) service: Service,
     pub(crate) endpoint: KeyEndpoint,
     /// By the key that the bridge has from the beginning, and by the one that it gets late.
@@ -41,7 +41,7 @@ pub(crate) struct Stage {
     topics: Vec<String>,
 }
 
-impl Stage {
+impl Environment {
     /// Starts everything. Returns `None` if this machine cannot run Kafka.
     pub(crate) fn start() -> Option<Self> {
         let kafka = RealKafka::start(Nodes::Three, Options::default())?;
@@ -53,7 +53,7 @@ impl Stage {
             let configs = if topic.ends_with(".user.v1") { &broker_s_time[..] } else { &[] };
             kafka.create_topic(topic, PARTITIONS, 3, configs);
         }
-        let tenant_keys = materials();
+        let tenant_keys = both_tenant_keys();
         let endpoint = KeyEndpoint::start(&tenant_keys[0].jwks().to_string());
         let mut service = Service::new(kafka.bootstrap_servers(), &endpoint.url(), tenant_keys.clone());
         service.start();
@@ -169,7 +169,7 @@ impl Stage {
 }
 
 /// One instance, before and after its encryption key was changed.
-fn materials() -> [Arc<TenantKeys>; 2] {
+fn both_tenant_keys() -> [Arc<TenantKeys>; 2] {
     let identity = Identity::generate();
     let signing = SigningKey::generate("KEYfaults").expect("a key");
     let pem = signing.to_pem();
