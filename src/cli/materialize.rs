@@ -154,10 +154,13 @@ fn finished(result: Result<Result<(), DirectoryError>, JoinError>) -> Ended {
     result.map_or_else(Ended::Panicked, Ended::Finished)
 }
 
-/// Waits until a thread should have proceeded and has not.
+/// Waits until a thread should have proceeded and has not, at two checks: after a pause of the whole process, the
+/// thread first needs time to proceed.
 async fn stalled(liveness: &Liveness) {
-    while liveness.stalled().is_none() {
+    let mut checks = 0;
+    while checks < 2 {
         tokio::time::sleep(STALL_CHECK_INTERVAL).await;
+        checks = if liveness.stalled().is_some() { checks + 1 } else { 0 };
     }
 }
 
@@ -218,34 +221,40 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_thread_that_no_longer_proceeds_ends_the_process() {
         let (_sender, mut messages) = mpsc::unbounded_channel();
-        let (release, released) = std::sync::mpsc::channel::<()>();
-        let thread = tokio::task::spawn_blocking(move || {
-            let _ = released.recv();
-            Ok(())
-        });
+        let thread = tokio::spawn(std::future::pending());
         let liveness = Liveness::default();
         liveness.proceeds(THREAD, Duration::ZERO);
         let ended = supervise(thread, &liveness, &Stop::default(), Duration::MAX, &mut messages).await;
         assert!(matches!(ended, Ended::Stalled), "{ended:?}");
-        drop(release);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_thread_that_proceeds_after_a_pause_is_not_stalled() {
+        let (_sender, mut messages) = mpsc::unbounded_channel();
+        let liveness = Arc::new(Liveness::default());
+        liveness.proceeds(THREAD, Duration::ZERO);
+        let paused = Arc::clone(&liveness);
+        let thread = tokio::spawn(async move {
+            tokio::time::sleep(STALL_CHECK_INTERVAL * 3 / 2).await;
+            paused.proceeds(THREAD, Duration::from_secs(600));
+            tokio::time::sleep(STALL_CHECK_INTERVAL * 3).await;
+            Ok(())
+        });
+        let ended = supervise(thread, &liveness, &Stop::default(), Duration::MAX, &mut messages).await;
+        assert!(matches!(ended, Ended::Finished(Ok(()))), "{ended:?}");
     }
 
     #[tokio::test]
     async fn a_thread_that_does_not_stop_is_not_waited_for() {
         let (sender, mut messages) = mpsc::unbounded_channel();
-        let (release, released) = std::sync::mpsc::channel::<()>();
-        let thread = tokio::task::spawn_blocking(move || {
-            let _ = released.recv();
-            Ok(())
-        });
+        let thread = tokio::spawn(std::future::pending());
         sender.send(ControlMessage::Shutdown).unwrap();
         let stop = Stop::default();
         let ended = supervise(thread, &Liveness::default(), &stop, Duration::ZERO, &mut messages).await;
         assert!(matches!(ended, Ended::NotFinished), "{ended:?}");
         assert!(stop.is_requested());
-        drop(release);
     }
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use self::session::{Ended, Session};
-use self::store::Store;
+use self::store::{Store, StoreError};
 use crate::config::State;
 use crate::kafka::admin::topics::state_topics::TopicPair;
 use crate::kafka::client::settings::Cluster;
@@ -72,6 +72,12 @@ impl std::fmt::Display for DirectoryError {
 }
 
 impl std::error::Error for DirectoryError {}
+
+impl From<StoreError> for DirectoryError {
+    fn from(error: StoreError) -> Self {
+        Self(error.to_string())
+    }
+}
 
 /// Asks [`Materializer::run`] to stop, and wakes it if it waits.
 #[derive(Default)]
@@ -127,18 +133,24 @@ impl Materializer {
     /// Maintains the state topics until the end is requested.
     ///
     /// # Errors
-    /// [`DirectoryError`] if the directory cannot be used at the start.
+    /// [`DirectoryError`] if the directory cannot be used at the start, or not again after a failure, because a call to
+    /// Kafka's client that never returns keeps it in use.
     pub fn run(&self) -> Result<(), DirectoryError> {
-        let open =
-            || Store::open(&self.state.directory).map(Arc::new).map_err(|error| DirectoryError(error.to_string()));
+        let open = || Store::open(&self.state.directory).map(Arc::new);
         let mut store = Some(open()?);
         let mut backoff = Backoff::default();
         while !self.stop.is_requested() {
             self.proceeds();
             let Some(current) = &store else {
                 self.stop.wait(backoff.next());
-                store =
-                    open().map_err(|error| tracing::error!(code = LogCode::StateStoreFailed.as_str(), "{error}")).ok();
+                match open() {
+                    Ok(opened) => store = Some(opened),
+                    // This process itself had the lock, so only its end releases it.
+                    Err(error @ StoreError::Locked(_)) => return Err(error.into()),
+                    Err(error @ (StoreError::Io(..) | StoreError::Broken(_))) => {
+                        tracing::error!(code = LogCode::StateStoreFailed.as_str(), "{error}");
+                    }
+                }
                 continue;
             };
             let ended = match Session::start(self, current) {

@@ -50,6 +50,10 @@ pub(super) struct Restoring {
     partition: Partition,
     committed: Option<i64>,
     since: Instant,
+    /// The end of the topic when the restore began.
+    end: i64,
+    /// True once the leader was seen to have everything before `end`.
+    is_end_verified: bool,
     checkpoint: Checkpoint,
     rows: Vec<(Vec<u8>, Row)>,
     bytes: usize,
@@ -150,7 +154,8 @@ impl Session<'_> {
             self.store.discard(&pair.states, partition.number)?;
         }
         let checkpoint = usable.unwrap_or_default();
-        let mut restoring = Restoring { partition, committed, since, checkpoint, rows: Vec::new(), bytes: 0 };
+        let (rows, is_end_verified) = (Vec::new(), false);
+        let mut restoring = Restoring { partition, committed, since, end, is_end_verified, checkpoint, rows, bytes: 0 };
         if checkpoint.position >= end {
             self.hand_over(&mut restoring, true)?;
             return Ok(true);
@@ -178,13 +183,29 @@ impl Session<'_> {
                     }
                 }
                 RestoreStep::Nothing => records = 0,
-                RestoreStep::End => {
+                RestoreStep::End if restoring.is_end_verified => {
                     self.restore.stop();
                     return self.hand_over(&mut restoring, true);
+                }
+                RestoreStep::End => {
+                    self.verify_end(&mut restoring)?;
+                    break;
                 }
             }
         }
         self.restoring = Some(restoring);
+        Ok(())
+    }
+
+    /// Verifies that the partition's leader has everything that was there when the restore began, and reads on. A new
+    /// leader can announce an end before that, until its followers have asked for its records.
+    fn verify_end(&mut self, restoring: &mut Restoring) -> Result<(), Ended> {
+        match self.restore.end(restoring.partition) {
+            Ok(end) if end >= restoring.end => restoring.is_end_verified = true,
+            Ok(_) => self.wait("the leader of a state partition does not announce all of its records yet"),
+            Err(failed) => self.wait(&failed.to_string()),
+        }
+        self.restore.begin(restoring.partition, restoring.checkpoint.position)?;
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use super::committer::Committer;
 use super::restoring::{Restored, Restoring, Waiting};
 use super::store::{Checkpoint, Store, StoreError};
 use super::{Backoff, Materializer};
+use crate::kafka::admin::administrator::Administrator;
 use crate::kafka::state::{
     Failed, HUNG_CALL, Input, InputRecord, Membership, Partition, Polled, Restore, Writer, partition_counts,
 };
@@ -17,6 +18,9 @@ use crate::telemetry::log_code::LogCode;
 /// The most events in one transaction, and the most bytes of their values.
 const MAX_BATCH: usize = 2500;
 const MAX_BATCH_BYTES: usize = 4 << 20;
+
+/// Space that a record needs beside its key and value, for its headers and its batch.
+const RECORD_OVERHEAD: usize = 1024;
 
 /// Maximum wait for the first event of a transaction, and for further events.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
@@ -102,8 +106,9 @@ impl<'m> Session<'m> {
     pub(super) fn start(owner: &'m Materializer, store: &Arc<Store>) -> Result<Self, Failed> {
         check_topics(owner)?;
         let id = format!("{}-{}", owner.state.group_id, store.instance());
+        let max_state_bytes = max_record_bytes(owner).saturating_sub(RECORD_OVERHEAD);
         // First the producer: it ends the transaction that an earlier run left behind.
-        let writer = Writer::start(&owner.cluster, &id, &owner.pairs, &owner.health.metrics.liveness)?;
+        let writer = Writer::start(&owner.cluster, &id, &owner.pairs, max_state_bytes, &owner.health.metrics.liveness)?;
         let (liveness, writer) = (&owner.health.metrics.liveness, Box::new(writer));
         let committer = Committer::start(liveness, &owner.pairs, store, writer, HUNG_CALL)?;
         let restore = Restore::new(&owner.cluster, &owner.pairs)?;
@@ -118,7 +123,7 @@ impl<'m> Session<'m> {
             in_progress: None,
             aborted: 0,
             restore,
-            max_state_bytes: owner.cluster.max_state_bytes().saturating_sub(1024),
+            max_state_bytes,
             membership: None,
             assigned: Vec::new(),
             waiting: VecDeque::new(),
@@ -173,6 +178,17 @@ impl<'m> Session<'m> {
             match self.input.poll(limit) {
                 Polled::Record(record) => {
                     let Some(active) = self.active.get_mut(&record.partition) else { continue };
+                    if active.committed.is_some_and(|committed| record.offset < committed) {
+                        tracing::warn!(
+                            code = LogCode::StateOffsetsReset.as_str(),
+                            partition = record.partition.number,
+                            offset = record.offset,
+                            committed = active.committed,
+                            "the offsets of an event topic start over: it was created again, or has lost records; its \
+                            records are applied from this offset on"
+                        );
+                        (active.committed, active.next) = (Some(record.offset), None);
+                    }
                     if active.next.or(active.committed).is_none_or(|next| record.offset >= next) {
                         active.next = Some(record.offset + 1);
                         bytes += record.size;
@@ -249,6 +265,15 @@ impl<'m> Session<'m> {
         self.unread_since = None;
         Ok(())
     }
+}
+
+/// Returns the size of the largest record that the producer and all state topics accept. Without the right to read the
+/// topics' settings, they count as large enough; `check` reports those that are not.
+fn max_record_bytes(owner: &Materializer) -> usize {
+    let names: Vec<_> = owner.pairs.iter().map(|pair| pair.states.as_str()).collect();
+    let limits = Administrator::new(&owner.cluster).map(|administrator| administrator.max_message_bytes(&names));
+    let of_topics = limits.into_iter().flatten().flatten().min();
+    of_topics.unwrap_or(usize::MAX).min(owner.cluster.max_state_bytes())
 }
 
 /// Checks that each event topic exists and its state topic has as many partitions.

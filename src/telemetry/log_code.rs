@@ -176,6 +176,8 @@ pub enum LogCode {
     StateRestarting,
     /// Another instance used the same transactional id.
     StateFenced,
+    /// An event topic was created again or has lost records, so its offsets start over.
+    StateOffsetsReset,
     /// A transaction was aborted and is repeated.
     StateTransactionAborted,
     /// The working state on disk is unusable and is restored from the topics.

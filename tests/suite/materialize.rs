@@ -91,6 +91,53 @@ fn events_become_states_and_tombstones() {
     assert_eq!(instance.stop(), Some(0));
 }
 
+#[test]
+fn a_state_that_its_topic_does_not_accept_is_skipped_alone() {
+    let Some(kafka) = shared_one_node() else { return };
+    let prefix = "state-small";
+    for entity in idaas_state::Entity::ALL {
+        let settings = [("cleanup.policy", "compact"), ("max.message.bytes", "20000")];
+        kafka.create_topic(&format!("{prefix}.{}.v1", entity.name()), PARTITIONS, 1, &[]);
+        kafka.create_topic(&format!("{prefix}.{}.state.v1", entity.name()), PARTITIONS, 1, &settings);
+    }
+    let deployment = Deployment::new(kafka.bootstrap_servers(), prefix, PARTITIONS, 1);
+    let publisher = Publisher::new(kafka.bootstrap_servers(), prefix);
+    let members: Vec<_> = (0..500).map(|number| json!({"id": format!("user_{number:020}")})).collect();
+    let time = "2026-01-01T00:00:00.000Z";
+    publisher.publish(&TestEvent::of("group", "g1", "snapshot", time, json!({"members": members})));
+    // Together, the states of a transaction are much larger than the topic accepts in one batch.
+    (0..300).for_each(|number| publisher.publish(&events::full_user(number)));
+    publisher.publish(&TestEvent::of("group", "g2", "created", time, json!({"name": "G"})));
+    publisher.flush();
+    let instance = deployment.start();
+    wait_until_applied(&deployment);
+    let states = latest(&deployment);
+    assert_eq!(states.len(), 301);
+    assert!(states.contains_key(&("group".to_owned(), "g2".to_owned())));
+    assert_eq!(metric(&instance, "state_too_large_total"), 1.0);
+    assert_eq!(metric(&instance, "state_transactions_aborted_total"), 0.0);
+}
+
+#[test]
+fn an_event_topic_that_is_created_again_is_read_from_its_beginning() {
+    let Some(kafka) = shared_one_node() else { return };
+    let prefix = "state-again";
+    let deployment = deployment(kafka, prefix, 1);
+    let publisher = Publisher::new(kafka.bootstrap_servers(), prefix);
+    (0..100).for_each(|number| publisher.publish(&events::full_user(number)));
+    publisher.flush();
+    let _instance = deployment.start();
+    wait_until_applied(&deployment);
+    kafka.recreate_topic(&format!("{prefix}.user.v1"), PARTITIONS, 1);
+    let publisher = Publisher::new(kafka.bootstrap_servers(), prefix);
+    (200..206).for_each(|number| publisher.publish(&events::full_user(number)));
+    publisher.flush();
+    retry(|| match latest(&deployment).len() {
+        106 => Ok(()),
+        states => Err(format!("{states} states")),
+    });
+}
+
 /// The samples of a metric: labels and values.
 fn samples(text: &str, name: &str) -> Vec<(String, f64)> {
     let prefix = format!("idaas_bridge_{name}{{");

@@ -129,6 +129,11 @@ impl Json {
     pub(crate) fn list(&self) -> Option<Vec<Value>> {
         if self.0.starts_with('[') { serde_json::from_str(&self.0).ok() } else { None }
     }
+
+    /// Returns the elements of a list. `null` has none. Returns `None` if the value is neither.
+    pub(crate) fn list_or_null(&self) -> Option<Vec<Value>> {
+        if &*self.0 == "null" { Some(Vec::new()) } else { self.list() }
+    }
 }
 
 impl From<&Value> for Json {
@@ -144,6 +149,26 @@ impl PartialEq for Json {
     }
 }
 
+/// Returns true if each escape of a UTF-16 code unit in a JSON text is a character, alone or as the first or second
+/// half of a pair. A tree of values would tell as well, but has no numbers beyond the range of `f64`.
+fn has_only_characters(text: &str) -> bool {
+    // The units of the escapes that follow one another without anything in between.
+    let mut units = Vec::new();
+    let is_valid = |units: &mut Vec<u16>| char::decode_utf16(units.drain(..)).all(|character| character.is_ok());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        if !before.is_empty() && !is_valid(&mut units) {
+            return false;
+        }
+        let unit = escape.strip_prefix("\\u").and_then(|digits| u16::from_str_radix(digits.get(..4)?, 16).ok());
+        units.extend(unit.or(Some(u16::from(b'?'))));
+        let length = if unit.is_some() { 6 } else { 2 };
+        rest = escape.get(length..).unwrap_or_default();
+    }
+    is_valid(&mut units)
+}
+
 /// A document whose parts can be shared.
 pub(crate) struct Document(Arc<str>);
 
@@ -152,8 +177,7 @@ impl Document {
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;
         // Skipping a string does not check its escapes.
-        let valid = !text.contains("\\u") || serde_json::from_str::<Value>(text).is_ok();
-        valid.then(|| Self(Arc::from(text)))
+        has_only_characters(text).then(|| Self(Arc::from(text)))
     }
 
     pub(crate) fn text(&self) -> &str {
@@ -300,6 +324,17 @@ mod tests {
         let deep = |depth: usize| format!("{}0{}", "{\"a\":".repeat(depth), "}".repeat(depth));
         assert!(leaves(&deep(100)).is_some());
         assert_eq!(leaves(&deep(200)), None);
+    }
+
+    #[test]
+    fn escapes_must_be_characters_and_numbers_need_not_be_f64() {
+        for text in [r#"{"a":"\ud83d\ude00\u5f20\\ud800","n":1e400}"#, r#"{"a":"\\\\"}"#, r#"{"a":"\n\u0041"}"#] {
+            assert!(leaves(text).is_some(), "{text}");
+        }
+        for text in [r#"{"a":"\ude00"}"#, r#"{"a":"\ud83d"}"#, r#"{"a":"\ud83d\n\ude00"}"#, r#"{"a":"\ud83dx\ude00"}"#]
+        {
+            assert_eq!(leaves(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -46,7 +46,8 @@ impl Members {
                 let ids = list.iter().filter_map(member).map(|(id, _)| id);
                 ids.fold(first, |changed, id| members.remove(id, time, newest) || changed)
             }),
-            "snapshot" => list(&fields.members).is_some_and(|list| {
+            // IDaaS can send an empty list as null or as an empty text, both of which are null in the event.
+            "snapshot" => fields.members.as_ref().and_then(Json::list_or_null).is_some_and(|list| {
                 let first = members.is_none();
                 members.get_or_insert_default().replace(&list, time) || first
             }),

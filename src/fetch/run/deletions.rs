@@ -1,11 +1,11 @@
 //! Requests the known entities that the walk did not see, and publishes proven deletions.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::super::answers::Answer;
 use super::super::verify::{Suspect, is_mass_deletion, missing};
+use super::super::walk::TokenPage;
 use super::{ApiFault, ByEntity, Call, Cause, Client, Entity, Known, Object, Rejection, Run, RunFault, Walk};
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// The API's answer about an entity.
@@ -124,38 +124,25 @@ impl Run<'_> {
     }
 }
 
-/// Returns the members of a group. `None` if it no longer exists.
+/// Returns the members of a group. `None` if it no longer exists, or if the list has fewer members than its total.
 async fn members(client: &mut Client, group: &str) -> Result<Option<Vec<String>>, RunFault> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Row {
-        user_id: String,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Rows {
-        #[serde(default)]
-        data: Option<Vec<Row>>,
-        #[serde(default)]
-        next_token: Option<String>,
-    }
-    let (mut members, mut token) = (Vec::new(), None);
+    let (mut members, mut token) = (BTreeSet::new(), None);
     loop {
-        let call = Call::Members { group: group.to_owned(), token };
-        match client.call(&call).await {
-            Ok(Answer { body, .. }) => {
-                let rows: Rows =
-                    serde_json::from_slice(&body).map_err(|_| RunFault::Api(fault(&call, Cause::Malformed)))?;
-                members.extend(rows.data.unwrap_or_default().into_iter().map(|row| row.user_id));
-                token = rows.next_token.filter(|token| !token.is_empty());
-                if token.is_none() {
-                    return Ok(Some(members));
-                }
-            }
+        let call = Call::Members { group: group.to_owned(), token: token.clone() };
+        let answer = match client.call(&call).await {
+            Ok(answer) => answer,
             Err(ApiFault { cause: Cause::Rejected(rejection), .. }) if rejection.is_about_the_entity() => {
                 return Ok(None);
             }
             Err(fault) => return Err(RunFault::Api(fault)),
+        };
+        let page = TokenPage::parse(Entity::User, token.as_deref(), &answer)
+            .map_err(|_| RunFault::Api(fault(&call, Cause::Malformed)))?;
+        members.extend(page.rows.into_iter().map(|user| user.id));
+        token = page.next;
+        if token.is_none() {
+            let is_complete = page.total.is_none_or(|total| members.len() as u64 >= total);
+            return Ok(is_complete.then(|| members.into_iter().collect()));
         }
     }
 }

@@ -65,10 +65,25 @@ pub(super) fn numbered_page(entity: Entity, answer: &Answer) -> Result<(Vec<Obje
     Ok((objects(entity, data, answer.read_at)?, total_count))
 }
 
-/// Parses a page with a token. Returns its entities and the token of the next page.
-pub(super) fn page_with_token(entity: Entity, answer: &Answer) -> Result<(Vec<Object>, Option<String>), Malformed> {
-    let Rows { data, next_token, .. } = parse_rows(answer)?;
-    Ok((objects(entity, data, answer.read_at)?, next_token.filter(|token| !token.is_empty())))
+/// A page of a list that is read with tokens.
+pub(in crate::fetch) struct TokenPage {
+    pub(in crate::fetch) rows: Vec<Object>,
+    /// The number of rows of the whole list, if the answer contains it.
+    pub(in crate::fetch) total: Option<u64>,
+    /// The token of the next page. `None` if this is the last one.
+    pub(in crate::fetch) next: Option<String>,
+}
+
+impl TokenPage {
+    /// Parses the answer to a request with the token `sent`. A list whose next page is the same one would never end.
+    pub(in crate::fetch) fn parse(entity: Entity, sent: Option<&str>, answer: &Answer) -> Result<Self, Malformed> {
+        let Rows { data, next_token, total_count } = parse_rows(answer)?;
+        let next = next_token.filter(|token| !token.is_empty());
+        if next.is_some() && next.as_deref() == sent {
+            return Err(Malformed);
+        }
+        Ok(Self { rows: objects(entity, data, answer.read_at)?, total: total_count, next })
+    }
 }
 
 fn objects(entity: Entity, rows: Option<Vec<Box<RawValue>>>, read_at: i64) -> Result<Vec<Object>, Malformed> {

@@ -26,9 +26,25 @@ pub(super) struct Groups {
     current: Option<Current>,
 }
 
+/// Result of reading all pages of a group's members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MembersRead {
+    /// All members are known.
+    Complete,
+    /// There are fewer than the total, so the list has to be read again.
+    Incomplete,
+    /// There were fewer than the total both times. The group is published without its members, because a member that
+    /// is not in the list would be removed.
+    Unstable,
+}
+
 struct Current {
     group: Object,
     members: Vec<String>,
+    /// The number of members according to the last page.
+    total: Option<u64>,
+    /// The result of the last reading.
+    read: Option<MembersRead>,
     /// Members that were not found in any unit.
     unknown: VecDeque<String>,
 }
@@ -59,24 +75,37 @@ impl Groups {
     /// Starts with the members of a group. Returns the call for them.
     pub(super) fn add(&mut self, group: Object) -> Call {
         let call = Call::Members { group: group.id.clone(), token: None };
-        self.current = Some(Current { group, members: Vec::new(), unknown: VecDeque::new() });
+        self.current = Some(Current { group, members: Vec::new(), total: None, read: None, unknown: VecDeque::new() });
         call
     }
 
-    pub(super) fn add_members(&mut self, members: impl Iterator<Item = String>) {
+    /// Adds a page of the group's members. `total` is the number of all of them, if the page contains it.
+    pub(super) fn add_members(&mut self, members: impl Iterator<Item = String>, total: Option<u64>) {
         if let Some(current) = &mut self.current {
             current.members.extend(members);
+            current.total = total;
         }
     }
 
-    /// Queues the members that were not found before, and counts them as found.
-    pub(super) fn members_complete(&mut self, found: &mut HashSet<String>) {
-        if let Some(current) = &mut self.current {
-            let mut once = HashSet::new();
-            current.members.retain(|member| once.insert(member.clone()));
+    /// Ends a reading of the group's members. Queues those that were not found before, and counts them as found.
+    pub(super) fn members_read(&mut self, found: &mut HashSet<String>) -> MembersRead {
+        let Some(current) = &mut self.current else { return MembersRead::Complete };
+        let mut once = HashSet::new();
+        current.members.retain(|member| once.insert(member.clone()));
+        let is_complete = current.total.is_none_or(|total| current.members.len() as u64 >= total);
+        let read = match (is_complete, current.read) {
+            (true, _) => MembersRead::Complete,
+            (false, None) => MembersRead::Incomplete,
+            (false, Some(_)) => MembersRead::Unstable,
+        };
+        current.read = Some(read);
+        if read == MembersRead::Incomplete {
+            current.members.clear();
+        } else {
             current.unknown =
                 current.members.iter().filter(|member| found.insert((*member).clone())).cloned().collect();
         }
+        read
     }
 
     pub(super) fn next_unknown_member(&mut self) -> Step {
@@ -85,6 +114,7 @@ impl Groups {
             return Step::Ask(user);
         }
         match self.current.take() {
+            Some(Current { group, read: Some(MembersRead::Unstable), .. }) => Step::Complete(group),
             Some(Current { group, members, .. }) => Step::Complete(group.with_members(&members)),
             None => Step::None,
         }

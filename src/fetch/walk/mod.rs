@@ -13,9 +13,9 @@ mod phase;
 
 use std::collections::{HashSet, VecDeque};
 
-pub(super) use self::answer::Malformed;
-use self::answer::{ParentIds, Scope, numbered_page, object, page_with_token, parse};
-use self::groups::Groups;
+pub(super) use self::answer::{Malformed, TokenPage};
+use self::answer::{ParentIds, Scope, numbered_page, object, parse};
+use self::groups::{Groups, MembersRead};
 use self::pass::{Next, Pass};
 use self::phase::Phase;
 use super::answers::Answer;
@@ -31,7 +31,7 @@ pub(super) enum Problem {
     EmptyScope,
     /// A unit or group in the scope cannot be read.
     ScopeUnreadable(String),
-    /// The list below a unit kept changing, or its number of rows differs from its total.
+    /// The list below a unit or of a group's members kept changing, or its number of rows differs from its total.
     Unstable(String),
 }
 
@@ -56,6 +56,8 @@ pub(super) struct Walk {
     groups: Groups,
     seen_units: HashSet<String>,
     seen_users: HashSet<String>,
+    /// Users that were listed, but could not be read. They are not requested again if their list is read again.
+    rejected_users: HashSet<String>,
     seen_groups: HashSet<String>,
     /// Entities that were listed but no longer existed, or had left the scope, when they were requested.
     vanished: u64,
@@ -78,6 +80,7 @@ impl Walk {
             groups: Groups::default(),
             seen_units: HashSet::new(),
             seen_users: HashSet::new(),
+            rejected_users: HashSet::new(),
             seen_groups: HashSet::new(),
             vanished: 0,
             problems: Vec::new(),
@@ -162,9 +165,9 @@ impl Walk {
                 found.extend(self.go_on_with_group());
                 Ok(found)
             }
-            Call::Groups { .. } => {
-                let (rows, token) = page_with_token(Entity::Group, answer)?;
-                let next = self.groups.add_listed(rows, token);
+            Call::Groups { token } => {
+                let TokenPage { rows, next, .. } = TokenPage::parse(Entity::Group, token.as_deref(), answer)?;
+                let next = self.groups.add_listed(rows, next);
                 self.queue.extend(next);
                 Ok(Vec::new())
             }
@@ -173,22 +176,25 @@ impl Walk {
                 self.queue.push_front(self.groups.add(group));
                 Ok(Vec::new())
             }
-            Call::Members { group, .. } => self.members(group, answer),
+            Call::Members { group, token } => self.members(group, token.as_deref(), answer),
         }
     }
 
     /// Processes a rejection that concerns only the requested entity.
     pub(super) fn rejected(&mut self, call: Call) -> Vec<Object> {
-        self.pass = Pass::default();
         match call {
             Call::Unit(id) | Call::ParentIds(id) => {
                 self.roots.retain(|root| *root != id);
                 self.problems.push(Problem::ScopeUnreadable(id));
             }
-            Call::Units { .. } | Call::Users { .. } => self.vanished += 1,
+            Call::Units { .. } | Call::Users { .. } => {
+                self.pass = Pass::default();
+                self.vanished += 1;
+            }
             Call::User(id) => {
                 self.vanished += 1;
                 self.seen_users.remove(&id);
+                self.rejected_users.insert(id);
                 return self.go_on_with_group().into_iter().collect();
             }
             Call::Group(_) | Call::Members { .. } => {
@@ -211,7 +217,8 @@ impl Walk {
 
     /// Returns new users of a list. With details, queues a request for each of them instead, before the next page.
     fn found_users(&mut self, users: Vec<Object>) -> Vec<Object> {
-        let new: Vec<_> = users.into_iter().filter(|user| self.seen_users.insert(user.id.clone())).collect();
+        let is_new = |user: &Object| !self.rejected_users.contains(&user.id) && self.seen_users.insert(user.id.clone());
+        let new: Vec<_> = users.into_iter().filter(is_new).collect();
         if !self.options.details {
             return new;
         }
@@ -245,15 +252,22 @@ impl Walk {
         }
     }
 
-    fn members(&mut self, group: String, answer: &Answer) -> Result<Vec<Object>, Malformed> {
-        let (rows, token) = page_with_token(Entity::User, answer)?;
-        self.groups.add_members(rows.into_iter().map(|row| row.id));
-        if let Some(token) = token {
-            self.queue.push_front(Call::Members { group, token: Some(token) });
+    fn members(&mut self, group: String, sent: Option<&str>, answer: &Answer) -> Result<Vec<Object>, Malformed> {
+        let TokenPage { rows, total, next } = TokenPage::parse(Entity::User, sent, answer)?;
+        self.groups.add_members(rows.into_iter().map(|row| row.id), total);
+        if next.is_some() {
+            self.queue.push_front(Call::Members { group, token: next });
             return Ok(Vec::new());
         }
         // Some members are in the scope only because of the group.
-        self.groups.members_complete(&mut self.seen_users);
+        match self.groups.members_read(&mut self.seen_users) {
+            MembersRead::Complete => {}
+            MembersRead::Incomplete => {
+                self.queue.push_front(Call::Members { group, token: None });
+                return Ok(Vec::new());
+            }
+            MembersRead::Unstable => self.problems.push(Problem::Unstable(group)),
+        }
         Ok(self.go_on_with_group().into_iter().collect())
     }
 

@@ -144,6 +144,19 @@ impl Administrator {
         Ok(topic.map_or(State::Missing, state))
     }
 
+    /// Returns `max.message.bytes` of topics, in the same order. `None` if this user may not read it, or no broker
+    /// answers.
+    #[must_use]
+    pub fn max_message_bytes(&self, names: &[&str]) -> Vec<Option<usize>> {
+        let requested: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+        let options = AdminOptions::new().request_timeout(Some(SETTINGS_TIMEOUT));
+        let answers = self.runtime.block_on(self.admin.describe_configs(&requested, &options)).unwrap_or_default();
+        let mut limits: Vec<_> =
+            answers.into_iter().map(|answer| settings(&answer.ok()?).ok()?.max_message_bytes).collect();
+        limits.resize(names.len(), None);
+        limits
+    }
+
     /// Requests the settings of the topics that exist.
     fn add_settings(&self, names: &[&str], states: &mut [State]) {
         let present: Vec<_> = names

@@ -107,6 +107,13 @@ pub enum Difference {
         /// The topic's maximum, in bytes.
         found: usize,
     },
+    /// A state topic's maximum record size is smaller than the largest state can become.
+    StateSize {
+        /// The largest record that `materialize` publishes, in bytes.
+        wanted: usize,
+        /// The topic's maximum, in bytes.
+        found: usize,
+    },
     /// The topic rejects timestamps that the bridge publishes, because they are too old.
     OldTimestamps {
         /// The maximum age that it accepts, in milliseconds.
@@ -145,7 +152,7 @@ impl Difference {
             Self::Compacted(_) => "topic_compacted",
             Self::NotCompacted(_) => "topic_not_compacted",
             Self::TombstoneRetention { .. } => "topic_tombstone_retention",
-            Self::MessageSize { .. } => "topic_max_message_bytes",
+            Self::MessageSize { .. } | Self::StateSize { .. } => "topic_max_message_bytes",
             Self::OldTimestamps { .. } | Self::FutureTimestamps { .. } => "topic_timestamps",
             Self::Retention { .. } => "topic_retention",
         }
@@ -174,7 +181,8 @@ impl Difference {
             | Self::Compacted(_)
             | Self::NotCompacted(_)
             | Self::TombstoneRetention { .. }
-            | Self::MessageSize { .. } => Severity::Wrong,
+            | Self::MessageSize { .. }
+            | Self::StateSize { .. } => Severity::Wrong,
         }
     }
 }

@@ -20,6 +20,9 @@ pub(in crate::kafka) const MAX_PROBES: usize = 16;
 const MAX_PROBE_BYTES: usize = 1 << 20;
 /// Failures of records that timed out, not of rejected ones.
 const WAITING: [FailureCode; 2] = [FailureCode::TimedOut, FailureCode::PartitionUnavailable];
+/// Minimum time between the end of a probe and the next one, if the probes fail at once. Shorter than the back-off of
+/// an event that has failed once.
+const PROBE_PAUSE: Duration = Duration::from_millis(200);
 /// A closed partition without a record opens after this long, because only a record can show that it accepts records
 /// again.
 const IDLE: Duration = Duration::from_secs(30);
@@ -144,10 +147,14 @@ impl Availability {
             }
         };
         let partition = self.at(slot)?;
-        let probes = partition.outstanding.len();
-        let full = probes >= MAX_PROBES || partition.bytes + bytes > MAX_PROBE_BYTES;
-        if partition.closed.is_some() && probes > 0 && full {
-            return None;
+        if let Some(closed) = partition.closed {
+            let has_enough = match partition.outstanding.len() {
+                0 => now.saturating_sub(closed.last_sign) < PROBE_PAUSE,
+                probes => probes >= MAX_PROBES || partition.bytes + bytes > MAX_PROBE_BYTES,
+            };
+            if has_enough {
+                return None;
+            }
         }
         partition.outstanding.push_back(Outstanding { handle, since: now, bytes });
         partition.bytes += bytes;

@@ -19,6 +19,9 @@ use crate::kafka::client::polled::Polled;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::liveness::Liveness;
 
+/// The property that limits a batch's size.
+const BATCH_BYTES: &str = "batch.size";
+
 /// Timeout of one call to the transaction coordinator, after which it is repeated.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -75,7 +78,8 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts a producer, and aborts the transaction that an earlier one with the same id left open.
+    /// Starts a producer, and aborts the transaction that an earlier one with the same id left open. A batch has
+    /// at most `max_batch_bytes`.
     ///
     /// # Errors
     /// [`Failed`] if librdkafka rejects a property, or the coordinator does not answer in time.
@@ -83,9 +87,12 @@ impl Writer {
         cluster: &Cluster,
         transactional_id: &str,
         pairs: &Arc<[TopicPair]>,
+        max_batch_bytes: usize,
         liveness: &Arc<Liveness>,
     ) -> Result<Self, Failed> {
-        let settings = cluster.transactional(transactional_id);
+        let mut settings = cluster.transactional(transactional_id);
+        let configured = settings.get(BATCH_BYTES).and_then(|bytes| bytes.parse().ok()).unwrap_or(usize::MAX);
+        settings.set(BATCH_BYTES, configured.min(max_batch_bytes).to_string());
         let producer = Polled::start(&settings, Reports::default(), liveness);
         let producer = producer.map_err(|fault| Failed(fault.to_string()))?;
         let writer = Self { producer, pairs: Arc::clone(pairs), calls: Arc::default() };

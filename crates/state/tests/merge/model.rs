@@ -229,7 +229,11 @@ fn list_of(event: &ModelEvent) -> Option<BTreeMap<String, Option<Value>>> {
         _ => return None,
     };
     let member = |member: &Value| (member["id"].as_str().unwrap().to_owned(), member.get("name").cloned());
-    Some(event.fields.get(name)?.as_array()?.iter().map(member).collect())
+    match event.fields.get(name)? {
+        // Sent as empty.
+        Value::Null if event.action == "snapshot" => Some(BTreeMap::new()),
+        list => Some(list.as_array()?.iter().map(member).collect()),
+    }
 }
 
 /// The values below an object that are not objects themselves.

@@ -61,6 +61,17 @@ fn events_before_a_deletion_do_not_fill_the_next_entity() {
 }
 
 #[test]
+fn a_snapshot_whose_members_are_null_has_none() {
+    let events = [
+        change(Entity::Group, "member_added", 10, json!({"addedMembers": [{"id": "a"}]})),
+        change(Entity::Group, "snapshot", 50, json!({"members": null})),
+    ];
+    let value = fold(&events).value().unwrap();
+    assert_eq!(value["group"]["members"], json!([]));
+    assert_eq!(value["state"]["membersSnapshotTime"], "1970-01-01T00:00:50.000Z");
+}
+
+#[test]
 fn a_snapshot_replaces_all_members_but_the_newer() {
     let members = |ids: &[&str]| ids.iter().map(|id| json!({"id": id, "name": format!("N{id}")})).collect::<Value>();
     let events = [

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::*;
 use crate::fetch::answers::{Meaning, meaning};
 
-struct World {
+struct Environment {
     simulator: Simulator,
     authorization: String,
 }
@@ -22,7 +22,7 @@ struct Walked {
     read_by: Vec<(Entity, Call)>,
 }
 
-impl World {
+impl Environment {
     fn new(users: usize) -> Self {
         let simulator = Simulator::new(Options::new(users));
         let Options { instance_id, application_id, client_secret, .. } = simulator.options();
@@ -93,11 +93,11 @@ fn nothing(_: &Call, _: &mut Directory) {}
 
 #[test]
 fn everything_is_found_once_and_parents_come_first() {
-    let world = World::new(1200);
-    let walked = world.walk(WalkOptions::default(), nothing);
+    let environment = Environment::new(1200);
+    let walked = environment.walk(WalkOptions::default(), nothing);
     assert_eq!(walked.walk.problems(), []);
     let (units, users, groups) =
-        world.simulator.with_directory(|all| (all.unit_ids(), all.user_ids(), all.group_ids()));
+        environment.simulator.with_directory(|all| (all.unit_ids(), all.user_ids(), all.group_ids()));
     assert_eq!(walked.set(Entity::OrganizationalUnit), set(&units));
     assert_eq!(walked.set(Entity::User), set(&users));
     assert_eq!(walked.set(Entity::Group), set(&groups));
@@ -116,10 +116,10 @@ fn everything_is_found_once_and_parents_come_first() {
 
 #[test]
 fn groups_have_all_their_members() {
-    let world = World::new(1000);
-    let walked = world.walk(WalkOptions::default(), nothing);
+    let environment = Environment::new(1000);
+    let walked = environment.walk(WalkOptions::default(), nothing);
     for id in walked.ids(Entity::Group) {
-        let mut members = world.simulator.with_directory(|all| all.group(id).unwrap().members.clone());
+        let mut members = environment.simulator.with_directory(|all| all.group(id).unwrap().members.clone());
         members.sort_unstable();
         let read: Vec<_> = walked.entity(id)["allMembers"].as_array().unwrap().iter().collect();
         let read: Vec<_> = read.iter().map(|member| member["memberId"].as_str().unwrap()).collect();
@@ -129,10 +129,10 @@ fn groups_have_all_their_members() {
 
 #[test]
 fn entity_has_the_time_of_the_first_request_that_read_it() {
-    let world = World::new(300);
+    let environment = Environment::new(300);
     // Members of the groups that are in no unit of the scope are requested before their group is complete.
-    world.simulator.with_directory(|all| all.scope_units = vec![all.children_of("ou_root")[1].clone()]);
-    let walked = world.walk(WalkOptions::default(), nothing);
+    environment.simulator.with_directory(|all| all.scope_units = vec![all.children_of("ou_root")[1].clone()]);
+    let walked = environment.walk(WalkOptions::default(), nothing);
     for (entity, call) in &walked.read_by {
         let is_first = match call {
             Call::Groups { .. } | Call::Group(_) => *entity == Entity::Group,
@@ -147,8 +147,8 @@ fn entity_has_the_time_of_the_first_request_that_read_it() {
 
 #[test]
 fn details_are_asked_for_each_user_once() {
-    let world = World::new(150);
-    let walked = world.walk(WalkOptions { details: true }, nothing);
+    let environment = Environment::new(150);
+    let walked = environment.walk(WalkOptions { details: true }, nothing);
     assert_eq!(walked.set(Entity::User).len(), 150);
     assert_eq!(walked.calls.iter().filter(|call| matches!(call, Call::User(_))).count(), 150);
     let user = walked.ids(Entity::User)[0];
@@ -157,12 +157,12 @@ fn details_are_asked_for_each_user_once() {
 
 #[test]
 fn published_users_are_not_asked_for_again() {
-    let world = World::new(150);
+    let environment = Environment::new(150);
     let mut walk = Walk::new(WalkOptions { details: true }, |_| true);
     let mut found = 0;
     while let Some(call) = walk.next() {
         assert!(!matches!(call, Call::User(_)));
-        let answer = Answer { body: world.answer(&call).unwrap(), read_at: 0 };
+        let answer = Answer { body: environment.answer(&call).unwrap(), read_at: 0 };
         found += walk.answered(call, &answer).unwrap().iter().filter(|found| found.entity == Entity::User).count();
     }
     assert_eq!(found, 150);
@@ -170,10 +170,10 @@ fn published_users_are_not_asked_for_again() {
 
 #[test]
 fn users_in_scope_by_a_group_only_are_found() {
-    let world = World::new(300);
-    world.simulator.with_directory(|all| all.scope_units = vec![all.children_of("ou_root")[1].clone()]);
-    let walked = world.walk(WalkOptions::default(), nothing);
-    let groups = world.simulator.with_directory(|all| {
+    let environment = Environment::new(300);
+    environment.simulator.with_directory(|all| all.scope_units = vec![all.children_of("ou_root")[1].clone()]);
+    let walked = environment.walk(WalkOptions::default(), nothing);
+    let groups = environment.simulator.with_directory(|all| {
         all.group_ids().iter().flat_map(|id| all.group(id).unwrap().members.clone()).collect::<Vec<_>>()
     });
     assert!(set(&groups).is_subset(&walked.set(Entity::User)));
@@ -187,23 +187,23 @@ fn users_in_scope_by_a_group_only_are_found() {
 
 #[test]
 fn unit_of_the_scope_below_another_one_comes_after_its_parent() {
-    let world = World::new(1000);
-    world.simulator.with_directory(|all| {
+    let environment = Environment::new(1000);
+    environment.simulator.with_directory(|all| {
         let child = all.children_of("ou_root")[0].clone();
         all.scope_units = vec![all.children_of(&child)[0].clone(), child];
     });
-    let walked = world.walk(WalkOptions::default(), nothing);
+    let walked = environment.walk(WalkOptions::default(), nothing);
     let units = walked.ids(Entity::OrganizationalUnit);
-    let scope = world.simulator.with_directory(|all| all.scope_units.clone());
+    let scope = environment.simulator.with_directory(|all| all.scope_units.clone());
     assert_eq!(units[0], scope[1]);
     assert!(walked.set(Entity::OrganizationalUnit).contains(scope[0].as_str()));
 }
 
 #[test]
 fn unit_that_moves_to_a_part_that_was_read_is_found() {
-    let world = World::new(2000);
+    let environment = Environment::new(2000);
     let (mut moved, mut users) = (String::new(), Vec::new());
-    let walked = world.walk(WalkOptions::default(), |call, all| {
+    let walked = environment.walk(WalkOptions::default(), |call, all| {
         // As soon as the second child of the root is read, a unit moves from the third to the first.
         let children = all.children_of("ou_root").to_vec();
         if moved.is_empty() && matches!(call, Call::Units { parent, .. } if *parent == children[1]) {
@@ -219,10 +219,10 @@ fn unit_that_moves_to_a_part_that_was_read_is_found() {
 
 #[test]
 fn users_deleted_and_created_between_pages_hide_nobody() {
-    let world = World::new(2000);
-    let before = world.simulator.with_directory(|all| all.user_ids());
+    let environment = Environment::new(2000);
+    let before = environment.simulator.with_directory(|all| all.user_ids());
     let mut deleted = Vec::new();
-    let walked = world.walk(WalkOptions::default(), |call, all| {
+    let walked = environment.walk(WalkOptions::default(), |call, all| {
         if let Call::Users { unit, page: 2 } = call
             && deleted.len() < 3
         {
@@ -239,9 +239,9 @@ fn users_deleted_and_created_between_pages_hide_nobody() {
 
 #[test]
 fn user_who_vanishes_before_the_details_is_not_found() {
-    let world = World::new(100);
+    let environment = Environment::new(100);
     let mut gone = String::new();
-    let walked = world.walk(WalkOptions { details: true }, |call, all| {
+    let walked = environment.walk(WalkOptions { details: true }, |call, all| {
         if let (Call::User(id), true) = (call, gone.is_empty()) {
             gone.clone_from(id);
             all.delete_user(id);
@@ -253,10 +253,80 @@ fn user_who_vanishes_before_the_details_is_not_found() {
 }
 
 #[test]
+fn user_who_can_never_be_read_does_not_keep_the_walk_going() {
+    let environment = Environment::new(150);
+    let mut walk = Walk::new(WalkOptions { details: true }, |_| false);
+    let (mut calls, mut unreadable) = (0, None);
+    while let Some(call) = walk.next() {
+        calls += 1;
+        assert!(calls < 1000, "the walk does not end");
+        if let Call::User(id) = &call
+            && unreadable.get_or_insert_with(|| id.clone()) == id
+        {
+            walk.rejected(call);
+            continue;
+        }
+        let body = environment.answer(&call).unwrap();
+        walk.answered(call, &Answer { body, read_at: 0 }).unwrap();
+    }
+    assert_eq!(walk.vanished(), 1);
+    assert_eq!(walk.seen(Entity::User).unwrap().len(), 149);
+}
+
+/// Answers for the scope, the list of groups, and members.
+fn walk_of_a_group(members: &mut dyn FnMut() -> &'static str) -> (Walk, Vec<Object>) {
+    let mut walk = Walk::new(WalkOptions::default(), |_| false);
+    let mut found = Vec::new();
+    let mut calls = 0;
+    while let Some(call) = walk.next() {
+        calls += 1;
+        assert!(calls < 100, "the walk does not end");
+        let body = match &call {
+            Call::Scope => r#"{"organizationalUnitIds":[],"groupIds":["g"]}"#,
+            Call::Groups { .. } => r#"{"data":[{"groupId":"g"}]}"#,
+            Call::Members { .. } => members(),
+            Call::User(_) => r#"{"userId":"u"}"#,
+            Call::ParentIds(_) | Call::Unit(_) | Call::Units { .. } | Call::Users { .. } | Call::Group(_) => "{}",
+        };
+        found.extend(walk.answered(call, &Answer { body: body.into(), read_at: 0 }).unwrap());
+    }
+    (walk, found)
+}
+
+#[test]
+fn members_that_are_missing_once_are_read_again() {
+    let mut pages = [r#"{"totalCount":1}"#, r#"{"totalCount":1,"data":[{"userId":"u"}]}"#].into_iter();
+    let (walk, found) = walk_of_a_group(&mut || pages.next().unwrap());
+    let group = found.iter().find(|object| object.id == "g").unwrap();
+    assert_eq!(group.json().unwrap().get(), r#"{"allMembers":[{"memberId":"u"}],"groupId":"g"}"#);
+    assert_eq!(walk.problems(), []);
+}
+
+#[test]
+fn group_whose_members_stay_missing_is_published_without_members() {
+    let (walk, found) = walk_of_a_group(&mut || r#"{"totalCount":2,"data":[{"userId":"u"}]}"#);
+    let group = found.iter().find(|object| object.id == "g").unwrap();
+    assert_eq!(group.json().unwrap().get(), r#"{"groupId":"g"}"#);
+    assert_eq!(walk.problems(), [Problem::Unstable("g".to_owned())]);
+}
+
+#[test]
+fn token_that_repeats_is_malformed() {
+    let mut walk = Walk::new(WalkOptions::default(), |_| false);
+    let answer = Answer { body: r#"{"data":[],"nextToken":"x"}"#.into(), read_at: 0 };
+    for call in [
+        Call::Groups { token: Some("x".to_owned()) },
+        Call::Members { group: "g".to_owned(), token: Some("x".to_owned()) },
+    ] {
+        assert!(walk.answered(call, &answer).is_err());
+    }
+}
+
+#[test]
 fn unit_that_leaves_the_scope_is_skipped() {
-    let world = World::new(1000);
+    let environment = Environment::new(1000);
     let mut unit = String::new();
-    let walked = world.walk(WalkOptions::default(), |call, all| {
+    let walked = environment.walk(WalkOptions::default(), |call, all| {
         if let (Call::Users { unit: of, .. }, true) = (call, unit.is_empty())
             && all.children_of(of).is_empty()
         {
@@ -272,12 +342,12 @@ fn unit_that_leaves_the_scope_is_skipped() {
 
 #[test]
 fn empty_scope_is_a_problem() {
-    let world = World::new(10);
-    world.simulator.with_directory(|all| {
+    let environment = Environment::new(10);
+    environment.simulator.with_directory(|all| {
         all.scope_units.clear();
         all.scope_groups.clear();
     });
-    let walked = world.walk(WalkOptions::default(), nothing);
+    let walked = environment.walk(WalkOptions::default(), nothing);
     assert_eq!((walked.walk.problems(), walked.found.len()), (&[Problem::EmptyScope][..], 0));
 }
 

@@ -94,7 +94,11 @@ fn settings_differences(
     }
     cleanup_differences(wanted, settings, differences);
     if let Some(found) = settings.max_message_bytes.filter(|found| *found < wanted.max_message_bytes) {
-        differences.push(Difference::MessageSize { wanted: wanted.max_message_bytes, found });
+        let wanted_bytes = wanted.max_message_bytes;
+        differences.push(match wanted.cleanup {
+            Cleanup::Delete => Difference::MessageSize { wanted: wanted_bytes, found },
+            Cleanup::Compact => Difference::StateSize { wanted: wanted_bytes, found },
+        });
     }
     let below =
         |limit: Duration| move |found: &i64| u128::try_from(*found).is_ok_and(|found| found < limit.as_millis());

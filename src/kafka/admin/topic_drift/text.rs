@@ -63,6 +63,7 @@ impl Difference {
                     command,
                 }
             }
+            Self::StateSize { wanted, .. } => alter(format!("max.message.bytes={wanted}")),
             Self::OldTimestamps { .. } => {
                 alter(format!("message.timestamp.before.max.ms={}", OLDEST_TIMESTAMP.as_millis()))
             }
@@ -79,6 +80,14 @@ fn rebuild(name: &str, each: &str, configuration: &str) -> Remedy {
          `idaas-bridge topics --config {configuration} --create` (docs/operations.md, \"State topics\")"
     );
     Remedy::command(text, &format!("kafka-topics.sh --bootstrap-server HOST:PORT --delete --topic {name}"))
+}
+
+fn state_size(f: &mut fmt::Formatter<'_>, wanted: usize, found: usize) -> fmt::Result {
+    write!(
+        f,
+        "has max.message.bytes = {found}: events whose states are larger are skipped; groups with many members need up \
+         to {wanted} bytes"
+    )
 }
 
 fn ahead_of_clock(f: &mut fmt::Formatter<'_>, found: i64) -> fmt::Result {
@@ -150,6 +159,7 @@ impl fmt::Display for Difference {
             Self::MessageSize { wanted, found } => {
                 write!(f, "has max.message.bytes = {found}, and records of up to {wanted} bytes are published")
             }
+            Self::StateSize { wanted, found } => state_size(f, *wanted, *found),
             Self::OldTimestamps { found } => write!(
                 f,
                 "rejects records that are older than {} (message.timestamp.before.max.ms or \

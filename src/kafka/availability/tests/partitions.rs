@@ -95,6 +95,22 @@ fn a_closed_partition_gets_a_few_probes_and_no_more() {
 }
 
 #[test]
+fn probes_that_fail_at_once_are_as_few() {
+    let mut stage = Stage::new(1);
+    let (slot, first) = stage.send("a", seconds(0)).unwrap();
+    stage.availability.failed(slot, first, Some(FailureCode::UnknownTopic), seconds(0));
+    let mut probes = 0;
+    for millisecond in 0..1000 {
+        let now = Duration::from_millis(millisecond);
+        if let Some((slot, handle)) = stage.send("a", now) {
+            stage.availability.failed(slot, handle, Some(FailureCode::UnknownTopic), now);
+            probes += 1;
+        }
+    }
+    assert_eq!(probes, 4);
+}
+
+#[test]
 fn a_record_larger_than_all_probes_is_a_probe_alone() {
     let mut stage = Stage::new(1);
     let (slot, first) = stage.send("a", seconds(0)).unwrap();
