@@ -273,16 +273,21 @@ impl Walk {
 
     /// Queues a request for the next user found only as a member. Returns the group if there is none left.
     fn go_on_with_group(&mut self) -> Option<Object> {
-        match self.groups.next_unknown_member() {
-            groups::Step::Ask(user) => {
-                self.queue.push_front(Call::User(user));
-                None
+        loop {
+            match self.groups.next_unknown_member() {
+                groups::Step::Ask(user) if self.rejected_users.contains(&user) => {
+                    self.seen_users.remove(&user);
+                }
+                groups::Step::Ask(user) => {
+                    self.queue.push_front(Call::User(user));
+                    return None;
+                }
+                groups::Step::Complete(group) => {
+                    self.queue.extend(self.groups.next_group());
+                    return self.seen_groups.insert(group.id.clone()).then_some(group);
+                }
+                groups::Step::None => return None,
             }
-            groups::Step::Complete(group) => {
-                self.queue.extend(self.groups.next_group());
-                self.seen_groups.insert(group.id.clone()).then_some(group)
-            }
-            groups::Step::None => None,
         }
     }
 }

@@ -17,6 +17,9 @@ pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 1_000_000;
 /// Maximum size of a state record unless larger records are configured, in bytes: about 80,000 members.
 const MAX_STATE_BYTES: usize = 8 << 20;
 
+/// The property that limits a batch's size.
+const BATCH_BYTES: &str = "batch.size";
+
 /// The property that limits a record's size.
 pub const MAX_MESSAGE_BYTES: &str = "message.max.bytes";
 
@@ -43,7 +46,7 @@ const TUNING: [(&str, &str); 11] = [
     ("retry.backoff.max.ms", "250"),
     // No lingering: under load, records are batched while the previous request is in flight.
     ("linger.ms", "0"),
-    ("batch.size", "1000000"),
+    (BATCH_BYTES, "1000000"),
     // All clients can read uncompressed records. kafkajs, for example, stops at the first record that is compressed
     // with lz4, snappy or zstd.
     ("compression.type", "none"),
@@ -110,12 +113,15 @@ impl Cluster {
         settings
     }
 
-    /// Returns the settings for a transactional producer of state records.
-    pub(in crate::kafka) fn transactional(&self, id: &str) -> ClientConfig {
+    /// Returns the settings for a transactional producer of state records, whose topics accept `max_batch_bytes` in a
+    /// batch.
+    pub(in crate::kafka) fn transactional(&self, id: &str, max_batch_bytes: usize) -> ClientConfig {
         let mut settings = self.client(&TUNING);
         for (name, value) in GUARANTEES.iter().chain(&TRANSACTIONS) {
             settings.set(*name, *value);
         }
+        let configured = settings.get(BATCH_BYTES).and_then(|bytes| bytes.parse().ok()).unwrap_or(usize::MAX);
+        settings.set(BATCH_BYTES, configured.min(max_batch_bytes).to_string());
         settings.set(MAX_MESSAGE_BYTES, self.max_state_bytes().to_string()).set("transactional.id", id);
         settings
     }

@@ -19,9 +19,6 @@ use crate::kafka::client::polled::Polled;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::liveness::Liveness;
 
-/// The property that limits a batch's size.
-const BATCH_BYTES: &str = "batch.size";
-
 /// Timeout of one call to the transaction coordinator, after which it is repeated.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -78,8 +75,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts a producer, and aborts the transaction that an earlier one with the same id left open. A batch has
-    /// at most `max_batch_bytes`.
+    /// Starts a producer, and aborts the transaction that an earlier one left open.
     ///
     /// # Errors
     /// [`Failed`] if librdkafka rejects a property, or the coordinator does not answer in time.
@@ -90,11 +86,9 @@ impl Writer {
         max_batch_bytes: usize,
         liveness: &Arc<Liveness>,
     ) -> Result<Self, Failed> {
-        let mut settings = cluster.transactional(transactional_id);
-        let configured = settings.get(BATCH_BYTES).and_then(|bytes| bytes.parse().ok()).unwrap_or(usize::MAX);
-        settings.set(BATCH_BYTES, configured.min(max_batch_bytes).to_string());
-        let producer = Polled::start(&settings, Reports::default(), liveness);
-        let producer = producer.map_err(|fault| Failed(fault.to_string()))?;
+        let settings = cluster.transactional(transactional_id, max_batch_bytes);
+        let producer =
+            Polled::start(&settings, Reports::default(), liveness).map_err(|fault| Failed(fault.to_string()))?;
         let writer = Self { producer, pairs: Arc::clone(pairs), calls: Arc::default() };
         writer
             .repeated(|| writer.producer.get().init_transactions(CALL_TIMEOUT))

@@ -24,7 +24,7 @@ const INVALID_TIMEOUT: &str = "2000000000";
 /// Tests whether this user may use the transactional ids that begin with `prefix`. Blocks for about `limit` at most.
 #[must_use]
 pub fn transactions(cluster: &Cluster, prefix: &str, limit: Duration) -> Use {
-    let mut settings = cluster.transactional(&format!("{prefix}-check"));
+    let mut settings = cluster.transactional(&format!("{prefix}-check"), usize::MAX);
     settings.set("transaction.timeout.ms", INVALID_TIMEOUT);
     let producer: BaseProducer<Answers> = match BaseProducer::from_config_and_context(&settings, Answers::default()) {
         Ok(producer) => producer,
