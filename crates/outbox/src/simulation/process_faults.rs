@@ -29,7 +29,7 @@ impl Scheduler<'_> {
             Kind::Redrive => {
                 self.redrive(replica, detail);
                 let incarnation = self.replicas[replica].incarnation();
-                self.at(self.now + length, SimEvent::QuarantineRedrive(replica, incarnation, detail));
+                self.at(self.now + length, SimEvent::Redriven(replica, incarnation, detail));
             }
             Kind::Amnesia => self.forget_verdicts(replica),
             Kind::OtherCluster => self.replace_cluster(),

@@ -47,7 +47,7 @@ pub(super) enum SimEvent {
     ClusterNoticed(usize, usize),
     LanesReleased(usize, usize),
     PartitionsRecovered(usize, usize),
-    QuarantineRedrive(usize, usize, u64),
+    Redriven(usize, usize, u64),
     Release(usize, usize),
     Connected(usize, usize, bool),
     Begin(usize),
@@ -199,7 +199,7 @@ impl<'a> Scheduler<'a> {
             SimEvent::LearnRecord(replica, incarnation, event, record) => {
                 self.if_alive(replica, incarnation, |world| world.learn_record(replica, event, record));
             }
-            SimEvent::QuarantineRedrive(replica, incarnation, event) => {
+            SimEvent::Redriven(replica, incarnation, event) => {
                 self.if_alive(replica, incarnation, |world| world.redrive(replica, event));
             }
             SimEvent::ClusterNoticed(replica, incarnation) => {
