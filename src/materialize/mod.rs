@@ -36,7 +36,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(10);
 pub const THREAD: &str = "materialize";
 
 /// Time within which that thread proceeds unless a call to Kafka's client never returns. Each call has a timeout, and
-/// the longest sequence of calls is a transaction that is repeated and then aborted: four times a minute.
+/// the longest sequence of calls, a transaction whose calls are repeated and that is then aborted, takes five minutes.
 const STALL_LIMIT: Duration = Duration::from_secs(600);
 
 /// Runs `materialize`: maintains the state topics until it is stopped.
