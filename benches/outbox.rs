@@ -100,7 +100,7 @@ impl Work {
                     self.answered += finished.verdicts.len() as u64;
                     black_box(finished);
                 }
-                Command::Write(..) | Command::Delete(_) | Command::Load(_) => {}
+                Command::Write(..) | Command::Delete(_) | Command::Cancel(_) | Command::Load(_) => {}
             }
         }
     }

@@ -1,8 +1,8 @@
-"""Turns the demo's text with ANSI colours (stdin) into an SVG image (stdout). Argument: the command, for the prompt.
+"""Turns the demo's text with ANSI colors (stdin) into an SVG image (stdout). Argument: the command, for the prompt.
 
 Of each numbered part only the first lines are shown, so that the image fits a screen.
 
-Knows only the colours and weights that the demo writes (SGR 0, 1, 2, 22, 30 to 37); other sequences are dropped.
+Knows only the colors and weights that the demo writes (SGR 0, 1, 2, 22, 30 to 37); other sequences are dropped.
 Every piece of text stands at its own place, so that columns hold whatever monospaced font a viewer has.
 """
 
@@ -11,15 +11,15 @@ import sys
 from html import escape
 
 COLUMN, ROW, SIZE, MARGIN, BAR = 7.8, 18, 13, 20, 34
-COLOURS = ["#484f58", "#ff7b72", "#3fb950", "#d29922", "#79c0ff", "#d2a8ff", "#56d4dd", "#e6edf3"]
+COLORS = ["#484f58", "#ff7b72", "#3fb950", "#d29922", "#79c0ff", "#d2a8ff", "#56d4dd", "#e6edf3"]
 # The lines shown of each part, from the title on.
 SHOWN = [1, 6, 5, 4, 3, 5]
 TEXT, GROUND, DIMMED = "#d6dde5", "#0d1117", 0.62
 
 
 def pieces(line):
-    """The line's texts with their column, colour, and whether they are bold or dimmed."""
-    colour, bold, dim, column = TEXT, False, False, 0
+    """The line's texts with their column, color, and whether they are bold or dimmed."""
+    color, bold, dim, column = TEXT, False, False, 0
     for part in re.split(r"(\x1b\[[0-9;]*[A-Za-z])", line):
         sequence = re.fullmatch(r"\x1b\[([0-9;]*)m", part)
         if sequence:
@@ -27,19 +27,19 @@ def pieces(line):
                 if code in (0, 22):
                     bold, dim = False, False
                 if code in (0, 39):
-                    colour = TEXT
+                    color = TEXT
                 bold, dim = bold or code == 1, dim or code == 2
                 if 30 <= code <= 37:
-                    colour = COLOURS[code - 30]
+                    color = COLORS[code - 30]
         elif not part.startswith("\x1b"):
             # A gap of several columns is left out, as viewers may shrink it.
             for word in re.finditer(r"\S+(?: \S+)*", part):
-                yield column + word.start(), word[0], colour, bold, dim
+                yield column + word.start(), word[0], color, bold, dim
             column += len(part)
 
 
 def plain(line):
-    """The line without colours."""
+    """The line without colors."""
     return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", line)
 
 
@@ -76,10 +76,10 @@ def main():
         print(f'<circle cx="{MARGIN + 4 + number * 18}" cy="18" r="5.5" fill="{dot}"/>')
     for number, line in enumerate(lines):
         y = BAR + (number + 1) * ROW
-        for column, text, colour, bold, dim in pieces(line):
+        for column, text, color, bold, dim in pieces(line):
             style = (' font-weight="bold"' if bold else "") + (f' opacity="{DIMMED}"' if dim else "")
             length = f'{len(text) * COLUMN:.1f}'
-            print(f'<text x="{MARGIN + column * COLUMN:.1f}" y="{y}" fill="{colour}"{style} textLength="{length}" '
+            print(f'<text x="{MARGIN + column * COLUMN:.1f}" y="{y}" fill="{color}"{style} textLength="{length}" '
                   f'lengthAdjust="spacingAndGlyphs" xml:space="preserve">{escape(text)}</text>')
     print("</svg>")
 

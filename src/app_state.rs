@@ -10,13 +10,14 @@ use std::collections::HashMap;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use idaas_callback::policy::Policy;
 use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
+use crate::clock;
 use crate::delivery::dispatcher::{Dispatcher, EventSource};
 use crate::kafka::client::settings::Cluster;
 use crate::keys::{KeyRing, KeyStore};
@@ -169,8 +170,7 @@ impl AppState {
         self.metrics.draining.set(flag(self.is_draining()));
         self.dispatcher.update_metrics();
         if let Some(journal) = self.dispatcher.journal() {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            self.metrics.journal.show(&journal.usage(), i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
+            self.metrics.journal.show(&journal.usage(), clock::now());
         }
         let applications = self.applications.load();
         let states = applications.by_name.values().map(|application| ApplicationState {

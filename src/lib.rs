@@ -19,6 +19,7 @@ pub mod architecture {}
 
 pub mod app_state;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod console;
 pub mod counts;

@@ -11,7 +11,6 @@ use super::AppState;
 use crate::journal::quarantine_replay::ReadableCallback;
 use crate::journal::{JournalRejection, QuarantineId};
 use crate::telemetry::log_code::LogCode;
-use crate::telemetry::spans::CallbackTrace;
 
 /// Maximum number of event ids in a log line.
 const MAX_LOGGED_IDS: usize = 20;
@@ -67,8 +66,7 @@ impl AppState {
         }
         let events = prepared.events.len();
         let deadline = Instant::now() + self.limits.response_deadline;
-        let trace = CallbackTrace::default();
-        let verdicts = self.dispatcher.deliver(prepared.events, &application.source, deadline, &trace).await;
+        let verdicts = self.dispatcher.deliver_quarantined(prepared.events, &application.source, deadline).await;
         let Ok(verdicts) = verdicts else { return QuarantineRedrive::NoRoom };
         if verdicts.iter().any(|event| event.verdict == Verdict::Overloaded) {
             return QuarantineRedrive::NoRoom;

@@ -13,10 +13,10 @@ use serde_json::Value;
 
 use super::find::unread;
 use super::journal::content;
-use super::journal::now;
 use super::output::{Call, end, next, print_error, print_error_with_fix, report, shell_word};
 use super::tail::line;
 use super::{Exit, print_faults};
+use crate::clock::now;
 use crate::config::Config;
 use crate::counts::{age, grouped};
 use crate::diagnosis::Diagnosis;

@@ -60,7 +60,7 @@ pub struct FetchArguments {
     /// Read everything and publish nothing
     #[arg(long)]
     dry_run: bool,
-    /// Name of the run. An interrupted run can be continued under its name for 7 days, and publishes nothing twice
+    /// Name of the run. An interrupted run can be continued under its name for 7 days, and skips what it has published
     /// [default: the time of the start]
     #[arg(long, value_name = "NAME", value_parser = run_name)]
     run: Option<String>,

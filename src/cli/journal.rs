@@ -9,13 +9,13 @@ mod show;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 
 use self::access::JournalAccess;
 use super::output::{Call, end, fix_line, print_error, report};
 use super::{Exit, print_faults, runtime};
+use crate::clock;
 use crate::config::Config;
 use crate::http::journal::EntryKind;
 use crate::journal::QuarantineId;
@@ -132,7 +132,7 @@ async fn overview(journal: &dyn JournalAccess, json: bool, call: &Call<'_>) -> R
     let written = if json {
         writeln!(out, "{}", serde_json::to_string_pretty(&summary).unwrap_or_default())
     } else {
-        show::summary(&summary, &journal.name(), now(), call, &mut out)
+        show::summary(&summary, &journal.name(), clock::now(), call, &mut out)
     };
     Ok(end(written.map(|()| Exit::Success)))
 }
@@ -199,7 +199,9 @@ async fn show(
                 .and_then(|()| writeln!(out, "{}", fix_line(label, step)))
                 .map(|()| Exit::Success)
         }
-        Err(kind) => writeln!(out, "{}", outcome::describe(&kind, id, false, now(), call)).map(|()| Exit::Failed),
+        Err(kind) => {
+            writeln!(out, "{}", outcome::describe(&kind, id, false, clock::now(), call)).map(|()| Exit::Failed)
+        }
     };
     Ok(end(written))
 }
@@ -214,7 +216,7 @@ async fn redrive(journal: &dyn JournalAccess, ids: &[String], json: bool, call: 
         let line = if json {
             serde_json::json!({"id": id, "outcome": kind}).to_string()
         } else {
-            outcome::redriven(&kind, id, now(), call)
+            outcome::redriven(&kind, id, clock::now(), call)
         };
         if let Err(error) = print(&format!("{line}\n")) {
             return Ok(end(Err(error)));
@@ -236,13 +238,7 @@ async fn discard(
         let found = serde_json::json!({"discarded": done, "found": kind});
         writeln!(out, "{found}")
     } else {
-        writeln!(out, "{}", outcome::describe(&kind, id, yes, now(), call))
+        writeln!(out, "{}", outcome::describe(&kind, id, yes, clock::now(), call))
     };
     Ok(end(written.map(|()| exit)))
-}
-
-/// Returns the current time, in milliseconds since 1970.
-pub(in crate::cli) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

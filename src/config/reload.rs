@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Config, Server};
+use super::{Config, Journal, Server};
 
 impl Config {
     /// Returns the keys that differ in `new` and take effect only after a restart.
@@ -36,6 +36,19 @@ impl Config {
         keys
     }
 
+    /// Takes the values of `running` for what [`Config::needs_restart`] compares, so that also the applications'
+    /// policies keep them until the restart.
+    pub fn keep_restart_settings(&mut self, running: &Self) {
+        let tls = self.server.tls.take();
+        self.server = Server { tls, watch_files: self.server.watch_files, ..running.server.clone() };
+        self.kafka.bootstrap_servers.clone_from(&running.kafka.bootstrap_servers);
+        self.topics = running.topics.clone();
+        self.journal = Journal { keys: std::mem::take(&mut self.journal.keys), ..running.journal.clone() };
+        self.dedupe = running.dedupe;
+        self.log.format = running.log.format;
+        self.tracing = running.tracing.clone();
+    }
+
     /// Returns the Kafka properties that differ in `new`, by value or by the content of the file that they name, as
     /// configuration keys. A change needs new Kafka clients.
     #[must_use]
@@ -50,19 +63,33 @@ impl Config {
 }
 
 fn server(old: &Server, new: &Server, keys: &mut Vec<&'static str>) {
+    // A new field must be compared here, or be applied by a reload.
+    let Server {
+        listen,
+        admin_listen,
+        response_deadline,
+        drain_timeout,
+        clock_skew,
+        max_body,
+        max_memory,
+        max_in_flight_events,
+        trusted_proxies,
+        tls,
+        watch_files: _,
+    } = new;
     let mut differs = |key, differs| {
         if differs {
             keys.push(key)
         }
     };
-    differs("server.listen", old.listen != new.listen);
-    differs("server.admin_listen", old.admin_listen != new.admin_listen);
-    differs("server.response_deadline", old.response_deadline != new.response_deadline);
-    differs("server.drain_timeout", old.drain_timeout != new.drain_timeout);
-    differs("server.clock_skew", old.clock_skew != new.clock_skew);
-    differs("server.max_body", old.max_body != new.max_body);
-    differs("server.max_memory", old.max_memory != new.max_memory);
-    differs("server.max_in_flight_events", old.max_in_flight_events != new.max_in_flight_events);
-    differs("server.trusted_proxies", old.trusted_proxies != new.trusted_proxies);
-    differs("server.tls", old.tls.is_some() != new.tls.is_some());
+    differs("server.listen", old.listen != *listen);
+    differs("server.admin_listen", old.admin_listen != *admin_listen);
+    differs("server.response_deadline", old.response_deadline != *response_deadline);
+    differs("server.drain_timeout", old.drain_timeout != *drain_timeout);
+    differs("server.clock_skew", old.clock_skew != *clock_skew);
+    differs("server.max_body", old.max_body != *max_body);
+    differs("server.max_memory", old.max_memory != *max_memory);
+    differs("server.max_in_flight_events", old.max_in_flight_events != *max_in_flight_events);
+    differs("server.trusted_proxies", old.trusted_proxies != *trusted_proxies);
+    differs("server.tls", old.tls.is_some() != tls.is_some());
 }

@@ -14,7 +14,7 @@ mod viewer;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -27,6 +27,7 @@ use self::traffic::{Confirmations, Traffic};
 use self::viewer::Messages;
 pub use self::viewer::Viewer;
 use crate::app_state::AppState;
+use crate::clock;
 use crate::config::Config;
 use crate::telemetry::event::EventView;
 
@@ -87,7 +88,7 @@ impl Console {
         app_state.metrics.history.start();
         let console = Arc::new(Self {
             app_state,
-            started: now(),
+            started: clock::now(),
             traffic: Mutex::default(),
             materialize: Materialize::default(),
             reasons: Mutex::default(),
@@ -142,7 +143,7 @@ impl Console {
     /// Reads the counters of the metrics.
     fn sample(&self) {
         let metrics = &self.app_state.metrics;
-        let now = now();
+        let now = clock::now();
         let applications = self.app_state.applications();
         let mut traffic = self.traffic.lock();
         for application in applications.by_name.values() {
@@ -154,7 +155,7 @@ impl Console {
     }
 
     fn send_traffic(&self) {
-        let message = self.traffic.lock().message(now());
+        let message = self.traffic.lock().message(clock::now());
         self.messages.send_modify(|messages| messages.traffic.replace(&message));
     }
 
@@ -244,10 +245,4 @@ fn is_due(last: &mut Option<Instant>, interval: Duration) -> bool {
         *last = Some(Instant::now());
     }
     due
-}
-
-/// Returns the current time in milliseconds since 1970.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

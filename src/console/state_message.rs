@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use super::headline::{Facts, Headline};
 use super::materialize::MaterializeState;
-use super::now;
 use super::traffic::{MAX_SHOWN, Traffic};
 use crate::app_state::{AppState, Application};
+use crate::clock;
 use crate::journal::{Journal, QuarantineId};
 use crate::telemetry::event::EventView;
 use crate::telemetry::history::HistorySize;
@@ -135,7 +135,7 @@ impl StateMessage {
             reload_failed: !metrics.service.is_reload_successful(),
         };
         Self {
-            now: now(),
+            now: clock::now(),
             version: env!("CARGO_PKG_VERSION"),
             revision: option_env!("IDAAS_BRIDGE_REVISION").unwrap_or("unknown"),
             started,

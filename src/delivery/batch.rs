@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use idaas_callback::record::Record;
 use idaas_callback::{EventId, PreparedEvent, Refusal};
 use outbox::machine::Admitted;
 use outbox::verdict::Verdict;
@@ -53,22 +52,13 @@ impl Batch {
             let id = event.id.clone();
             match EventPublication::of(event, key, source) {
                 Some(publication) => {
-                    batch.new_events.push(publication.into_new_event(false));
+                    batch.new_events.push(publication.into_new_event());
                     batch.ids.push(id);
                 }
                 None => batch.skipped.push(id),
             }
         }
         batch
-    }
-
-    /// Marks the events whose partitions are known not to accept records at the moment.
-    pub(super) fn mark_unavailable_partitions(&mut self, is_unavailable: impl Fn(&Record) -> bool) {
-        for new_event in &mut self.new_events {
-            let EventPublication { record, credential, .. } = &new_event.publication;
-            new_event.partition_unavailable =
-                is_unavailable(record) || credential.as_ref().is_some_and(&is_unavailable);
-        }
     }
 
     /// Starts a span for each event, if the callback is traced.

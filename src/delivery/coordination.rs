@@ -20,7 +20,7 @@ impl Dispatcher {
         self.executor.outbox.lock().has_in_flight(lanes)
     }
 
-    /// Counts the events that wait in lanes that are withheld, by lane.
+    /// Counts the events that wait in lanes that are withheld, or for the recovery of their partition, by lane.
     #[must_use]
     pub fn withheld_by_lane(&self) -> HashMap<LaneKey, u32> {
         self.executor.outbox.lock().withheld_by_lane()
@@ -28,8 +28,8 @@ impl Dispatcher {
 
     /// Returns true if the producer has an event of a lane that waits for the recovery of its partition.
     #[must_use]
-    pub fn has_closed_in_flight(&self) -> bool {
-        self.executor.outbox.lock().has_closed_in_flight()
+    pub fn has_recovering_in_flight(&self) -> bool {
+        self.executor.outbox.lock().has_recovering_in_flight()
     }
 
     /// Sets whether other replicas must be asked before events that waited for a partition are published.
@@ -38,15 +38,15 @@ impl Dispatcher {
     }
 
     /// Sets how the other replicas are asked. `ask` is called with a lock held: it must return at once, and returns
-    /// false if nobody will call [`Dispatcher::partitions_recovered`]. A second call changes nothing.
+    /// false if nobody will call [`Dispatcher::release_closed_lanes`]. A second call changes nothing.
     pub fn ask_replicas(&self, ask: impl Fn() -> bool + Send + Sync + 'static) {
         // It is already set.
         let _ = self.executor.recovery.ask_replicas.set(Box::new(ask));
     }
 
     /// Publishes events that waited for partitions.
-    pub fn partitions_recovered(&self) {
-        self.executor.step(|outbox, _| outbox.partitions_recovered());
+    pub fn release_closed_lanes(&self) {
+        self.executor.step(|outbox, _| outbox.release_closed_lanes());
     }
 
     /// Returns true if an event of these lanes that was accepted before `before` is not published yet. Lanes whose

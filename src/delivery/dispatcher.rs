@@ -6,16 +6,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use idaas_callback::{PreparedEvent, Refusal};
-use outbox::machine::{Deadlines, Limits};
-use outbox::verdict::Verdict;
-use outbox::{EventKey, LaneKey, Millis, Published, Recovered, RequestId, WaitReason, WaitingHead};
-use tokio::sync::oneshot;
+use outbox::machine::Limits;
+use outbox::{EventKey, LaneKey, Published, Recovered, WaitReason, WaitingHead};
 
-use super::batch::Batch;
-pub use super::batch::EventVerdict;
 use super::executor::Executor;
 pub use super::publication::EventSource;
+use super::request::WRITE_ALLOWANCE;
 use super::ticker::tick;
 use crate::diagnosis::Diagnosis;
 use crate::journal::store::Opened;
@@ -24,7 +20,7 @@ use crate::kafka::client::settings::Cluster;
 use crate::kafka::producer::Producer;
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::spans::{CallbackTrace, Spans};
+use crate::telemetry::spans::Spans;
 
 /// Maximum number of events that are replayed at a time: enough for tens of thousands per second, and few enough that
 /// a live event never waits for more than 10 ms behind them.
@@ -33,9 +29,6 @@ const MAX_REPLAYED_EVENTS: usize = 1024;
 /// Maximum size of the events that are replayed at a time, in bytes. A start must not need more memory than normal
 /// operation.
 const MAX_REPLAYED_BYTES: usize = 32 << 20;
-
-/// How long before its answer the unconfirmed events of a request are written, so that the write completes in time.
-const WRITE_ALLOWANCE: Millis = 1000;
 
 /// Publishes events and returns their verdicts.
 pub struct Dispatcher {
@@ -78,36 +71,6 @@ impl Dispatcher {
         Ok(Arc::new(Self { executor }))
     }
 
-    /// Publishes a callback's events and waits for their verdicts, at most until `deadline`.
-    ///
-    /// # Errors
-    /// [`Refusal::Overloaded`] if an event without an id was neither confirmed nor persisted. The answer cannot list
-    /// such an event, so IDaaS has to send the whole callback again.
-    pub async fn deliver(
-        &self,
-        events: Vec<PreparedEvent>,
-        source: &Arc<EventSource>,
-        deadline: tokio::time::Instant,
-        trace: &CallbackTrace,
-    ) -> Result<Vec<EventVerdict>, Refusal> {
-        let mut batch = Batch::of(events, source);
-        batch.start_spans(trace);
-        let recoveries = self.executor.recoveries();
-        if let Some(producer) = &*self.executor.producer.load() {
-            batch.mark_unavailable_partitions(|record| !producer.accepts(&record.topic, record.key.as_deref()));
-        }
-        let (waiter, waiting) = oneshot::channel();
-        let new_events = std::mem::take(&mut batch.new_events);
-        let deadlines = self.deadlines(deadline);
-        // All events are handed over before the first wait, so a sender that disconnects stops nothing half-way.
-        let (request_id, admitted) = self.executor.admit(new_events, recoveries, waiter, deadlines);
-        batch.record_admissions(&admitted, source);
-        let mut request = CancelOnDrop { executor: &self.executor, request_id, batch: Some(batch), source };
-        // The outbox answers each request by its deadline. If it has ended, it has accepted nothing.
-        let verdicts = waiting.await.unwrap_or_else(|_| vec![Verdict::Overloaded; admitted.len()]);
-        request.batch.take().map_or_else(|| Ok(Vec::new()), |batch| batch.answer(&verdicts, source))
-    }
-
     /// Enables tracing of callbacks and events. A second call changes nothing.
     pub fn set_spans(&self, spans: Arc<Spans>) {
         // The spans are already set.
@@ -125,13 +88,6 @@ impl Dispatcher {
         if let Some(spans) = self.spans() {
             spans.end().await;
         }
-    }
-
-    pub(super) fn deadlines(&self, deadline: tokio::time::Instant) -> Deadlines {
-        let now = self.executor.now();
-        let left = deadline.saturating_duration_since(tokio::time::Instant::now()).as_millis();
-        let left = Millis::try_from(left).unwrap_or(Millis::MAX);
-        Deadlines { write: now + left - WRITE_ALLOWANCE.min(left / 2), answer: now + left }
     }
 
     /// Handles the end of an outage of the whole cluster, with the topics and indexes of partitions that have a leader.
@@ -271,25 +227,5 @@ impl Dispatcher {
         }
         // After closing, because a slow disk may have finished in the meantime.
         self.not_durable()
-    }
-}
-
-/// A request that waits for its verdicts. If it is dropped early, because the sender has reset the connection, the
-/// outbox forgets it and its events are counted as answered without confirmation. So the numbers of received and of
-/// answered events stay equal.
-struct CancelOnDrop<'a> {
-    executor: &'a Executor,
-    request_id: RequestId,
-    batch: Option<Batch>,
-    source: &'a EventSource,
-}
-
-impl Drop for CancelOnDrop<'_> {
-    fn drop(&mut self) {
-        if let Some(batch) = self.batch.take() {
-            self.executor.outbox.lock().cancel(self.request_id);
-            // Only for the counts: the sender has disconnected.
-            let _ = batch.answer(&[], self.source);
-        }
     }
 }

@@ -60,7 +60,7 @@ impl Episodes {
         if self.logged.remove(&failure) {
             let seconds = (now - since) / 1000;
             tracing::info!(
-                code = LogCode::EventsGoOn.as_str(),
+                code = LogCode::EventsResumed.as_str(),
                 reason = failure.code(),
                 seconds,
                 "events no longer wait for this reason"

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use outbox::machine::{Command, Limits, Outbox};
@@ -18,11 +18,13 @@ use tokio::sync::{Notify, oneshot};
 use super::event_log;
 use super::produce::trace_report;
 use super::publication::{EventPublication, EventSource};
+use crate::clock;
 use crate::journal;
 use crate::journal::admin::OutboxControl;
 use crate::journal::{Entry, Journal, JournalEvents, JournalRejection};
+use crate::kafka::availability::acceptance::Undeliverable;
 use crate::kafka::producer::Producer;
-use crate::kafka::producer::delivery::{DeliveryObserver, DeliveryOpaque, Position, Undeliverable};
+use crate::kafka::producer::delivery::{DeliveryObserver, DeliveryOpaque, Position};
 use crate::telemetry::kafka::ProducerStatistics;
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
@@ -54,6 +56,7 @@ pub(super) struct Executor {
 #[derive(Default)]
 struct JournalOps {
     write: Vec<Entry>,
+    cancel: Vec<Seq>,
     delete: Vec<Seq>,
     read: Vec<Seq>,
 }
@@ -116,6 +119,7 @@ impl Executor {
                         journal_ops.write.push(publication.to_entry(handle.seq));
                     }
                     Command::Delete(seq) => journal_ops.delete.push(seq),
+                    Command::Cancel(seq) => journal_ops.cancel.push(seq),
                     Command::Load(handle) => {
                         self.loading.lock().insert(handle.seq, handle);
                         journal_ops.read.push(handle.seq);
@@ -133,25 +137,17 @@ impl Executor {
             failed.into_iter().for_each(|(handle, record, report)| outbox.report(handle, record, report, now));
             // A partition can recover before the machine has the report that an event waits for it.
             if self.recoveries() != recoveries {
-                self.partition_opened(&mut outbox);
+                self.partitions_available(&mut outbox);
             }
             commands = outbox.commands();
         }
     }
 
-    fn submit(&self, JournalOps { write, delete, read }: JournalOps) {
-        if write.is_empty() && delete.is_empty() && read.is_empty() {
-            return;
-        }
-        let journal = self.journal.load();
-        let Some(journal) = &*journal else { return };
-        if !write.is_empty() {
+    fn submit(&self, JournalOps { write, cancel, delete, read }: JournalOps) {
+        if let Some(journal) = &*self.journal.load() {
             journal.write(write);
-        }
-        if !delete.is_empty() {
+            journal.cancel(&cancel);
             journal.delete(delete);
-        }
-        if !read.is_empty() {
             journal.read(read);
         }
     }
@@ -201,7 +197,7 @@ impl DeliveryObserver for Executor {
         self.metrics.kafka.producer_recreated.inc();
     }
 
-    fn partitions_recovered(&self) {
+    fn partitions_available(&self) {
         self.recovered();
     }
 
@@ -214,7 +210,7 @@ impl DeliveryObserver for Executor {
     }
 
     fn partitions_unavailable(&self, topic: &str, partitions: usize) {
-        self.metrics.kafka.partitions_unavailable(topic, partitions);
+        self.metrics.kafka.set_partitions_unavailable(topic, partitions);
     }
 
     fn deliverability_changed(&self, problem: Option<Undeliverable>) {
@@ -227,7 +223,7 @@ impl DeliveryObserver for Executor {
         }
         match problem {
             Some(problem) => tracing::error!(
-                code = LogCode::KafkaAway.as_str(),
+                code = LogCode::KafkaUnavailable.as_str(),
                 "Kafka accepts no records: {problem}; events go to the journal"
             ),
             None => tracing::info!(code = LogCode::KafkaAvailable.as_str(), "Kafka answers"),
@@ -278,14 +274,14 @@ impl OutboxControl for Executor {
     }
 
     fn waiting(&self, limit: usize) -> Vec<journal::waiting::WaitingHead> {
-        let (now, clock) = (self.now(), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
-        let since = |at: Millis| clock.saturating_sub(Duration::from_millis(now.saturating_sub(at)));
+        let (now, since_1970) = (self.now(), clock::since_1970());
+        let since = |at: Millis| since_1970.saturating_sub(Duration::from_millis(now.saturating_sub(at)));
         let heads = self.outbox.lock().waiting_heads(limit);
         let waiting = heads.into_iter().map(|head| journal::waiting::WaitingHead {
             seq: head.seq,
             reason: head.reason.code(),
             attempts: head.attempts.into(),
-            since: head.failing_since.map(|at| i64::try_from(since(at).as_millis()).unwrap_or(i64::MAX)),
+            since: head.failing_since.map(|at| clock::milliseconds(since(at))),
         });
         waiting.collect()
     }

@@ -14,6 +14,7 @@ mod produce;
 mod publication;
 mod recovery;
 mod republish;
+pub mod request;
 mod ticker;
 
 pub use republish::Republished;

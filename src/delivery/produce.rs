@@ -1,14 +1,15 @@
 //! Hands an event's records to the producer, and records the results.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use outbox::verdict::Verdict;
-use outbox::{DeliveryReport, EventHandle, FailureCode, Seq, bit};
+use outbox::{DeliveryReport, EventHandle, FailureCode, Seq, record_bit};
 
 use super::event_log;
 use super::executor::Executor;
 use super::publication::EventPublication;
+use crate::clock;
 use crate::journal::JournalRejection;
 use crate::kafka::producer::delivery::{DeliveryOpaque, Position};
 
@@ -24,7 +25,7 @@ impl Executor {
         let producer = self.producer.load();
         let handed_over = Instant::now();
         for (index, record) in (0..).zip(publication.all_records()) {
-            if confirmed & bit(index) != 0 {
+            if confirmed & record_bit(index) != 0 {
                 continue;
             }
             let trace = self.spans.get().zip(publication.trace.as_ref());
@@ -61,8 +62,7 @@ impl Executor {
         }
         self.metrics.publish_duration(opaque.entity).observe(took.as_secs_f64());
         if let Some(event_time) = opaque.event_time {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-            let age = now - event_time as f64 / 1000.0;
+            let age = clock::since_1970().as_secs_f64() - event_time as f64 / 1000.0;
             self.metrics.event_age(opaque.entity).observe(age.max(0.0));
         }
         event_log::published(&self.metrics, opaque, topic, position, took);

@@ -30,13 +30,13 @@ impl Executor {
     /// Notes that partitions accept records again.
     pub(super) fn recovered(&self) {
         self.recovery.count.fetch_add(1, Ordering::SeqCst);
-        self.step(|outbox, _| self.partition_opened(outbox));
+        self.step(|outbox, _| self.partitions_available(outbox));
     }
 
     /// Retries what waits for partitions, or asks the other replicas first.
-    pub(super) fn partition_opened(&self, outbox: &mut Machine) {
-        if outbox.partition_opened() && !self.recovery.ask_replicas.get().is_some_and(|ask| ask()) {
-            outbox.partitions_recovered();
+    pub(super) fn partitions_available(&self, outbox: &mut Machine) {
+        if outbox.partitions_available() && !self.recovery.ask_replicas.get().is_some_and(|ask| ask()) {
+            outbox.release_closed_lanes();
         }
     }
 
@@ -47,14 +47,20 @@ impl Executor {
         }
     }
 
-    /// Admits events. `recoveries` is the value of [`Executor::recoveries`] from before their partitions were checked.
+    /// Admits events. Those whose partition is known not to accept records at the moment are marked.
     pub(super) fn admit(
         &self,
         mut new_events: Vec<NewEvent<EventPublication>>,
-        recoveries: u64,
         waiter: Waiter,
         deadlines: Deadlines,
     ) -> (RequestId, Vec<Admitted>) {
+        let recoveries = self.recoveries();
+        if let Some(producer) = &*self.producer.load() {
+            for NewEvent { partition_unavailable, publication, .. } in &mut new_events {
+                let mut records = publication.all_records();
+                *partition_unavailable = records.any(|record| !producer.accepts(&record.topic, record.key.as_deref()));
+            }
+        }
         self.step(|outbox, _| {
             if self.recoveries() != recoveries && outbox.coordinates_recoveries() {
                 // Nothing would end the wait for a partition that has recovered meanwhile.
@@ -62,5 +68,22 @@ impl Executor {
             }
             outbox.admit(new_events, waiter, deadlines)
         })
+    }
+
+    /// Admits events that other replicas can have as well. If there are other replicas, they are asked first, as after
+    /// the recovery of a partition.
+    pub(super) fn admit_shared(
+        &self,
+        mut new_events: Vec<NewEvent<EventPublication>>,
+        waiter: Waiter,
+        deadlines: Deadlines,
+    ) -> (RequestId, Vec<Admitted>) {
+        if !self.outbox.lock().coordinates_recoveries() {
+            return self.admit(new_events, waiter, deadlines);
+        }
+        new_events.iter_mut().for_each(|event| event.partition_unavailable = true);
+        let admitted = self.step(|outbox, _| outbox.admit(new_events, waiter, deadlines));
+        self.recovered();
+        admitted
     }
 }

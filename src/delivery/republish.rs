@@ -40,17 +40,9 @@ impl Dispatcher {
         let Some(publication) = publication.filter(|publication| publication.verdict == Verdict::Confirmed) else {
             return Republished { verdict: Verdict::NotSubscribed, known: false };
         };
-        let recoveries = self.executor.recoveries();
-        let partition_unavailable = match &*self.executor.producer.load() {
-            Some(producer) => {
-                publication.all_records().any(|record| !producer.accepts(&record.topic, record.key.as_deref()))
-            }
-            None => false,
-        };
-        let new_event = publication.into_new_event(partition_unavailable);
         let (waiter, waiting) = oneshot::channel();
-        let deadlines = self.deadlines(deadline);
-        let (_, admitted) = self.executor.admit(vec![new_event], recoveries, waiter, deadlines);
+        let new_events = vec![publication.into_new_event()];
+        let (_, admitted) = self.executor.admit(new_events, waiter, self.deadlines(deadline));
         let verdicts = waiting.await.unwrap_or_default();
         let known = matches!(admitted.first(), Some(Admitted::Known(verdict)) if verdict.is_final());
         // Without an answer, nothing is promised.

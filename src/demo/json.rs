@@ -1,4 +1,4 @@
-//! Formats JSON for the terminal: compact in filled lines, or with one member per line. In colour, and within the
+//! Formats JSON for the terminal: compact in filled lines, or with one member per line. In color, and within the
 //! width where possible.
 
 use super::ordered::Ordered;

@@ -12,7 +12,7 @@
 //! | `expectations` | records answers and records, and finds deviations |
 //! | `renderer`, `json`, `ordered`, `summary` | output |
 //!
-//! The service must not use this module, and the demo must not change the service's behaviour.
+//! The service must not use this module, and the demo must not change the service's behavior.
 
 mod environment;
 mod event_script;
@@ -65,7 +65,7 @@ pub enum DemoFault {
     Interrupted,
 }
 
-/// Runs the demo and writes it to `out` with ANSI colours. Returns true if everything was as expected.
+/// Runs the demo and writes it to `out` with ANSI colors. Returns true if everything was as expected.
 ///
 /// # Errors
 /// [`DemoFault`] if the demo cannot be completed.

@@ -1,5 +1,5 @@
-//! Writes the parts of the demo's output: headings, addresses, deliveries, records. Always in colour; the caller
-//! removes the colours if the output is not a terminal.
+//! Writes the parts of the demo's output: headings, addresses, deliveries, records. Always in color; the caller
+//! removes the colors if the output is not a terminal.
 
 use std::io::{self, Write};
 use std::time::Duration;

@@ -27,7 +27,7 @@ use super::walk::{Problem, Walk, WalkOptions};
 use crate::diagnosis::Diagnosis;
 use crate::kafka::admin::topics::TopicSettings;
 use crate::kafka::client::settings::Cluster;
-use crate::kafka::producer::publisher::{PublishFault, Published, Publisher};
+use crate::kafka::producer::publisher::{PublishFault, PublishOutcome, Publisher};
 use idaas_callback::event_type::Entity;
 use idaas_callback::fetched::{FetchedEntity, prepare_fetched};
 use idaas_callback::policy::Policy;
@@ -238,7 +238,7 @@ impl<'a> Run<'a> {
         let results = self.confirm(&records).await?;
         let mut dead_letters = Vec::new();
         for ((entity, source, fits), result) in of.into_iter().zip(results) {
-            if result == Published::Confirmed && fits {
+            if result == PublishOutcome::Confirmed && fits {
                 self.summary.count(entity, confirmed);
                 continue;
             }
@@ -252,8 +252,8 @@ impl<'a> Run<'a> {
         self.confirm(&dead_letters).await.map(drop)
     }
 
-    async fn confirm(&mut self, records: &[Record]) -> Result<Vec<Published>, RunFault> {
-        let Some(publisher) = &mut self.publisher else { return Ok(vec![Published::Confirmed; records.len()]) };
+    async fn confirm(&mut self, records: &[Record]) -> Result<Vec<PublishOutcome>, RunFault> {
+        let Some(publisher) = &mut self.publisher else { return Ok(vec![PublishOutcome::Confirmed; records.len()]) };
         let waited = std::sync::atomic::AtomicBool::new(false);
         let waiting = |reason| {
             waited.store(true, std::sync::atomic::Ordering::Relaxed);

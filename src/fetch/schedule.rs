@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_honoured_within_limits() {
+    fn retry_after_is_honored_within_limits() {
         let asked = |seconds| Backoff::new(8).next(Some(Duration::from_secs(seconds)), 1.0).unwrap().as_secs();
         assert_eq!((asked(7), asked(100_000)), (7, 300));
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);

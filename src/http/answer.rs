@@ -8,7 +8,7 @@ use outbox::verdict::List;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::app_state::AppState;
-use crate::delivery::dispatcher::EventVerdict;
+use crate::delivery::request::EventVerdict;
 
 /// The content type of every response, written as IDaaS writes it.
 const JSON: HeaderValue = HeaderValue::from_static("application/json;charset=utf-8");

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix_web::http::header::ContentType;
 use actix_web::http::{Method, StatusCode};
@@ -14,7 +13,8 @@ use tokio::time::{Instant, timeout_at};
 use super::refusal_log::RefusalLog;
 use super::{address, answer, body, trace};
 use crate::app_state::{AppState, Application};
-use crate::delivery::dispatcher::EventVerdict;
+use crate::clock;
+use crate::delivery::request::EventVerdict;
 use crate::journal::Quarantined;
 use crate::telemetry::metrics::Gauge;
 use crate::telemetry::spans::{CallbackTrace, StageSpan};
@@ -23,7 +23,7 @@ use crate::telemetry::spans::{CallbackTrace, StageSpan};
 const MAX_INLINE_BODY: usize = 128 << 10;
 
 /// The health endpoint for load balancers that can reach only this listener.
-const HEALTH: &str = "/healthz";
+pub(crate) const HEALTH: &str = "/healthz";
 
 /// Handles every request to the callback listener: `POST /callbacks/{application}`, health probes, and anything else,
 /// which is rejected.
@@ -123,7 +123,7 @@ async fn process(
     if let Some(position) = prepared.decryption_key {
         application.metrics.decrypted(position);
     }
-    application.metrics.record_callback_time(seconds(now()));
+    application.metrics.record_callback_time(seconds(clock::now()));
     app_state.dispatcher.deliver(prepared.events, &application.source, deadline, trace).await
 }
 
@@ -164,7 +164,7 @@ async fn prepare(
     let (application, trace) = (Arc::clone(application), trace.clone());
     let large = body.len() > MAX_INLINE_BODY;
     let work = move || {
-        let context = RequestContext { received_at: now(), traceparent: traceparent.as_deref() };
+        let context = RequestContext { received_at: clock::now(), traceparent: traceparent.as_deref() };
         let mut stage = StageSpan::default();
         let prepared = idaas_callback::prepare(&body, &keys.set, &application.policy, context, |begun| {
             stage.next(&trace, begun.name());
@@ -198,12 +198,6 @@ async fn prepare(
     // panic.
     let _permit = app_state.large_callbacks.acquire().await;
     actix_web::web::block(work).await.unwrap_or(Err(Refusal::Overloaded.into()))
-}
-
-/// Returns the current time in milliseconds since 1970.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 const fn seconds(milliseconds: i64) -> i64 {

@@ -4,20 +4,18 @@ use actix_web::http::StatusCode;
 use actix_web::web::{self, Data, Path, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::journal::{forbidden, is_csrf_safe, peer_address};
+use super::journal::{peer_address, require_csrf_safe};
 use crate::app_state::{AppState, DeadLetterOutcome};
 use crate::telemetry::log_code::LogCode;
 
 /// Adds the routes for dead letters.
 pub(super) fn routes(config: &mut ServiceConfig) {
-    config.route("/dead-letters/{id:.+}/redrive", web::post().to(redrive));
+    let dead_letters = web::scope("/dead-letters").wrap_fn(require_csrf_safe);
+    config.service(dead_letters.route("/{id:.+}/redrive", web::post().to(redrive)));
 }
 
 /// Publishes the event of the newest dead letter with this id again.
 async fn redrive(request: HttpRequest, app_state: Data<AppState>, id: Path<String>) -> HttpResponse {
-    if !is_csrf_safe(&request) {
-        return forbidden();
-    }
     let outcome = app_state.redrive_dead_letter(&id).await;
     let (event_id, by) = (id.as_str(), peer_address(&request));
     match outcome {

@@ -8,9 +8,11 @@ mod entry_kind;
 
 use std::net::IpAddr;
 
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
 use actix_web::http::header;
 use actix_web::web::{Data, Path, Query, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{Error, HttpRequest, HttpResponse, web};
+use futures_util::future::{Either, Ready, ready};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -48,23 +50,24 @@ struct EntriesQuery {
 /// Adds the routes of the journal and the quarantine.
 pub(super) fn routes(config: &mut ServiceConfig) {
     let read = || web::route().guard(actix_web::guard::Any(actix_web::guard::Get()).or(actix_web::guard::Head()));
-    config
-        .route("/journal", read().to(summary))
-        .route("/journal/export", read().to(export))
-        .route("/journal/entries", read().to(entries))
-        .route("/journal/entries/{id:.+}/redrive", web::post().to(redrive_entry))
-        .route("/journal/entries/{id:.+}", read().to(entry))
-        .route("/journal/entries/{id:.+}", web::delete().to(discard_entry))
-        .route("/quarantine/{id}/redrive", web::post().to(redrive_callback))
-        .route("/quarantine/{id}", read().to(callback))
-        .route("/quarantine/{id}", web::delete().to(discard_callback));
+    let journal = web::scope("/journal")
+        .wrap_fn(require_csrf_safe)
+        .route("", read().to(summary))
+        .route("/export", read().to(export))
+        .route("/entries", read().to(entries))
+        .route("/entries/{id:.+}/redrive", web::post().to(redrive_entry))
+        .route("/entries/{id:.+}", read().to(entry))
+        .route("/entries/{id:.+}", web::delete().to(discard_entry));
+    let quarantine = web::scope("/quarantine")
+        .wrap_fn(require_csrf_safe)
+        .route("/{id}/redrive", web::post().to(redrive_callback))
+        .route("/{id}", read().to(callback))
+        .route("/{id}", web::delete().to(discard_callback));
+    config.service(journal).service(quarantine);
 }
 
 /// Returns a summary of the journal.
-async fn summary(request: HttpRequest, journal_admin: Data<JournalAdmin>, shown: Query<SummaryQuery>) -> HttpResponse {
-    if !is_csrf_safe(&request) {
-        return forbidden();
-    }
+async fn summary(journal_admin: Data<JournalAdmin>, shown: Query<SummaryQuery>) -> HttpResponse {
     match journal_admin.summary(shown.entries.unwrap_or(SHOWN)).await {
         Ok(summary) => HttpResponse::Ok().json(summary),
         Err(rejection) => unavailable(rejection),
@@ -72,10 +75,7 @@ async fn summary(request: HttpRequest, journal_admin: Data<JournalAdmin>, shown:
 }
 
 /// Returns a page of entries with encrypted contents. With `quarantine`, a page of callbacks from that id on.
-async fn export(request: HttpRequest, journal_admin: Data<JournalAdmin>, from: Query<ExportQuery>) -> HttpResponse {
-    if !is_csrf_safe(&request) {
-        return forbidden();
-    }
+async fn export(journal_admin: Data<JournalAdmin>, from: Query<ExportQuery>) -> HttpResponse {
     let page = match &from.quarantine {
         None => journal_admin
             .export(from.from.unwrap_or_default(), ENTRIES_PER_PAGE)
@@ -99,10 +99,7 @@ async fn export(request: HttpRequest, journal_admin: Data<JournalAdmin>, from: Q
 }
 
 /// Returns the entries about an event id or entity id, without their contents.
-async fn entries(request: HttpRequest, journal_admin: Data<JournalAdmin>, about: Query<EntriesQuery>) -> HttpResponse {
-    if !is_csrf_safe(&request) {
-        return forbidden();
-    }
+async fn entries(journal_admin: Data<JournalAdmin>, about: Query<EntriesQuery>) -> HttpResponse {
     match journal_admin.entries_about(&about.about, ENTRIES_PER_PAGE).await {
         Ok(entries) => HttpResponse::Ok().json(entries),
         Err(rejection) => unavailable(rejection),
@@ -114,52 +111,34 @@ fn text(value: impl ToString) -> String {
 }
 
 /// Returns one entry with encrypted contents.
-async fn entry(request: HttpRequest, journal_admin: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
-    if !is_csrf_safe(&request) {
-        return forbidden();
-    }
+async fn entry(journal_admin: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
     line(journal_admin.entry(&id).await)
 }
 
 /// Returns one quarantined callback with encrypted contents.
-async fn callback(request: HttpRequest, journal_admin: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
-    if !is_csrf_safe(&request) {
-        return forbidden();
-    }
+async fn callback(journal_admin: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
     let Some(id) = QuarantineId::parse(&id) else { return answer(Ok(Lookup::Nothing)) };
     line(journal_admin.callback(id).await)
 }
 
 /// Deletes an entry.
 async fn discard_entry(request: HttpRequest, journal_admin: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
-    if !is_csrf_safe(&request) {
-        return forbidden();
-    }
     answer(journal_admin.discard_entry(&id, &peer_address(&request)).await)
 }
 
 /// Deletes a quarantined callback.
 async fn discard_callback(request: HttpRequest, journal_admin: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
-    if !is_csrf_safe(&request) {
-        return forbidden();
-    }
     let Some(id) = QuarantineId::parse(&id) else { return answer(Ok(Lookup::Nothing)) };
     answer(journal_admin.discard_callback(id, &peer_address(&request)).await)
 }
 
 /// Requests that an entry be retried now.
 async fn redrive_entry(request: HttpRequest, journal_admin: Data<JournalAdmin>, id: Path<String>) -> HttpResponse {
-    if !is_csrf_safe(&request) {
-        return forbidden();
-    }
     answer(journal_admin.redrive(&id, &peer_address(&request)).await)
 }
 
 /// Retries a quarantined callback now, and publishes its events if it can be read.
 async fn redrive_callback(request: HttpRequest, app_state: Data<AppState>, id: Path<String>) -> HttpResponse {
-    if !is_csrf_safe(&request) {
-        return forbidden();
-    }
     let Some(id) = QuarantineId::parse(&id) else { return answer(Ok(Lookup::Nothing)) };
     let redriven = app_state.redrive(id).await;
     tracing::info!(
@@ -190,6 +169,20 @@ fn answer(result: Result<impl Into<EntryKind>, JournalRejection>) -> HttpRespons
 /// Returns the peer's address for the log.
 pub(super) fn peer_address(request: &HttpRequest) -> String {
     request.peer_addr().map_or_else(|| "unknown".to_owned(), |peer| peer.to_string())
+}
+
+/// Middleware: refuses requests that can come from a web page.
+pub(super) fn require_csrf_safe<S>(
+    request: ServiceRequest,
+    service: &S,
+) -> Either<S::Future, Ready<Result<ServiceResponse, Error>>>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse, Error = Error>,
+{
+    if is_csrf_safe(request.request()) {
+        return Either::Left(service.call(request));
+    }
+    Either::Right(ready(Ok(request.into_response(forbidden()))))
 }
 
 /// Returns true if the request cannot come from a web page: it has the custom header, no `Origin`, and addresses this

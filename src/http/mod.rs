@@ -7,7 +7,7 @@ mod address;
 mod admin;
 mod answer;
 mod body;
-mod callbacks;
+pub(crate) mod callbacks;
 mod connections;
 mod console;
 mod dead_letters;

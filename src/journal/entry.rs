@@ -140,8 +140,7 @@ impl Entry {
     /// Returns the approximate size in memory, in bytes.
     pub(super) fn weight(&self) -> usize {
         let records = self.record.size() + self.credential.as_ref().map_or(0, Record::size);
-        // The source is about as large as the record that was made of it.
-        2 * records + 512
+        records + self.dead_letter_source.size() + 512
     }
 
     /// Decodes an entry.

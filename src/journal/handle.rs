@@ -28,7 +28,7 @@ const WAITING_CALLBACKS: usize = 64 << 20;
 /// Receives the journal's results. Called on the journal's thread; must return quickly and must not panic, because a
 /// panic ends the thread.
 pub trait JournalEvents: Send + Sync {
-    /// These entries are durable. Also called for entries that were deleted before they were written.
+    /// These entries are durable. Also called for entries that were deleted or cancelled before they were written.
     fn written(&self, seqs: Vec<Seq>);
 
     /// These entries, in the order of acceptance, were rejected.
@@ -77,7 +77,18 @@ impl Journal {
     /// Asks for entries to be made durable, in the order of acceptance. The result is reported to
     /// [`JournalEvents::written`] and [`JournalEvents::rejected`].
     pub fn write(&self, entries: Vec<Entry>) {
-        self.enqueue(|queue| queue.writes.extend(entries));
+        if entries.is_empty() {
+            return;
+        }
+        self.enqueue(|queue| queue.writes.extend(entries.into_iter().map(|entry| (entry.seq, entry))));
+    }
+
+    /// Cancels writes that have not begun. Each is reported as written.
+    pub fn cancel(&self, seqs: &[Seq]) {
+        if seqs.is_empty() {
+            return;
+        }
+        self.enqueue(|queue| queue.cancel(seqs));
     }
 
     /// Queues entries for deletion, usually because their records are confirmed. The deletion joins the next write, or
@@ -87,14 +98,14 @@ impl Journal {
         if seqs.is_empty() {
             return;
         }
-        self.enqueue(|queue| {
-            queue.deletes.extend(seqs);
-            queue.deletes_since.get_or_insert_with(Instant::now);
-        });
+        self.enqueue(|queue| queue.delete(&seqs));
     }
 
     /// Queues entries to be read. The result is passed to [`JournalEvents::read`].
     pub fn read(&self, seqs: Vec<Seq>) {
+        if seqs.is_empty() {
+            return;
+        }
         self.enqueue(|queue| queue.reads.push_back(seqs));
     }
 

@@ -1,6 +1,6 @@
 //! The queue of requests to the journal's thread, and the state that the thread publishes.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,9 @@ pub(super) struct Inbox {
 /// Requests that wait for the thread.
 #[derive(Default)]
 pub(super) struct Queue {
-    pub(super) writes: VecDeque<Entry>,
+    pub(super) writes: BTreeMap<Seq, Entry>,
+    /// Entries that were deleted before they were written.
+    pub(super) cancelled: Vec<Seq>,
     pub(super) deletes: Vec<Seq>,
     /// When the oldest of `deletes` was requested.
     pub(super) deletes_since: Option<Instant>,
@@ -144,17 +146,29 @@ impl Inbox {
 
     /// Queues deletions again that could not be committed.
     pub(super) fn delete_later(&self, seqs: &[Seq]) {
-        let mut queue = self.queue.lock();
-        queue.deletes.extend_from_slice(seqs);
-        queue.deletes_since.get_or_insert_with(Instant::now);
+        self.queue.lock().delete(seqs);
     }
 }
 
 impl Queue {
+    /// Removes entries that are not written yet. A confirmed event must not fill the memory while the disk is slow.
+    pub(super) fn cancel(&mut self, seqs: &[Seq]) {
+        self.cancelled.extend(seqs.iter().filter(|seq| self.writes.remove(seq).is_some()));
+    }
+
+    /// Queues deletions. Entries that are not written yet are cancelled: deleted first and written after, they would
+    /// stay.
+    pub(super) fn delete(&mut self, seqs: &[Seq]) {
+        self.cancel(seqs);
+        self.deletes.extend_from_slice(seqs);
+        self.deletes_since.get_or_insert_with(Instant::now);
+    }
+
     /// Returns true if a request is queued that cannot wait for others to share its commit.
     fn is_urgent(&self) -> bool {
         self.closing
             || !self.writes.is_empty()
+            || !self.cancelled.is_empty()
             || !self.reads.is_empty()
             || !self.quarantine_requests.is_empty()
             || !self.releases.is_empty()
@@ -165,9 +179,26 @@ impl Queue {
     pub(super) fn is_empty(&self) -> bool {
         self.deletes.is_empty()
             && self.writes.is_empty()
+            && self.cancelled.is_empty()
             && self.reads.is_empty()
             && self.quarantine_requests.is_empty()
             && self.releases.is_empty()
             && self.queries.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::tests::entry_of;
+
+    #[test]
+    fn cancelled_and_deleted_entries_leave_the_queue() {
+        let mut queue = Queue::default();
+        queue.writes.extend([1, 2, 3, 4].map(|seq| (Seq(seq), entry_of(seq, 10))));
+        queue.delete(&[Seq(2), Seq(9)]);
+        queue.cancel(&[Seq(4), Seq(8)]);
+        assert_eq!(queue.writes.keys().copied().collect::<Vec<_>>(), [Seq(1), Seq(3)]);
+        assert_eq!((queue.cancelled, queue.deletes), (vec![Seq(2), Seq(4)], vec![Seq(2), Seq(9)]));
     }
 }

@@ -9,7 +9,7 @@ use idaas_callback::{Prepared, Refusal, RequestContext, from_quarantine};
 use tokio::sync::OwnedMutexGuard;
 
 use super::handle::Journal;
-use super::quarantine::{DeliveryOrder, QuarantineId, Quarantined};
+use super::quarantine::{DeliveryOrder, QuarantineId, QuarantineRow, Quarantined};
 use crate::telemetry::journal::JournalRejection;
 
 /// How many lines are read at a time, so that writers do not wait long.
@@ -47,6 +47,23 @@ impl ReadableCallback {
     }
 }
 
+/// Returns when the oldest callback in quarantine was received, in milliseconds since 1970. `None` if there is none, or
+/// the quarantine cannot be read now. Blocks.
+#[must_use]
+pub fn oldest_in_quarantine(journal: &Journal) -> Option<i64> {
+    let (mut oldest, mut from) = (None, Some(QuarantineId::FIRST));
+    while let Some(id) = from {
+        let rows = journal.quarantined(id, PAGE_SIZE).blocking_recv().ok()?.ok()?;
+        oldest = rows.iter().map(|row| row.received_at).chain(oldest).min();
+        from = next_page(&rows);
+    }
+    oldest
+}
+
+fn next_page(rows: &[QuarantineRow]) -> Option<QuarantineId> {
+    rows.last()?.id.next()
+}
+
 /// One pass over the quarantine, in the order of receipt. Only one callback is in memory at a time; of the others, only
 /// the time and the id. Passes do not overlap: [`QuarantineReplay::begin`] waits until the previous one has ended.
 pub struct QuarantineReplay {
@@ -67,7 +84,7 @@ impl QuarantineReplay {
         let mut from = Some(QuarantineId::FIRST);
         while let Some(id) = from {
             let rows = journal.quarantined(id, PAGE_SIZE).await.unwrap_or(Err(JournalRejection::Failed))?;
-            from = rows.last().and_then(|row| row.id.next());
+            from = next_page(&rows);
             let wanted = rows.into_iter().filter(|row| is_configured(&row.application));
             queue.extend(wanted.map(|row| DeliveryOrder { received_at: row.received_at, id: row.id }));
         }

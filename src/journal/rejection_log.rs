@@ -50,7 +50,7 @@ impl RejectionLog {
 
     fn accepts(&mut self) {
         if self.0.take().is_some() {
-            tracing::info!(code = LogCode::JournalTakes.as_str(), "the journal accepts events again");
+            tracing::info!(code = LogCode::JournalAccepts.as_str(), "the journal accepts events again");
         }
     }
 }

@@ -1,7 +1,5 @@
 //! The work of one commit: what was queued while the disk was busy, up to a limit.
 
-use std::collections::HashSet;
-
 use outbox::Seq;
 
 use super::entry::Entry;
@@ -31,17 +29,14 @@ pub(super) struct Work {
 impl Work {
     /// Removes the work of one commit from the queue.
     pub(super) fn take(queue: &mut Queue) -> Self {
-        let cancelled = cancel_unwritten(queue);
         let mut writes = Vec::new();
         let mut bytes = 0;
         while bytes < COMMIT_BYTES
-            && let Some(entry) = queue.writes.pop_front()
+            && let Some((_, entry)) = queue.writes.pop_first()
         {
             bytes += entry.weight();
             writes.push(entry);
         }
-        // Several threads add entries, so neighbours can be out of order.
-        writes.sort_by_key(|entry| entry.seq);
         let (mut quarantine_requests, mut quarantine_bytes) = (Vec::new(), 0);
         while quarantine_bytes < COMMIT_BYTES
             && let Some(request) = queue.quarantine_requests.pop_front()
@@ -57,7 +52,7 @@ impl Work {
         }
         let mut work = Self {
             writes,
-            cancelled,
+            cancelled: std::mem::take(&mut queue.cancelled),
             deletes,
             reads: queue.reads.drain(..).collect(),
             quarantine_requests,
@@ -69,21 +64,4 @@ impl Work {
         work.last = queue.closing && queue.is_empty();
         work
     }
-}
-
-/// Removes entries that are forgotten before they were written: removed first and written after they would stay.
-fn cancel_unwritten(queue: &mut Queue) -> Vec<Seq> {
-    if queue.deletes.is_empty() || queue.writes.is_empty() {
-        return Vec::new();
-    }
-    let deletes: HashSet<_> = queue.deletes.iter().copied().collect();
-    let mut cancelled = Vec::new();
-    queue.writes.retain(|entry| {
-        let wanted = !deletes.contains(&entry.seq);
-        if !wanted {
-            cancelled.push(entry.seq);
-        }
-        wanted
-    });
-    cancelled
 }

@@ -13,9 +13,9 @@ use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig};
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::kafka::client::clock::ago;
 use crate::kafka::client::error::describe;
 use crate::kafka::client::settings::Cluster;
+use crate::kafka::client::timestamp::ago;
 
 /// Age of the records from which reading starts.
 const HISTORY: Duration = Duration::from_secs(600);

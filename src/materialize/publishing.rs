@@ -12,14 +12,14 @@ use crate::telemetry::log_code::LogCode;
 impl Session<'_> {
     /// Merges the gathered events, and hands them over once the transaction before is committed.
     pub(super) fn publish(&mut self) -> Result<(), Ended> {
-        if self.batch.is_empty() {
+        if self.gathered.is_empty() {
             return self.take_results();
         }
         if self.membership.is_none() {
             return Ok(());
         }
         let before = self.in_progress.as_deref();
-        let batch = Batch::build(self.owner, &self.store, before, &mut self.batch, self.max_state_bytes)?;
+        let batch = Batch::build(self.owner, &self.store, before, &mut self.gathered, self.max_state_bytes)?;
         let aborted = self.aborted;
         self.settle()?;
         // If the transaction before was not committed, this batch is dropped, and its events are read again.

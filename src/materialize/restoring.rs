@@ -5,13 +5,14 @@
 //! are decided, and reads the state up to that end. So it never misses the state of a transaction that committed its
 //! offsets, even if the commit marker reaches the state partition later.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use idaas_state::{Deletion, Time};
 
 use super::committer::RestoredRows;
 use super::session::{Active, Ended, Session};
 use super::store::{Checkpoint, Row};
+use crate::clock;
 use crate::kafka::state::{Partition, RestoreStep};
 use crate::telemetry::log_code::LogCode;
 
@@ -247,15 +248,9 @@ impl Session<'_> {
 /// Returns true if a working state is a prefix of the state topic.
 fn is_usable(stored: &Checkpoint, committed: Option<i64>, end: i64) -> bool {
     let committed = committed.unwrap_or_default();
-    let age = now().saturating_sub(stored.saved_at);
+    let age = clock::now().saturating_sub(stored.saved_at);
     let recent = u128::try_from(age).is_ok_and(|age| age < MAX_AGE.as_millis());
     stored.position <= end && (stored.input == committed || (stored.input < committed && recent))
-}
-
-/// Milliseconds since 1970.
-pub(super) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -264,7 +259,7 @@ mod tests {
 
     #[test]
     fn only_a_prefix_of_the_topic_is_continued() {
-        let stored = Checkpoint { input: 10, position: 20, saved_at: now(), live: 1, deleted: 0 };
+        let stored = Checkpoint { input: 10, position: 20, saved_at: clock::now(), live: 1, deleted: 0 };
         assert!(is_usable(&stored, Some(10), 20));
         assert!(is_usable(&stored, Some(12), 25));
         // Events that were not committed are in it.
@@ -272,7 +267,7 @@ mod tests {
         assert!(!is_usable(&stored, None, 25));
         // The topic was created again.
         assert!(!is_usable(&stored, Some(10), 19));
-        let old = Checkpoint { saved_at: now() - 4 * 86_400_000, ..stored };
+        let old = Checkpoint { saved_at: clock::now() - 4 * 86_400_000, ..stored };
         assert!(is_usable(&old, Some(10), 20));
         assert!(!is_usable(&old, Some(11), 25));
         // A restore that was interrupted.

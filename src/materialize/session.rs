@@ -92,7 +92,8 @@ pub(super) struct Session<'m> {
     pub(super) active: BTreeMap<Partition, Active>,
     /// The time since which there are active partitions that are not read yet.
     pub(super) unread_since: Option<Instant>,
-    pub(super) batch: VecDeque<InputRecord>,
+    /// Records that were read and are not merged yet.
+    pub(super) gathered: VecDeque<InputRecord>,
     pub(super) backoff: Backoff,
     pub(super) progressed: bool,
     /// The time of the last log line about what a restore waits for.
@@ -131,7 +132,7 @@ impl<'m> Session<'m> {
             restored: BTreeMap::new(),
             active: BTreeMap::new(),
             unread_since: None,
-            batch: VecDeque::new(),
+            gathered: VecDeque::new(),
             backoff: Backoff::default(),
             progressed: false,
             wait_logged: None,
@@ -171,9 +172,11 @@ impl<'m> Session<'m> {
     /// Gathers events until there are enough for a transaction, or none arrive.
     fn gather(&mut self) -> Result<(), Ended> {
         let begin = Instant::now();
-        let mut bytes: usize = self.batch.iter().map(|record| record.size).sum();
-        let mut limit = if self.is_restored() && self.batch.is_empty() { POLL_TIMEOUT } else { Duration::ZERO };
-        while self.batch.len() < MAX_BATCH && bytes < MAX_BATCH_BYTES && begin.elapsed() < POLL_TIMEOUT + MAX_GATHERING
+        let mut bytes: usize = self.gathered.iter().map(|record| record.size).sum();
+        let mut limit = if self.is_restored() && self.gathered.is_empty() { POLL_TIMEOUT } else { Duration::ZERO };
+        while self.gathered.len() < MAX_BATCH
+            && bytes < MAX_BATCH_BYTES
+            && begin.elapsed() < POLL_TIMEOUT + MAX_GATHERING
         {
             match self.input.poll(limit) {
                 Polled::Record(record) => {
@@ -192,7 +195,7 @@ impl<'m> Session<'m> {
                     if active.next.or(active.committed).is_none_or(|next| record.offset >= next) {
                         active.next = Some(record.offset + 1);
                         bytes += record.size;
-                        self.batch.push_back(*record);
+                        self.gathered.push_back(*record);
                     }
                 }
                 Polled::Assigned(partitions, membership) => {
@@ -235,10 +238,11 @@ impl<'m> Session<'m> {
             self.restore.stop();
         }
         self.active.clear();
-        self.batch.clear();
+        self.gathered.clear();
         self.unread_since = None;
         // The next restore must not find rows that are still being written.
         self.settle()?;
+        // Results that arrived meanwhile can have activated partitions.
         self.restored.clear();
         self.active.clear();
         self.unread_since = None;
@@ -258,7 +262,7 @@ impl<'m> Session<'m> {
     /// Reads the active partitions, each from its committed offset. No transaction may be in progress.
     pub(super) fn read_active(&mut self) -> Result<(), Ended> {
         // The gathered events are read again.
-        self.batch.clear();
+        self.gathered.clear();
         self.active.values_mut().for_each(|active| active.next = None);
         let offsets = self.active.iter().map(|(partition, active)| (*partition, active.committed)).collect();
         self.input.read_from(&offsets)?;

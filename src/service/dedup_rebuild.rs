@@ -45,7 +45,7 @@ pub(super) struct DedupRebuild {
     follower: Mutex<Option<Arc<Follower>>>,
     /// Held during an attempt, so that only one runs at a time.
     attempt: Mutex<()>,
-    /// Wakes [`DedupRebuild::run_until_done`].
+    /// Wakes [`DedupRebuild::run_until_shutdown`].
     changed: Notify,
 }
 
@@ -95,7 +95,7 @@ impl DedupRebuild {
                 is_due: true,
                 is_denied: false,
                 follows: config.dedupe.follow_replicas,
-                fetch_profile: FetchProfile::Easy,
+                fetch_profile: FetchProfile::Relaxed,
                 is_released: false,
                 since: None,
                 started_at: None,
@@ -122,7 +122,8 @@ impl DedupRebuild {
     }
 
     /// Handles another cluster at the same address: discards the results from the old one, pauses replay, and schedules
-    /// a read of the new topics by [`DedupRebuild::run_until_done`].
+    /// a read of the new topics by [`DedupRebuild::run_until_shutdown`]. Blocks until the follower has stopped, which takes
+    /// some seconds while brokers do not answer.
     pub(super) fn start_over(&self, app_state: &AppState) {
         let mut state = self.state.lock();
         state.generation += 1;
@@ -132,8 +133,10 @@ impl DedupRebuild {
         self.replay_permit.forget_history();
         app_state.dispatcher.cluster_replaced();
         drop(state);
-        drop(self.follower.lock().take());
+        // In its own statement, because the lock must not be held until the follower has stopped.
+        let follower = self.follower.lock().take();
         self.changed.notify_one();
+        drop(follower);
     }
 
     /// Uses other settings from now on, or the same settings with changed files or passwords. Blocks until the follower
@@ -152,7 +155,7 @@ impl DedupRebuild {
         self.changed.notify_one();
     }
 
-    /// Makes one attempt to read the topics, and enables replay if possible. [`DedupRebuild::run_until_done`] makes the
+    /// Makes one attempt to read the topics, and enables replay if possible. [`DedupRebuild::run_until_shutdown`] makes the
     /// others.
     pub(super) async fn attempt_once(self: Arc<Self>, app_state: &Arc<AppState>) {
         let app_state = Arc::clone(app_state);
@@ -161,7 +164,7 @@ impl DedupRebuild {
     }
 
     /// Makes attempts while something is unread and Kafka is available, until the shutdown.
-    pub(super) async fn run_until_done(self: Arc<Self>, app_state: Arc<AppState>) {
+    pub(super) async fn run_until_shutdown(self: Arc<Self>, app_state: Arc<AppState>) {
         while !app_state.is_draining() {
             let (is_due, is_released) = {
                 let mut state = self.state.lock();
@@ -230,8 +233,8 @@ impl DedupRebuild {
             Attempt::Impossible(fault) => {
                 state.is_due = false;
                 tracing::error!(
-                    code = LogCode::MemoryNotRebuilt.as_str(),
-                    "the events published before the start are unknown, so a re-delivery of one becomes a second \
+                    code = LogCode::DedupCacheNotRebuilt.as_str(),
+                    "the events published before the start are unknown, so a redelivery of one becomes a second \
                     record: {fault}"
                 );
                 true
@@ -239,8 +242,8 @@ impl DedupRebuild {
             Attempt::Unreachable => {
                 if is_late && !state.is_released {
                     tracing::warn!(
-                        code = LogCode::MemoryIncomplete.as_str(),
-                        "no topic could be read; a re-delivery of a published event becomes a second record. Reading \
+                        code = LogCode::DedupCacheIncomplete.as_str(),
+                        "no topic could be read; a redelivery of a published event becomes a second record. Reading \
                         continues in the background"
                     );
                 }

@@ -8,13 +8,14 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use crate::clock;
 use crate::config::NamedFile;
 use crate::telemetry::liveness::Liveness;
 use crate::telemetry::log_code::LogCode;
@@ -105,7 +106,7 @@ async fn blocking<T: Default + Send + 'static>(work: impl FnOnce() -> T + Send +
 /// Returns true if a file was written so recently that a second write can have left the same times, because file system
 /// clocks advance only every few milliseconds. Then only the contents show a change.
 fn changed_recently(stamps: &[(Stamp, PathBuf)]) -> bool {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = clock::since_1970();
     let limit = i64::try_from(now.saturating_sub(2 * POLL_INTERVAL).as_secs()).unwrap_or(i64::MAX);
     stamps.iter().any(|(stamp, _)| stamp.is_some_and(|(.., changed, _)| changed >= limit))
 }

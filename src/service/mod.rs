@@ -180,19 +180,17 @@ fn warm_up(
         }
         if answers {
             Arc::clone(&topic_reconciler).create().await;
-        }
-        if answers {
             Arc::clone(&dedup_rebuild).attempt_once(&app_state).await;
         }
         app_state.warmed_up();
         let liveness = &app_state.metrics.liveness;
-        let rebuild = Arc::clone(&dedup_rebuild).run_until_done(Arc::clone(&app_state));
+        let rebuild = Arc::clone(&dedup_rebuild).run_until_shutdown(Arc::clone(&app_state));
         tokio::spawn(liveness.watch("dedup rebuild").during(rebuild));
         let rebuild =
             rebuild_after_cluster_replaced(Arc::clone(&app_state), dedup_rebuild, Arc::clone(&topic_reconciler));
-        tokio::spawn(liveness.watch("dedup rebuild").during(rebuild));
+        tokio::spawn(liveness.watch("cluster replacement").during(rebuild));
         tokio::spawn(quarantine_replay::run(Arc::clone(&app_state)));
-        topic_reconciler.run_until_done(app_state).await;
+        topic_reconciler.run_until_shutdown(app_state).await;
     }));
 }
 
@@ -206,6 +204,8 @@ async fn rebuild_after_cluster_replaced(
     loop {
         app_state.dispatcher.until_cluster_replaced().await;
         Arc::clone(&topic_reconciler).create().await;
-        dedup_rebuild.start_over(&app_state);
+        let (app_state, dedup_rebuild) = (Arc::clone(&app_state), Arc::clone(&dedup_rebuild));
+        // A panic in it has been logged.
+        let _ = tokio::task::spawn_blocking(move || dedup_rebuild.start_over(&app_state)).await;
     }
 }

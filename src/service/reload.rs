@@ -10,7 +10,7 @@ use idaas_callback::jose::jwe::ContentKey;
 use super::control::{ControlMessage, ControlMessages};
 use super::{Service, quarantine_replay, wiring};
 use crate::app_state::{AppState, Applications};
-use crate::config::{Config, NamedFile, Server};
+use crate::config::{Config, NamedFile};
 use crate::counts::counted;
 use crate::diagnosis::{Diagnosis, misconfigured};
 use crate::http::ListenerCertificate;
@@ -109,19 +109,11 @@ impl Service {
         }
         let old = self.app_state.applications();
         let metrics = Arc::clone(&self.app_state.metrics);
-        // Settings that need a restart keep their values from the start, including in the applications' policies.
-        config.server = Server { tls: config.server.tls.take(), watch_files: watches, ..self.config.server.clone() };
-        config.topics = self.config.topics.clone();
-        let journal_keys = std::mem::replace(&mut config.journal, self.config.journal.clone()).keys;
-        config.dedupe = self.config.dedupe;
-        config.log.format = self.config.log.format;
-        config.tracing = self.config.tracing.clone();
+        config.keep_restart_settings(&self.config);
         let properties = self.config.changed_properties(&config);
-        config.kafka.bootstrap_servers.clone_from(&self.config.kafka.bootstrap_servers);
         if properties.is_empty() {
             config.kafka = self.config.kafka.clone();
         }
-        config.journal.keys = journal_keys;
         let certificate = self.listener_certificate(&config)?;
         let applications = wiring::applications(&config, Some(&old.keys), &self.key_settings, &metrics);
         applications.keys.first_attempts().await;
@@ -149,7 +141,7 @@ impl Service {
         wiring::show_certificate(&config, &self.app_state.metrics);
         self.app_state.replace_applications(applications);
         self.dedup_rebuild.rescope(&config);
-        self.watch.topics(wiring::topics(&config));
+        self.watch.set_topics(wiring::topics(&config));
         tokio::spawn(quarantine_replay::run(Arc::clone(&self.app_state)));
         // A new application can have its own topic prefix.
         self.topic_reconciler.rescope(&config);

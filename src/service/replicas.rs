@@ -65,7 +65,7 @@ impl ReplayPermit {
         self.is_replaced.store(true, Ordering::SeqCst);
     }
 
-    fn grant(&self, dispatcher: &Dispatcher) {
+    fn start_publishing(&self, dispatcher: &Dispatcher) {
         dispatcher.set_connected(true);
         self.is_granted.store(true, Ordering::SeqCst);
         if self.is_history_read.load(Ordering::SeqCst) {
@@ -117,7 +117,7 @@ impl Replicas {
             }
         };
         let asked = events.clone();
-        dispatcher.ask_replicas(move || asked.send(ReplicaEvent::PartitionsRecovered).is_ok());
+        dispatcher.ask_replicas(move || asked.send(ReplicaEvent::PartitionsAvailable).is_ok());
         let dispatcher = Arc::downgrade(dispatcher);
         Arc::new(Self { replay_permit: Arc::clone(replay_permit), dispatcher, events, thread: Mutex::new(thread) })
     }

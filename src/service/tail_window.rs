@@ -1,8 +1,10 @@
 //! Determines where reading the tail of the topics starts, and reports the result in the log and the metrics.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::app_state::AppState;
+use crate::clock;
+use crate::journal::quarantine_replay::oldest_in_quarantine;
 use crate::kafka::history::recent_records::{Backlog, Window};
 use crate::telemetry::log_code::LogCode;
 
@@ -16,19 +18,19 @@ const MAX_NAMED_TOPICS: usize = 10;
 pub(super) fn log(tail: &Backlog) {
     let (events, records) = (tail.events, tail.records);
     if tail.is_complete() {
-        tracing::info!(code = LogCode::MemoryRebuilt.as_str(), events, records, "read the latest records");
+        tracing::info!(code = LogCode::DedupCacheRebuilt.as_str(), events, records, "read the latest records");
         return;
     }
     let topics: Vec<_> = tail.unread.iter().chain(&tail.denied).map(String::as_str).collect();
     let named = topics.get(..topics.len().min(MAX_NAMED_TOPICS)).unwrap_or_default().join(", ");
     tracing::warn!(
-        code = LogCode::MemoryIncomplete.as_str(),
+        code = LogCode::DedupCacheIncomplete.as_str(),
         events,
         records,
         topics = named,
         unread_topics = topics.len(),
         oldest_cut = tail.is_cut,
-        "not all of the latest records could be read; a re-delivery of one of the others becomes a second record"
+        "not all of the latest records could be read; a redelivery of one of the others becomes a second record"
     );
 }
 
@@ -41,22 +43,20 @@ pub(super) fn show_last_events(tail: &Backlog, app_state: &AppState) {
     }
 }
 
-fn now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
-
 /// Returns the time from which records are read, in milliseconds since 1970: ten minutes ago, or earlier if the journal
-/// holds older events. Such an event may have been published just before a crash. Its record then has that time or a
-/// later one.
+/// or the quarantine holds older events. This replica may have published them just before a crash, or another replica
+/// later. Their records then have that time or a later one. Blocks.
 pub(super) fn since(app_state: &AppState) -> u64 {
-    let oldest = app_state.dispatcher.journal().and_then(|journal| journal.usage().oldest_received_at);
+    let oldest = app_state.dispatcher.journal().and_then(|journal| {
+        [journal.usage().oldest_received_at, oldest_in_quarantine(&journal)].into_iter().flatten().min()
+    });
     let oldest = oldest.and_then(|oldest| u64::try_from(oldest).ok()).map(Duration::from_millis);
-    let usual = now().saturating_sub(Window::default().since);
+    let usual = clock::since_1970().saturating_sub(Window::default().since);
     let since = oldest.map_or(usual, |oldest| usual.min(oldest.saturating_sub(MARGIN)));
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Returns the window that starts at `since` (milliseconds since 1970).
 pub(super) fn window(since: u64) -> Window {
-    Window { since: now().saturating_sub(Duration::from_millis(since)), ..Window::default() }
+    Window { since: clock::since_1970().saturating_sub(Duration::from_millis(since)), ..Window::default() }
 }

@@ -47,6 +47,8 @@ pub(super) struct TopicReconciler {
 struct ReportedDifferences {
     /// Topics and the codes of their differences. Each is reported once, until it is gone.
     reported: BTreeSet<(String, &'static str)>,
+    /// Topics whose creation was rejected. Each is reported once, until it is created.
+    not_created: BTreeSet<String>,
     partitions: BTreeMap<String, i32>,
 }
 
@@ -116,17 +118,17 @@ impl TopicReconciler {
     }
 
     /// Creates missing topics and reports differences, until the shutdown.
-    pub(super) async fn run_until_done(self: Arc<Self>, app_state: Arc<AppState>) {
+    pub(super) async fn run_until_shutdown(self: Arc<Self>, app_state: Arc<AppState>) {
         while !app_state.is_draining() {
             let topic_reconciler = Arc::clone(&self);
-            let look = move || {
+            let check = move || {
                 let create = topic_reconciler.creating.load(Ordering::Relaxed);
-                (!create || topic_reconciler.with_administrator(Self::create_missing))
-                    && topic_reconciler.with_administrator(Self::report)
+                let is_complete = !create || topic_reconciler.with_administrator(Self::create_missing);
+                topic_reconciler.with_administrator(Self::report) && is_complete
             };
-            let asked = tokio::task::spawn_blocking(look).await.unwrap_or(true);
+            let is_complete = tokio::task::spawn_blocking(check).await.unwrap_or(true);
             // A timeout is the usual end of this wait.
-            let _ = timeout(if asked { INTERVAL } else { RETRY_INTERVAL }, self.changed.notified()).await;
+            let _ = timeout(if is_complete { INTERVAL } else { RETRY_INTERVAL }, self.changed.notified()).await;
         }
     }
 
@@ -146,44 +148,53 @@ impl TopicReconciler {
         }
     }
 
+    /// Creates missing topics. Returns false if it has to be repeated: the cluster does not answer, or rejects a topic,
+    /// for example because too few of its brokers have started.
     fn create_missing(&self, administrator: &Administrator) -> bool {
         let settings = Arc::clone(&self.settings.lock());
+        // First, because a reload can set it again in the meantime.
         self.creating.store(false, Ordering::Relaxed);
-        let Ok(states) = administrator.presence(&settings, REQUEST_TIMEOUT) else {
+        let states = administrator.presence(&settings, REQUEST_TIMEOUT);
+        let is_complete = states.is_ok_and(|states| {
+            !states.contains(&State::Missing) || self.create_topics(&settings, administrator, &states)
+        });
+        if !is_complete {
             self.creating.store(true, Ordering::Relaxed);
-            return false;
-        };
-        if states.contains(&State::Missing) {
-            Self::make(&settings, administrator, &states);
         }
-        true
+        is_complete
     }
 
-    fn make(settings: &TopicSettings, administrator: &Administrator, states: &[State]) {
+    fn create_topics(&self, settings: &TopicSettings, administrator: &Administrator, states: &[State]) -> bool {
         let pairs = settings.topics.iter().zip(states);
         let missing: Vec<&WantedTopic> =
             pairs.filter(|(_, state)| **state == State::Missing).map(|(wanted, _)| wanted).collect();
-        let Ok(creations) = administrator.create(&missing, REQUEST_TIMEOUT) else { return };
+        let Ok(creations) = administrator.create(&missing, REQUEST_TIMEOUT) else { return false };
+        let not_created = &mut self.reported.lock().not_created;
         for (wanted, creation) in missing.iter().zip(creations) {
             let topic = wanted.name.as_str();
             match creation {
-                Creation::Created => tracing::info!(
-                    code = LogCode::TopicCreated.as_str(),
-                    topic,
-                    partitions = wanted.partitions,
-                    replication_factor = wanted.replication,
-                    "created the topic"
-                ),
-                Creation::AlreadyExists => {}
-                Creation::Rejected { diagnosis, .. } => {
+                Creation::Created => {
+                    not_created.remove(topic);
+                    tracing::info!(
+                        code = LogCode::TopicCreated.as_str(),
+                        topic,
+                        partitions = wanted.partitions,
+                        replication_factor = wanted.replication,
+                        "created the topic"
+                    );
+                }
+                Creation::AlreadyExists => drop(not_created.remove(topic)),
+                Creation::Rejected { diagnosis, .. } if not_created.insert(topic.to_owned()) => {
                     tracing::error!(
                         code = LogCode::TopicNotCreated.as_str(),
                         topic,
-                        "the topic was not created: {diagnosis}"
+                        "the topic was not created, which is tried again: {diagnosis}"
                     );
                 }
+                Creation::Rejected { .. } => {}
             }
         }
+        not_created.is_empty()
     }
 
     fn report(&self, administrator: &Administrator) -> bool {

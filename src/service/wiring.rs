@@ -156,7 +156,7 @@ pub(super) fn watch(
                     brokers => format!(" (advertised.listeners: {})", brokers.join(", ")),
                 };
                 tracing::error!(
-                    code = LogCode::KafkaAway.as_str(),
+                    code = LogCode::KafkaUnavailable.as_str(),
                     "Kafka accepts no records: no broker answers{advertised}, or no partition has a leader; events go \
                     to the journal"
                 );

@@ -46,7 +46,7 @@ pub struct ApplicationMetrics {
     pub(super) answered: HashMap<Verdict, IntCounter>,
     pub(super) published: [IntCounter; Entity::ALL.len()],
     pub(super) dead_letters: HashMap<Reason, IntCounter>,
-    /// Re-deliveries of known events.
+    /// Redeliveries of known events.
     pub duplicates: IntCounter,
     pub(super) last_event: Arc<LastEvent>,
     /// Seconds; [`UNKNOWN_OFFSET`] before the first fetch from an endpoint that sends its time.

@@ -27,7 +27,7 @@ const CALLBACK_DURATION: Help =
     ("callback_duration_seconds", "Seconds from a callback's request line to its answer, refused callbacks included.");
 const EVENTS_RECEIVED: Help = (
     "events_received_total",
-    "Events of authentic callbacks, each eventId once per callback; re-deliveries count again.",
+    "Events of authentic callbacks, each eventId once per callback; redeliveries count again.",
 );
 const EVENTS_ANSWERED: Help = (
     "events_answered_total",
@@ -41,7 +41,7 @@ const DEAD_LETTERS: Help =
     ("dead_letters_total", "Events whose dead letter the broker has confirmed, by reason; each counts once.");
 const DUPLICATES: Help = (
     "events_duplicate_total",
-    "Re-delivered events that were in progress or had a final verdict, so that no second record was made.",
+    "Redelivered events that were in progress or had a final verdict, so that no second record was made.",
 );
 const DECRYPTIONS: Help =
     ("decryptions_total", "Callbacks decrypted, by the position of the key in decryption_keys, from 0.");

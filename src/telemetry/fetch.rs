@@ -1,10 +1,9 @@
 //! The metrics of a run of `fetch`. They are written to a file, because a command that ends cannot be scraped.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use prometheus::{IntGaugeVec, Registry, TextEncoder};
 
 use super::metrics::{opts, register};
+use crate::clock;
 
 /// The metrics of one run.
 pub struct FetchMetrics {
@@ -29,9 +28,9 @@ impl FetchMetrics {
             "When the last run ended, in seconds since 1970.",
             &["application"],
         )?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = clock::since_1970();
         ended.with_label_values(&[application]).set(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
-        let help = "Entities of the last run, by what became of them.";
+        let help = "Entities of the last run, by result.";
         let entities = gauge("fetch_last_run_entities", help, &["application", "entity", "result"])?;
         Ok(Self { registry, entities, application: application.to_owned() })
     }

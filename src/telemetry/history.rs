@@ -4,7 +4,6 @@
 //! limited.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use idaas_callback::event_type::{Action, Entity};
 use parking_lot::Mutex;
@@ -12,6 +11,7 @@ use serde::Serialize;
 
 use super::event::{CUT, EventView, RecordedEvent};
 use super::pushes::{Push, Pushes};
+use crate::clock;
 
 /// The maximum number of events. With 200 bytes each, they take 2 MB.
 pub const CAPACITY: usize = 10_000;
@@ -124,7 +124,7 @@ impl History {
         // A credential belongs to its user's event.
         if self.on.load(Ordering::Relaxed) && recorded.entity != Entity::Credential {
             let event = recorded.event.with_ids_up_to(MAX_ID_LENGTH);
-            let slot = Slot { time: now(), event: RecordedEvent { event, ..recorded } };
+            let slot = Slot { time: clock::now(), event: RecordedEvent { event, ..recorded } };
             self.ring.lock().push(slot);
         }
     }
@@ -173,12 +173,6 @@ impl History {
     pub fn pushes(&self) -> Vec<Push> {
         self.ring.lock().pushes.views()
     }
-}
-
-/// Milliseconds since 1970.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ impl JournalMetrics {
         for rejection in JournalRejection::ALL {
             refused.with_label_values(&[rejection.code()]);
         }
-        let waiting = opts("journal_waiting_events", "Events at the head of their lane that wait, by reason.");
+        let waiting = opts("journal_waiting_events", "The first waiting event of each entity, by reason.");
         let waiting = register(registry, IntGaugeVec::new(waiting, &["code"])?)?;
         Ok(Self {
             replayed: Total::new(

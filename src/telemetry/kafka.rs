@@ -1,7 +1,6 @@
 //! The metrics of the cluster and of the producer.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use prometheus::core::Collector;
@@ -9,6 +8,7 @@ use prometheus::{GaugeVec, IntCounter, IntGauge, IntGaugeVec, Registry};
 use serde::Serialize;
 
 use super::metrics::{Total, opts, register};
+use crate::clock;
 
 /// The state of the cluster and the producer at one moment.
 #[derive(Debug, Clone, Serialize)]
@@ -175,8 +175,7 @@ impl KafkaMetrics {
         }
         let is_news = before != i64::from(available) || self.since.load(Ordering::Relaxed) == 0;
         if is_news {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            self.since.store(i64::try_from(now.as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);
+            self.since.store(clock::now(), Ordering::Relaxed);
         }
         is_news
     }
@@ -212,7 +211,7 @@ impl KafkaMetrics {
     }
 
     /// Shows how many partitions of a topic accept no records.
-    pub fn partitions_unavailable(&self, topic: &str, partitions: usize) {
+    pub fn set_partitions_unavailable(&self, topic: &str, partitions: usize) {
         let partitions = i64::try_from(partitions).unwrap_or(i64::MAX);
         self.partitions_unavailable.with_label_values(&[topic]).set(partitions);
     }

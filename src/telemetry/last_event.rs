@@ -1,7 +1,7 @@
 //! The time of an application's last event.
 
+use crate::clock;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The time of the last event, in seconds since 1970.
 pub(super) struct LastEvent {
@@ -15,7 +15,7 @@ pub(super) struct LastEvent {
 impl LastEvent {
     /// Creates it without an event.
     pub(super) fn none() -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = clock::since_1970();
         Self { time: AtomicI64::new(0), waiting_since: i64::try_from(now.as_secs()).unwrap_or(i64::MAX) }
     }
 

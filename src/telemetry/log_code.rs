@@ -59,7 +59,7 @@ pub enum LogCode {
 
     // Kafka
     /// Kafka is unavailable.
-    KafkaAway,
+    KafkaUnavailable,
     /// Kafka is available again.
     KafkaAvailable,
     /// The Kafka user may not write to any topic.
@@ -93,13 +93,13 @@ pub enum LogCode {
     /// Events wait in the journal for the reason in `reason`.
     EventsWaiting,
     /// No event waits for this reason any longer.
-    EventsGoOn,
+    EventsResumed,
     /// Everything in the journal has been published.
     JournalEmpty,
     /// The journal accepts no more events.
     JournalRefuses,
     /// The journal accepts events again.
-    JournalTakes,
+    JournalAccepts,
     /// Writing to the journal has failed.
     JournalSuspect,
     /// The journal was read back and is intact.
@@ -138,12 +138,12 @@ pub enum LogCode {
     QuarantineDiscarded,
 
     // Duplicates and replicas
-    /// The newest records of the topics were read, so re-delivered events are recognized.
-    MemoryRebuilt,
+    /// The newest records of the topics were read, so redelivered events are recognized.
+    DedupCacheRebuilt,
     /// Some topics could not be read yet.
-    MemoryIncomplete,
+    DedupCacheIncomplete,
     /// The topics cannot be read.
-    MemoryNotRebuilt,
+    DedupCacheNotRebuilt,
     /// The records of other replicas cannot be followed.
     NotFollowing,
     /// The Kafka user may not read the topics, so events of other replicas are not known.

@@ -21,7 +21,7 @@ static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
 static EVENTS: AtomicBool = AtomicBool::new(false);
 
 /// Starts logging for the whole process. If logging has already started, changes only whether each published event is
-/// logged. Text is coloured on a terminal.
+/// logged. Text is colored on a terminal.
 pub fn start(log: &Log) {
     let lines = fmt::layer().with_writer(std::io::stderr);
     let (filter, handle) = reload::Layer::new(filter(log.level));

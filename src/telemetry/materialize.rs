@@ -73,8 +73,10 @@ impl StateMetrics {
         )?;
         let revision = option_env!("IDAAS_BRIDGE_REVISION").unwrap_or("unknown");
         register(&registry, build)?.with_label_values(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
-        let restore =
-            HistogramOpts::new("state_restore_seconds", "Seconds from a partition's assignment to its first event.");
+        let restore = HistogramOpts::new(
+            "state_restore_seconds",
+            "Seconds from a partition's assignment until its state is restored.",
+        );
         let lag = opts(
             LAG,
             "Records of the event topic that are not applied yet, in the partitions of this instance. Absent while that is not known.",

@@ -15,7 +15,7 @@ pub struct ReplicaMetrics {
 impl ReplicaMetrics {
     pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let gauge = |name, help| register(registry, IntGauge::with_opts(opts(name, help))?);
-        let rounds = opts("replica_rounds_total", "How often replicas agreed who publishes what first.");
+        let rounds = opts("replica_rounds_total", "Exchanges of claims that this replica took part in.");
         let replicas = gauge("replicas", "Replicas that are known, this one included.")?;
         replicas.set(1);
         Ok(Self {

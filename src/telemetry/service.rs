@@ -1,10 +1,9 @@
 //! The metrics of the service itself: configuration, certificates and log.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use prometheus::{IntCounter, IntGauge, IntGaugeVec, Registry};
 
 use super::metrics::{opts, register};
+use crate::clock;
 
 /// The use of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
@@ -57,7 +56,7 @@ impl ServiceMetrics {
     pub fn record_reload(&self, successful: bool) {
         self.reload_successful.set(i64::from(successful));
         if successful {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let now = clock::since_1970();
             self.reload_time.set(i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
         }
     }

@@ -1,11 +1,11 @@
-//! Text for terminals: styles, widths, wrapping, tables and progress bars. Everything else produces words and colours,
+//! Text for terminals: styles, widths, wrapping, tables and progress bars. Everything else produces words and colors,
 //! and leaves to this module how they fit.
 //!
-//! Text is always made with colours. The streams of this module remove them if the output is not a terminal or
+//! Text is always made with colors. The streams of this module remove them if the output is not a terminal or
 //! `NO_COLOR` is set.
 //!
 //! Lines are wrapped and measured by `textwrap`, which ignores escape sequences. Tables do not use `comfy-table`: it
-//! needs `crossterm` and `ansi-str` for coloured cells, and fills the last column of each line with spaces.
+//! needs `crossterm` and `ansi-str` for colored cells, and fills the last column of each line with spaces.
 
 mod layout;
 mod progress;
@@ -69,7 +69,7 @@ pub fn stderr() -> AutoStream<io::Stderr> {
     anstream::stderr()
 }
 
-/// Writes what `show` writes, with colours only if standard output has them. For an output that also gets bytes that
+/// Writes what `show` writes, with colors only if standard output has them. For an output that also gets bytes that
 /// are not text.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-"""Events of users with random order, times, fields and repetitions, in favour of what is hard to merge."""
+"""Events of users with random order, times, fields and repetitions, in favor of what is hard to merge."""
 
 import json
 import random

@@ -37,12 +37,12 @@ fn the_demo_shows_every_event_type_and_is_content_with_itself() {
 }
 
 #[test]
-fn what_is_no_terminal_gets_no_colour_unless_it_asks_for_it() {
+fn what_is_no_terminal_gets_no_color_unless_it_asks_for_it() {
     let (_, plain) = demo(&["--brief"], &[]);
     assert!(!plain.contains('\x1b'), "{plain}");
     assert!(plain.lines().all(|line| line.chars().count() <= 100), "{plain}");
-    let (output, coloured) = demo(&["--brief"], &[("CLICOLOR_FORCE", "1")]);
-    assert!(output.status.success() && coloured.contains("\x1b[32m"), "{coloured}");
+    let (output, colored) = demo(&["--brief"], &[("CLICOLOR_FORCE", "1")]);
+    assert!(output.status.success() && colored.contains("\x1b[32m"), "{colored}");
 }
 
 #[test]

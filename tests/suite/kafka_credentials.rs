@@ -94,15 +94,39 @@ fn sighup_to_a_user_who_may_read_rebuilds_the_dedup_cache() {
     publish_elsewhere(&kafka, "promoted", &before);
 
     let mut bridge = with_login(&kafka, "promoted").spawn();
-    bridge.program().wait_for(|line| line["code"] == "memory_not_rebuilt");
+    bridge.program().wait_for(|line| line["code"] == "dedup_cache_not_rebuilt");
     assert!(bridge.reload_with(|setup| {
         setup.property_again("sasl.username", "reader").property_again("sasl.password", "battery staple")
     }));
-    bridge.program().wait_for(|line| line["code"] == "memory_rebuilt");
+    bridge.program().wait_for(|line| line["code"] == "dedup_cache_rebuilt");
     until_success(&bridge, &before);
     until_success(&bridge, &user(2));
     let published = published(&bridge);
     assert!(published.len() == 2 && published.values().all(|count| *count == 1), "{published:?}");
+}
+
+#[test]
+fn rejected_topics_are_created_once_kafka_accepts_them() {
+    let options = Options::default()
+        .scram("bridge", "correct horse")
+        .property("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer")
+        .property("super.users", "User:ANONYMOUS");
+    let Some(kafka) = RealKafka::start(Nodes::One, options) else { return };
+    let grant = |operations: &[&str]| {
+        let mut arguments = vec!["--bootstrap-server", kafka.bootstrap_servers(), "--add"];
+        arguments.extend(["--allow-principal", "User:bridge"]);
+        operations.iter().for_each(|operation| arguments.extend(["--operation", operation]));
+        arguments.extend(["--topic", "created.", "--resource-pattern-type", "prefixed"]);
+        kafka.java(ACLS, &arguments, "");
+    };
+    grant(&["Describe", "Read", "Write"]);
+    let mut bridge = with_login(&kafka, "created").topics("create = true").spawn();
+    bridge.program().wait_for(|line| line["code"] == "topic_not_created");
+    grant(&["Create"]);
+    until_success(&bridge, &user(1));
+    let log = bridge.program().log();
+    let is_rejection = |line: &&str| line.contains("topic_not_created") && line.contains("created.user.v1");
+    assert_eq!(log.lines().filter(is_rejection).count(), 1, "{log}");
 }
 
 #[test]
@@ -127,7 +151,7 @@ fn replaced_password_file_reaches_rebuild_checks_and_follower() {
     bridge.program().wait_for(|line| line["code"] == "files_changed");
     let line = bridge.program().wait_for(|line| line["code"] == "topic_missing");
     assert_eq!(line["topic"], "rotated.group.v1");
-    bridge.program().wait_for(|line| line["code"] == "memory_rebuilt");
+    bridge.program().wait_for(|line| line["code"] == "dedup_cache_rebuilt");
     until_success(&bridge, &first);
     assert_eq!(bridge.metric("events_duplicate_total", &[]), 1.0, "it was not known");
 

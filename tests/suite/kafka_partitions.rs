@@ -242,5 +242,5 @@ fn bridge_lines(bridge: &mut TestBridge, events: &[Event]) -> Vec<String> {
         std::thread::sleep(Duration::from_secs(1));
     }
     let log = bridge.program().log();
-    log.lines().filter(|line| line.contains("\"kafka_away\"")).map(str::to_owned).collect()
+    log.lines().filter(|line| line.contains("\"kafka_unavailable\"")).map(str::to_owned).collect()
 }

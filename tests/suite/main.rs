@@ -31,6 +31,7 @@ mod pairs;
 mod properties;
 mod real_kafka;
 mod refusals;
+mod replica_quarantine;
 mod replica_topic;
 mod replicas;
 mod schemas;

@@ -1,4 +1,4 @@
-//! IDaaS under way while things break: a steady load, re-deliveries by its schedule, and a ledger of every answer.
+//! IDaaS under way while things break: a steady load, redeliveries by its schedule, and a ledger of every answer.
 //!
 //! Two kinds of callbacks come at once. Those with one event each are for entities that take turns; the *first*
 //! delivery of an entity's event waits until the one before has been answered or given up, so that the order in which
@@ -60,7 +60,7 @@ impl Plan {
     }
 }
 
-/// A running load. Dropping it ends it, without its re-deliveries.
+/// A running load. Dropping it ends it, without its redeliveries.
 pub(crate) struct Load {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,

@@ -72,9 +72,13 @@ fn envelope(body: &[u8]) -> Result<Cow<'_, str>, Refusal> {
     members(body)?.get("event").and_then(json::text).ok_or(Refusal::Malformed)
 }
 
+/// Maximum number of members of an envelope, a header or claims. IDaaS sends about ten. Anyone can send more, because
+/// these are parsed before the signature is verified, and a body of megabytes would take ten times its size in memory.
+const MAX_MEMBERS: usize = 1000;
+
 /// Parses an object and rejects duplicate names: two parsers could read two different tokens from such an object.
 fn members(text: &str) -> Result<Members<'_>, Refusal> {
-    Members::parse(text).filter(|members| !members.ambiguous()).ok_or(Refusal::Malformed)
+    Members::parse_limited(text, MAX_MEMBERS).filter(|members| !members.ambiguous()).ok_or(Refusal::Malformed)
 }
 
 fn decode_base64(part: &str) -> Option<String> {

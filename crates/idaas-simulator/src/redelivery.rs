@@ -14,7 +14,7 @@ use super::fault::{Expected, Fault, Request};
 use super::sender::{Delivery, NoAnswer, Reply, Sender};
 use crate::signing::SigningFault;
 
-/// The waits before each re-delivery.
+/// The waits before each redelivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule(Vec<Duration>);
 
@@ -25,7 +25,7 @@ impl Schedule {
         Self([1, 5, 10, 10, 10].map(Duration::from_secs).to_vec())
     }
 
-    /// Returns a schedule without re-deliveries.
+    /// Returns a schedule without redeliveries.
     #[must_use]
     pub const fn once() -> Self {
         Self(Vec::new())
@@ -120,7 +120,7 @@ pub enum DeliveryEvent {
 /// latency counts. An event is reported as [`DeliveryEvent::Settled`] when its outcome is final.
 ///
 /// # Errors
-/// [`SigningFault`] if a token for a re-delivery cannot be signed.
+/// [`SigningFault`] if a token for a redelivery cannot be signed.
 pub async fn deliver(
     sender: &Sender,
     batch: &Batch,

@@ -36,7 +36,7 @@ pub struct RunSettings {
     pub connections: usize,
     /// The deliberate fault.
     pub fault: Option<Fault>,
-    /// The schedule of re-deliveries.
+    /// The schedule of redeliveries.
     pub schedule: Schedule,
 }
 

@@ -67,7 +67,7 @@ impl RunStats {
         }
     }
 
-    /// Returns the number of callbacks posted, including re-deliveries.
+    /// Returns the number of callbacks posted, including redeliveries.
     #[must_use]
     pub const fn deliveries(&self) -> usize {
         self.latencies.len()
@@ -79,7 +79,7 @@ impl RunStats {
         self.settled == count && self.unexpected == 0 && self.wrong.is_empty()
     }
 
-    /// Returns the quantiles of all latencies, including re-deliveries, each counted from its own start.
+    /// Returns the quantiles of all latencies, including redeliveries, each counted from its own start.
     #[must_use]
     pub fn quantiles(&self) -> Quantiles {
         let mut sorted = self.latencies.clone();

@@ -26,7 +26,7 @@ impl<P: Publication, W> Outbox<P, W> {
 
     /// Returns true if the producer has an event of a lane that waits for the recovery of its partition.
     #[must_use]
-    pub fn has_closed_in_flight(&self) -> bool {
+    pub fn has_recovering_in_flight(&self) -> bool {
         self.heads.has_closed()
             && self.events.iter().any(|(_, event)| event.in_flight() && self.heads.is_closed(event.lane))
     }

@@ -64,6 +64,30 @@ impl FailureCode {
     pub fn code(self) -> &'static str {
         self.into()
     }
+
+    /// Returns true if the failure concerns the record's partition, so that other records of the partition fail too.
+    /// They are tried again when the partition recovers.
+    #[must_use]
+    pub const fn concerns_partition(self) -> bool {
+        match self {
+            Self::TimedOut
+            | Self::NotAuthorized
+            | Self::UnknownTopic
+            | Self::NotEnoughReplicas
+            | Self::PartitionUnavailable => true,
+            // `Other` includes fatal errors of the producer.
+            Self::QueueFull
+            | Self::RecordTooLarge
+            | Self::InvalidRecord
+            | Self::InvalidTimestamp
+            | Self::PolicyViolation
+            | Self::ProducerReplaced
+            | Self::ClusterReplaced
+            | Self::ProducerFailed
+            | Self::JournalUnreadable
+            | Self::Other => false,
+        }
+    }
 }
 
 /// Why the head of a lane waits.

@@ -70,7 +70,7 @@ impl<P: Publication, W> Outbox<P, W> {
             let lanes: Vec<_> = waiting.filter(|event| self.waits_long(event)).map(|event| event.lane).collect();
             lanes.into_iter().for_each(|lane| self.close_lane(lane));
         } else if self.heads.has_closed() {
-            self.partitions_recovered();
+            self.release_closed_lanes();
         }
     }
 
@@ -81,31 +81,21 @@ impl<P: Publication, W> Outbox<P, W> {
     }
 
     /// Notes that a partition accepts records again. Returns true if other replicas have to be asked first. The lanes
-    /// wait for [`Outbox::partitions_recovered`] then.
+    /// wait for [`Outbox::release_closed_lanes`] then.
     #[must_use]
-    pub fn partition_opened(&mut self) -> bool {
+    pub fn partitions_available(&mut self) -> bool {
         if self.coordinates_recoveries && self.heads.has_closed() {
             return true;
         }
-        self.partitions_recovered();
+        self.release_closed_lanes();
         false
     }
 
     /// Retries heads that wait because their partition did not accept records.
-    pub fn partitions_recovered(&mut self) {
+    pub fn release_closed_lanes(&mut self) {
         self.heads.reopen_lanes();
         let is_recovered = |handle: &EventHandle| {
-            let failure = self.at(*handle).and_then(|event| event.failure);
-            matches!(
-                failure,
-                Some(
-                    FailureCode::PartitionUnavailable
-                        | FailureCode::TimedOut
-                        | FailureCode::NotEnoughReplicas
-                        | FailureCode::NotAuthorized
-                        | FailureCode::UnknownTopic
-                )
-            )
+            self.at(*handle).and_then(|event| event.failure).is_some_and(FailureCode::concerns_partition)
         };
         let waiting: Vec<_> = self.heads.backing_off().filter(is_recovered).collect();
         for handle in waiting {

@@ -35,7 +35,7 @@ pub use event::{EventHandle, Loaded, NewEvent, Publication, Recovered};
 pub use failure::{FailureCode, RedriveOutcome, WaitReason, WaitingHead};
 pub use identity::{EventKey, LaneKey, Seq};
 pub use no_hash::{Hashed, NoHash};
-pub use publishing::bit;
+pub use publishing::record_bit;
 pub use requests::RequestId;
 use verdict::Verdict;
 
@@ -54,8 +54,8 @@ pub enum DeliveryReport {
     /// The producer's queue is full.
     QueueFull,
     /// Not handed to the producer, because its partition does not accept records, for this reason. A retry makes sense
-    /// only after [`machine::Outbox::partitions_recovered`].
-    Closed(FailureCode),
+    /// only after [`machine::Outbox::release_closed_lanes`].
+    NotSent(FailureCode),
 }
 
 /// What the topics show about an event.

@@ -3,7 +3,7 @@
 //! Inputs go in (a request is admitted, a report arrives, a write completes, time passes), [`Command`]s come out. The
 //! machine must never read a clock, wait, or do I/O, so that a simulation can drive it through millions of orders of
 //! events. This file admits events and answers requests. `placement` inserts events into their lanes, `lane_heads`
-//! activates lane heads, `schedule` moves events to the producer and resolves them, `replay` reads events back from
+//! activates lane heads, `publishing` moves events to the producer and resolves them, `replay` reads events back from
 //! the journal, and `persistence` writes them to it.
 
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use super::dedup_cache::{DedupCache, Known};
 use super::event::{Durability, Event, EventHandle, NewEvent, Publication};
 use super::lanes::Lanes;
 use super::memory_budget::MemoryBudget;
-use super::publishing::bit;
+use super::publishing::record_bit;
 use super::replay_slots::ReplaySlots;
 use super::requests::{DueAction, PendingRequests, RequestId, Resolution};
 use super::verdict::Verdict;
@@ -33,6 +33,9 @@ pub enum Command<P, W> {
     Write(EventHandle, Arc<P>),
     /// Delete this entry from the journal.
     Delete(Seq),
+    /// Do not write this entry any more, if that has not begun. Changes nothing about the answer to
+    /// [`Command::Write`]; an entry that is not written for this reason counts as written.
+    Cancel(Seq),
     /// Read the event's publication back from the journal. Answered by [`Outbox::loaded`].
     Load(EventHandle),
     /// Answer a request, whose verdicts are complete.
@@ -161,7 +164,7 @@ impl<P: Publication, W> Outbox<P, W> {
         // not published again.
         let is_event = new_event.publication.verdict() == Verdict::Confirmed;
         let confirmed = if is_event { published } else { 0 };
-        if (0..new_event.publication.records().max(1)).all(|record| confirmed & bit(record) != 0) {
+        if (0..new_event.publication.records().max(1)).all(|record| confirmed & record_bit(record) != 0) {
             let verdict = new_event.publication.verdict();
             self.dedup_cache.insert(new_event.key, verdict, self.clock);
             return (Resolution::Resolved(verdict), Admitted::Known(verdict));

@@ -2,7 +2,7 @@
 
 use super::event::{Durability, Event, EventHandle, Publication, Recovered};
 use super::machine::{Command, Outbox};
-use super::publishing::bit;
+use super::publishing::record_bit;
 use super::verdict::Verdict;
 use super::{EventKey, Millis, Published, Seq};
 
@@ -37,7 +37,7 @@ impl<P: Publication, W> Outbox<P, W> {
                 self.replay();
             }
             (Published::Whole(verdict), _, _) => self.dedup_cache.insert(key, verdict, now),
-            (Published::Record(record), Some(_), Some(event)) => event.confirmed |= bit(record),
+            (Published::Record(record), Some(_), Some(event)) => event.confirmed |= record_bit(record),
             (Published::Record(record), _, _) => self.dedup_cache.insert_record(key, record, now),
         }
     }
@@ -47,7 +47,7 @@ impl<P: Publication, W> Outbox<P, W> {
         let Some(slot) = self.slot(key) else { return false };
         let Some(event) = self.events.get(slot as usize).filter(|event| !event.in_flight()) else { return false };
         // Published records stay known, so that a redelivery adds only what is missing.
-        let published = (0..=1).filter(|record| event.confirmed & bit(*record) != 0);
+        let published = (0..=1).filter(|record| event.confirmed & record_bit(*record) != 0);
         published.for_each(|record| self.dedup_cache.insert_record(key, record, self.clock));
         self.resolve(slot, Verdict::Overloaded, self.clock);
         self.replay();

@@ -33,7 +33,7 @@ impl<P: Publication, W> Outbox<P, W> {
         *worst = decisive_report(*worst, report);
         *missing = missing.saturating_sub(1);
         match report {
-            DeliveryReport::Confirmed if *verdict == Verdict::Confirmed => event.confirmed |= bit(record),
+            DeliveryReport::Confirmed if *verdict == Verdict::Confirmed => event.confirmed |= record_bit(record),
             DeliveryReport::Failed(FailureCode::ClusterReplaced) => {
                 (event.confirmed, event.published_verdict) = (0, None)
             }
@@ -41,7 +41,7 @@ impl<P: Publication, W> Outbox<P, W> {
             | DeliveryReport::Rejected(_)
             | DeliveryReport::Failed(_)
             | DeliveryReport::QueueFull
-            | DeliveryReport::Closed(_) => {}
+            | DeliveryReport::NotSent(_) => {}
         }
         if *missing > 0 {
             return;
@@ -65,7 +65,7 @@ impl<P: Publication, W> Outbox<P, W> {
                 DeliveryReport::Rejected(_)
                 | DeliveryReport::Failed(_)
                 | DeliveryReport::QueueFull
-                | DeliveryReport::Closed(_),
+                | DeliveryReport::NotSent(_),
                 Some(published_verdict),
             ) => {
                 self.resolve(handle.slot, published_verdict, now);
@@ -73,26 +73,27 @@ impl<P: Publication, W> Outbox<P, W> {
             (DeliveryReport::Rejected(code), None) => self.fall_back(handle.slot, code, now),
             (DeliveryReport::Failed(code), None) => self.fail(handle.slot, code, now),
             (DeliveryReport::QueueFull, None) => self.fail(handle.slot, FailureCode::QueueFull, now),
-            (DeliveryReport::Closed(code), None) if matches!(report, DeliveryReport::Closed(_)) => {
+            (DeliveryReport::NotSent(code), None) if matches!(report, DeliveryReport::NotSent(_)) => {
                 self.fail_closed(handle.slot, code, now)
             }
             // The partition can have recovered while the other record was in flight, so the event must not wait for
             // the recovery.
-            (DeliveryReport::Closed(code), None) => self.fail(handle.slot, code, now),
+            (DeliveryReport::NotSent(code), None) => self.fail(handle.slot, code, now),
         }
         self.replay();
     }
 
-    /// Notes whether the broker is available.
+    /// Notes whether the broker is available, and everything may be published: other replicas have been asked.
     pub fn connected(&mut self, connected: bool) {
         let changed = std::mem::replace(&mut self.connected, connected) != connected;
         if connected {
             for handle in self.heads.take_ready() {
                 self.publish_head(handle.slot);
             }
-            if changed {
-                // Partitions that were closed during the outage may be open again, and nothing else would try them.
-                self.partitions_recovered();
+            if changed || self.heads.has_closed() {
+                // Partitions that were closed until now may be open again, and nothing else would try them: if one
+                // opens before the first exchange of a start has ended, no other exchange follows.
+                self.release_closed_lanes();
             }
             self.replay();
         } else if changed {
@@ -215,7 +216,12 @@ impl<P: Publication, W> Outbox<P, W> {
         match event.durability {
             // A write that was reported as failed can still be on disk.
             Durability::Synced | Durability::Rejected => self.commands.push(Command::Delete(event.seq)),
-            Durability::Pending => drop(self.writing.insert(event.seq, None)),
+            // It is deleted once it is written. While the disk is slow, entries of confirmed events must not fill the
+            // memory.
+            Durability::Pending => {
+                self.writing.insert(event.seq, None);
+                self.commands.push(Command::Cancel(event.seq));
+            }
             Durability::None => {}
         }
         if let Some(next) = self.lanes.remove(&mut self.events, event.lane, (event.previous, event.next)) {
@@ -250,7 +256,7 @@ const fn decisive_report(one: DeliveryReport, other: DeliveryReport) -> Delivery
         match report {
             DeliveryReport::Confirmed => 0,
             DeliveryReport::Rejected(_) => 1,
-            DeliveryReport::Closed(_) => 2,
+            DeliveryReport::NotSent(_) => 2,
             DeliveryReport::Failed(_) => 3,
             DeliveryReport::QueueFull => 4,
         }
@@ -264,12 +270,12 @@ fn missing_records(published: u8, records: u8, verdict: Verdict) -> u8 {
     if verdict != Verdict::Confirmed {
         return records;
     }
-    let missing = (0..records).filter(|record| published & bit(*record) == 0).count();
+    let missing = (0..records).filter(|record| published & record_bit(*record) == 0).count();
     u8::try_from(missing).unwrap_or(u8::MAX)
 }
 
 /// Returns the bit of a record in a mask of records.
 #[must_use]
-pub const fn bit(record: u8) -> u8 {
+pub const fn record_bit(record: u8) -> u8 {
     if record < 8 { 1 << record } else { 0 }
 }

@@ -69,7 +69,8 @@ fn contents(journal: &Journal, admin: SocketAddr) -> Option<Finding> {
             Finding::ok(Code::Journal, key, &format!("they open the journal: {events}, {callbacks} in quarantine{see}"))
         }
         Err(OpenFault::Locked(..)) if bridge_runs(admin) => {
-            Finding::ok(Code::Journal, key, "the journal is in use by the running idaas-bridge")
+            let why = "whether they open the journal, which the running idaas-bridge uses";
+            Finding::not_tested(Code::Journal, key, why, "after a change, reload: keys that do not fit are rejected")
         }
         Err(fault) => Finding::prevents_start(Code::Journal, Diagnosis::from(&fault).at(wiring::JOURNAL_DIRECTORY)),
     })

@@ -75,7 +75,12 @@ fn listener(key: &str, address: SocketAddr, admin: SocketAddr) -> Finding {
         Ok(_) => Finding::ok(Code::Listener, key, &format!("{address} is free")),
         // On a machine where the service runs, its own listeners are not a fault.
         Err(error) if error.kind() == ErrorKind::AddrInUse && bridge_runs(admin) => {
-            Finding::ok(Code::Listener, key, &format!("{address} is in use by the running idaas-bridge"))
+            if address == admin || answers_as_callback_listener(address) {
+                return Finding::ok(Code::Listener, key, &format!("{address} is in use by the running idaas-bridge"));
+            }
+            let why = format!("whether {address} is free: something uses it, possibly the running idaas-bridge");
+            let remedy = "if the address has changed, choose one that no other program uses";
+            Finding::not_tested(Code::Listener, key, &why, remedy)
         }
         Err(error) => Finding::prevents_start(Code::Listener, wiring::listen_fault(key, address, &error)),
     }
@@ -83,20 +88,28 @@ fn listener(key: &str, address: SocketAddr, admin: SocketAddr) -> Finding {
 
 /// Returns true if an idaas-bridge responds on the admin listener.
 pub(super) fn bridge_runs(admin: SocketAddr) -> bool {
-    let ask = || -> io::Result<bool> {
-        let address = match admin.ip() {
-            ip if ip.is_unspecified() && ip.is_ipv4() => SocketAddr::from((Ipv4Addr::LOCALHOST, admin.port())),
-            ip if ip.is_unspecified() => SocketAddr::from((Ipv6Addr::LOCALHOST, admin.port())),
-            _ => admin,
-        };
-        let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
-        stream.set_read_timeout(Some(CONNECT_TIMEOUT))?;
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-        let mut answer = Vec::new();
-        stream.take(1 << 20).read_to_end(&mut answer)?;
-        Ok(String::from_utf8_lossy(&answer).contains(crate::telemetry::metrics::BUILD_INFO))
+    get(admin, "/metrics").is_ok_and(|answer| answer.contains(crate::telemetry::metrics::BUILD_INFO))
+}
+
+/// Returns true if the address responds as a callback listener without TLS does.
+fn answers_as_callback_listener(address: SocketAddr) -> bool {
+    get(address, crate::http::callbacks::HEALTH)
+        .is_ok_and(|answer| answer.ends_with("\r\nok\n") || answer.ends_with("\r\ndraining\n"))
+}
+
+/// Returns the response of a local HTTP server.
+fn get(address: SocketAddr, path: &str) -> io::Result<String> {
+    let address = match address.ip() {
+        ip if ip.is_unspecified() && ip.is_ipv4() => SocketAddr::from((Ipv4Addr::LOCALHOST, address.port())),
+        ip if ip.is_unspecified() => SocketAddr::from((Ipv6Addr::LOCALHOST, address.port())),
+        _ => address,
     };
-    ask().unwrap_or(false)
+    let mut stream = TcpStream::connect_timeout(&address, CONNECT_TIMEOUT)?;
+    stream.set_read_timeout(Some(CONNECT_TIMEOUT))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.take(1 << 20).read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 fn certificate(tls: &Tls) -> Finding {

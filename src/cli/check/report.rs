@@ -127,8 +127,11 @@ impl<W: Write> Report<W> {
             Exit::Misconfigured => (BAD, "serve would not start".to_owned()),
             Exit::Failed if !accepts => (BAD, "serve would start, but not work".to_owned()),
             Exit::Failed if self.kafka_faults > 0 => (BAD, "serve would start, but not publish everything".to_owned()),
-            Exit::Failed if self.faults > 0 && !self.undecided => {
+            Exit::Failed if self.faults > 0 && self.not_tested == 0 => {
                 (BAD, format!("serve will start and work, but {others} would not"))
+            }
+            Exit::Failed if self.faults > 0 && !self.undecided => {
+                (BAD, format!("{others} would not work; no other problem was found in what was tested"))
             }
             Exit::Failed if self.faults > 0 => {
                 (BAD, format!("{others} would not work, and it was not tested whether serve works"))
@@ -220,6 +223,8 @@ mod tests {
         assert_eq!(exit, Exit::Failed);
         assert!(shown.contains("serve will start and work, but materialize would not"), "{shown}");
         assert!(!shown.contains("It would accept events"), "{shown}");
+        let untested = Finding::not_tested(Code::Kafka, "kafka", "not asked", "repeat without --offline");
+        assert!(!report(vec![untested, state()]).1.contains("serve will start and work"));
         let topic = fault().of_states();
         assert!(report(vec![topic]).1.contains("but materialize would not"));
         let fetch = Finding::fault(Code::Directory, "application[a].fetch", "is denied", "grant it");

@@ -127,8 +127,8 @@ fn next_step(outcome: &DeadLetterOutcome, id: &str, call: &Call<'_>) -> String {
 fn of_reason(reason: &str) -> &'static str {
     match reason {
         "record_too_large" => {
-            "raise message.max.bytes in [kafka.properties] and max.message.bytes of the topic, restart, then run this \
-            again"
+            "raise message.max.bytes in [kafka.properties] and max.message.bytes of the topic, reload (SIGHUP), then \
+            run this again"
         }
         // The sender has caused it, so only another version can read the event.
         _ => {

@@ -24,7 +24,7 @@ pub(in crate::cli) fn line(seen: &TopicRecord, width: Option<usize>) -> String {
     format!(
         "{}  {}  {}  {}  {}  {}",
         styled(QUIET, time),
-        styled(colour(&event.kind), kind),
+        styled(color(&event.kind), kind),
         event.subject.as_deref().unwrap_or("-"),
         event.id,
         styled(QUIET, position),
@@ -45,7 +45,7 @@ fn compact(seen: &TopicRecord, time: &str) -> Vec<(Style, String)> {
     };
     vec![
         (QUIET, time),
-        (colour(&event.kind), format!("{:<20}", event.kind)),
+        (color(&event.kind), format!("{:<20}", event.kind)),
         (PLAIN, format!("{:<31}", event.subject.as_deref().unwrap_or("-"))),
         (QUIET, format!("{position:<8}")),
         (PLAIN, event.id),
@@ -146,7 +146,7 @@ fn summary(data: &Value) -> String {
     parts.join(" ")
 }
 
-fn colour(kind: &str) -> Style {
+fn color(kind: &str) -> Style {
     match kind.rsplit('.').next().unwrap_or_default() {
         "created" | "enabled" | "unlocked" | "member_added" => GOOD,
         "deleted" | "refused" => BAD,

@@ -73,7 +73,7 @@ export function line(description, values) {
   return frame(description, buckets, [powers, powers / 2, 0].map((power) => 10 ** (low + power)), [path]);
 }
 
-// Bars without axes, for a table. Values of `alarm` are drawn on top in the colour of a warning.
+// Bars without axes, for a table. Values of `alarm` are drawn on top in the color of a warning.
 export function spark(description, values, alarm) {
   const top = Math.max(1, ...values.map((value, index) => value + (alarm?.[index] ?? 0)));
   const marks = [];

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::*;
 use crate::journal::entry::DecodeFault;
+use crate::journal::row::{EntryRef, EntryRow};
 
 const NOW: i64 = 1_790_000_000;
 
@@ -173,4 +174,15 @@ fn an_entry_of_a_newer_build_is_said_to_be_one() {
     entry(1).encode(&mut bytes);
     bytes[0] = 2;
     assert_eq!(Entry::decode(Seq(1), &bytes).err(), Some(DecodeFault::Newer(2)));
+}
+
+#[test]
+fn memory_of_a_row_covers_an_original_that_is_larger_than_its_record() {
+    let mut entry = entry_of(1, 300);
+    let mut original = entry.dead_letter_source.stored_original();
+    original.event = format!("{:?}", "x".repeat(5_000_000));
+    entry.dead_letter_source = DeadLetterSource::from_stored(original);
+    let mut bytes = Vec::new();
+    EntryRow::encode(&entry, 3_000, &mut bytes);
+    assert!(EntryRef::decode(Seq(1), &bytes).unwrap().memory > 5_000_000);
 }

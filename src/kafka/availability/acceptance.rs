@@ -5,16 +5,43 @@
 //! of records: `Acceptance::record_observation` returns whether they cannot be delivered although brokers answer.
 //! Confirmed records are the only proof, so they are counted here, and both decisions respect them.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::breaker::{Breaker, Probe};
-use crate::kafka::producer::delivery::Undeliverable;
 
 /// While the last confirmation is younger than this, records can be delivered.
 const SUCCESS_GRACE_PERIOD: Duration = Duration::from_secs(2);
+
+/// The reason why nothing can be published, although brokers answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Undeliverable {
+    /// The Kafka user may not write.
+    NotAuthorized,
+    /// No leader can be reached at its advertised address. Contains these addresses.
+    Unreachable(Vec<String>),
+    /// All partitions that records were sent to fail.
+    AllFailing,
+}
+
+/// For people.
+impl fmt::Display for Undeliverable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAuthorized => f.write_str("the Kafka user may not write; grant it WRITE on the topics"),
+            Self::Unreachable(addresses) => write!(
+                f,
+                "no partition's leader can be reached at the address that it advertises ({}); see \
+                advertised.listeners of the brokers, and firewalls",
+                addresses.join(", ")
+            ),
+            Self::AllFailing => f.write_str("every partition that records were sent to fails; see the brokers' logs"),
+        }
+    }
+}
 
 /// How the leaders of partitions have answered.
 #[derive(Debug, Clone, Default)]

@@ -78,6 +78,10 @@ impl Watch {
             while !may_begin.load(Ordering::Relaxed) && !stopped.load(Ordering::Relaxed) {
                 std::thread::park();
             }
+            if stopped.load(Ordering::Relaxed) {
+                // It never began, so the watch that is in use must continue to count.
+                return drop(alive);
+            }
             let (number, began) = (acceptance.watch_started(), Instant::now());
             let (mut answers, mut identity) = (LastAnswers::default(), Identity::default());
             while !stopped.load(Ordering::Relaxed) {
@@ -113,7 +117,7 @@ impl Watch {
     }
 
     /// Replaces the watched topics.
-    pub fn topics(&self, topics: Vec<String>) {
+    pub fn set_topics(&self, topics: Vec<String>) {
         self.topics.store(Arc::new(topics));
     }
 }
@@ -240,19 +244,6 @@ impl Drop for Watch {
             // A panic in it has been logged.
             let _ = thread.join();
         }
-    }
-}
-
-/// Forwards a line of librdkafka's log. Its lines name brokers and errors, never property values.
-pub(in crate::kafka) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    match level {
-        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
-            tracing::error!(target: "kafka", facility, message);
-        }
-        RDKafkaLogLevel::Warning => tracing::warn!(target: "kafka", facility, message),
-        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => tracing::info!(target: "kafka", facility, message),
-        // At this level the producer logs each change of a connection, whatever level the operator has configured.
-        RDKafkaLogLevel::Debug => tracing::trace!(target: "kafka", facility, message),
     }
 }
 

@@ -29,7 +29,7 @@ const IDLE: Duration = Duration::from_secs(30);
 
 /// The indexes of a topic and its partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::kafka) struct Slot {
+pub(in crate::kafka) struct PartitionIndex {
     topic: usize,
     partition: usize,
 }
@@ -87,7 +87,7 @@ pub(in crate::kafka) struct Changes {
 
 /// All partitions that records were sent to.
 #[derive(Debug, Default)]
-pub(in crate::kafka) struct Availability {
+pub(in crate::kafka) struct Partitions {
     topics: Vec<Topic>,
     /// The number of partitions of the cluster's topics.
     counts: HashMap<String, usize>,
@@ -97,9 +97,9 @@ pub(in crate::kafka) struct Availability {
     openings: u64,
 }
 
-impl Availability {
+impl Partitions {
     /// Sets the number of partitions of topics, as reported by the cluster.
-    pub(in crate::kafka) fn counts(&mut self, counts: impl IntoIterator<Item = (String, usize)>) {
+    pub(in crate::kafka) fn set_counts(&mut self, counts: impl IntoIterator<Item = (String, usize)>) {
         self.counts.extend(counts);
         for topic in &mut self.topics {
             let count = self.counts.get(&topic.name).copied().unwrap_or_default();
@@ -110,21 +110,21 @@ impl Availability {
     }
 
     /// Returns the partition of a record with that key. A record without a key can go to any partition.
-    fn slot(&self, topic: &str, key: Option<&str>) -> Option<Slot> {
+    fn index(&self, topic: &str, key: Option<&str>) -> Option<PartitionIndex> {
         // A handful of topics: comparing their names is faster than hashing one.
         let topic = self.topics.iter().position(|known| known.name == topic)?;
         let count = self.topics.get(topic)?.partitions.len();
-        Some(Slot { topic, partition: key.map_or(0, |key| partition_of(key.as_bytes(), count)) })
+        Some(PartitionIndex { topic, partition: key.map_or(0, |key| partition_of(key.as_bytes(), count)) })
     }
 
-    fn at(&mut self, slot: Slot) -> Option<&mut Partition> {
-        self.topics.get_mut(slot.topic)?.partitions.get_mut(slot.partition)
+    fn at(&mut self, index: PartitionIndex) -> Option<&mut Partition> {
+        self.topics.get_mut(index.topic)?.partitions.get_mut(index.partition)
     }
 
     /// Returns true if the partition of that key is considered to accept records.
     pub(in crate::kafka) fn accepts(&self, topic: &str, key: Option<&str>) -> bool {
         let partition =
-            self.slot(topic, key).and_then(|slot| self.topics.get(slot.topic)?.partitions.get(slot.partition));
+            self.index(topic, key).and_then(|index| self.topics.get(index.topic)?.partitions.get(index.partition));
         partition.is_none_or(|partition| partition.closed.is_none())
     }
 
@@ -136,17 +136,17 @@ impl Availability {
         handle: EventHandle,
         bytes: usize,
         now: Duration,
-    ) -> Option<Slot> {
-        let slot = match self.slot(topic, key) {
-            Some(slot) => slot,
+    ) -> Option<PartitionIndex> {
+        let index = match self.index(topic, key) {
+            Some(index) => index,
             None => {
                 let count = self.counts.get(topic).copied().unwrap_or(1).max(1);
                 let partitions = std::iter::repeat_with(Partition::default).take(count).collect();
                 self.topics.push(Topic { name: topic.to_owned(), partitions, shown: 0 });
-                self.slot(topic, key)?
+                self.index(topic, key)?
             }
         };
-        let partition = self.at(slot)?;
+        let partition = self.at(index)?;
         if let Some(closed) = partition.closed {
             let has_enough = match partition.outstanding.len() {
                 0 => now.saturating_sub(closed.last_sign) < PROBE_PAUSE,
@@ -158,12 +158,12 @@ impl Availability {
         }
         partition.outstanding.push_back(Outstanding { handle, since: now, bytes });
         partition.bytes += bytes;
-        Some(slot)
+        Some(index)
     }
 
     /// Removes a record whose delivery report has arrived.
-    fn take(&mut self, slot: Slot, handle: EventHandle) -> Option<&mut Partition> {
-        let partition = self.at(slot)?;
+    fn take(&mut self, index: PartitionIndex, handle: EventHandle) -> Option<&mut Partition> {
+        let partition = self.at(index)?;
         // Reports nearly always arrive in the order of the records.
         let index = partition.outstanding.iter().position(|record| record.handle == handle);
         if let Some(record) = index.and_then(|index| partition.outstanding.remove(index)) {
@@ -173,9 +173,9 @@ impl Availability {
     }
 
     /// Records a confirmation. Returns true if it opens the partition.
-    pub(in crate::kafka) fn confirmed(&mut self, slot: Slot, handle: EventHandle, now: Duration) -> bool {
+    pub(in crate::kafka) fn confirmed(&mut self, index: PartitionIndex, handle: EventHandle, now: Duration) -> bool {
         self.last_success = Some(now);
-        let Some(partition) = self.take(slot, handle) else { return false };
+        let Some(partition) = self.take(index, handle) else { return false };
         partition.last_success = Some(now);
         let is_opened = partition.closed.take().is_some();
         self.openings += u64::from(is_opened);
@@ -186,12 +186,12 @@ impl Availability {
     /// is closed. Returns the events that wait for it: this one, and the others if it was open.
     pub(in crate::kafka) fn failed(
         &mut self,
-        slot: Slot,
+        index: PartitionIndex,
         handle: EventHandle,
         failure: Option<FailureCode>,
         now: Duration,
     ) -> Vec<EventHandle> {
-        let Some(partition) = self.take(slot, handle) else { return Vec::new() };
+        let Some(partition) = self.take(index, handle) else { return Vec::new() };
         let Some(code) = failure else { return Vec::new() };
         let mut waiting = partition.close(Some(code), now);
         waiting.push(handle);

@@ -16,8 +16,8 @@ use super::correlate::{Correlator, Known};
 use super::our_topics::{LiveScope, Scope};
 use super::partition_reader::{FetchProfile, Offsets, PartitionReader};
 use super::recent_records::{BatchObserver, Checkpoint, Window, unread};
-use crate::kafka::client::clock::ago;
 use crate::kafka::client::settings::Cluster;
+use crate::kafka::client::timestamp::ago;
 use crate::telemetry::liveness::Liveness;
 use crate::telemetry::log_code::LogCode;
 
@@ -70,7 +70,7 @@ impl Follower {
         observe: impl Fn(&[Known]) + Send + Sync + 'static,
         liveness: &Arc<Liveness>,
     ) -> Result<Self, ReadFault> {
-        let reader = PartitionReader::of_events(cluster, FetchProfile::Easy)?;
+        let reader = PartitionReader::of_events(cluster, FetchProfile::Relaxed)?;
         reader.read(&resume.offsets)?;
         let shared = Arc::new(Shared {
             cluster: cluster.clone(),
@@ -85,7 +85,7 @@ impl Follower {
         let following = Following {
             shared: Arc::clone(&shared),
             reader,
-            profile: FetchProfile::Easy,
+            profile: FetchProfile::Relaxed,
             scanned: None,
             next_scan: Instant::now(),
         };
@@ -219,7 +219,8 @@ impl Following {
 
     /// Replaces the consumer if the fetch profile has changed.
     fn change_pace(&mut self) -> Result<(), ReadFault> {
-        let profile = if self.shared.is_fast.load(Ordering::Relaxed) { FetchProfile::Fast } else { FetchProfile::Easy };
+        let profile =
+            if self.shared.is_fast.load(Ordering::Relaxed) { FetchProfile::Fast } else { FetchProfile::Relaxed };
         if profile == self.profile {
             return Ok(());
         }

@@ -39,7 +39,7 @@ pub enum FetchProfile {
     /// Fetches as much as possible, as fast as possible.
     Fast,
     /// Fetches rarely: two requests per second and broker, or as soon as there is much data.
-    Easy,
+    Relaxed,
 }
 
 impl FetchProfile {
@@ -57,7 +57,7 @@ impl FetchProfile {
                 // Used if retention has already removed the offset.
                 ("auto.offset.reset", "earliest"),
             ],
-            Self::Easy => [
+            Self::Relaxed => [
                 ("isolation.level", "read_uncommitted"),
                 ("fetch.wait.max.ms", "500"),
                 ("fetch.min.bytes", "262144"),

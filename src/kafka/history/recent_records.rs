@@ -3,7 +3,6 @@
 //!
 //! A record in a topic is persisted, so its event can be answered as a success. Uncertain records are left out; the
 //! worst consequence is a duplicate.
-//! out; the worst consequence is a duplicate.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -19,8 +18,8 @@ use super::locate::{Located, OffsetRanges};
 use super::our_topics::Scope;
 use super::partition_reader::{FetchProfile, Offsets, PartitionReader};
 use super::published_record::PublishedRecord;
-use crate::kafka::client::clock::ago;
 use crate::kafka::client::settings::Cluster;
+use crate::kafka::client::timestamp::ago;
 
 /// Maximum number of events per call of `observe`.
 const BATCH: usize = 1 << 16;

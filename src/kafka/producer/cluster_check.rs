@@ -88,10 +88,9 @@ impl Checker {
         for (address, connection) in unverified {
             let asked = FreshClient::new(&self.cluster.load(), &address);
             match asked.as_ref().and_then(FreshClient::cluster_id) {
-                Some(id) if state.gate.expects(&id) => {
-                    if self.identity.lock().as_ref() != Some(&id) {
-                        self.store_cluster_id(&id);
-                    }
+                // A producer without a verified connection can have its producer id from the cluster before.
+                Some(id) if self.is_known(&id) && state.gate.expects(&id) => {
+                    self.store_cluster_id(&id);
                     state.release(state.gate.record_verified(&address, connection), None);
                 }
                 Some(id) => {
@@ -111,16 +110,20 @@ impl Checker {
     /// Handles a producer that has reached another cluster: none of its further reports counts.
     fn foreign(&self, state: &Arc<ConnectionState>, id: &str) {
         // Stored first, so that events that fail now do not find the old cluster's confirmations in the dedup cache.
-        if self.identity.lock().as_deref() != Some(id) {
-            self.store_cluster_id(id);
-        }
+        self.store_cluster_id(id);
         state.release(state.gate.record_foreign(), Some(FailureCode::ClusterReplaced));
         let _ = self.events.send(SupervisorEvent::ClusterReplaced(state.health.number()));
     }
 
+    /// Returns false if another cluster answered before.
+    fn is_known(&self, id: &str) -> bool {
+        self.identity.lock().as_deref().is_none_or(|known| known == id)
+    }
+
     /// Stores the cluster id, and reports it if it has changed.
     fn store_cluster_id(&self, id: &str) {
-        let Some(before) = self.identity.lock().replace(id.to_owned()) else { return };
+        let before = self.identity.lock().replace(id.to_owned());
+        let Some(before) = before.filter(|before| before != id) else { return };
         tracing::error!(
             code = LogCode::ClusterReplaced.as_str(),
             before,
@@ -134,15 +137,12 @@ impl Checker {
     }
 
     fn check_cluster_id(&self, id: &str) {
-        let known = self.identity.lock().clone();
-        let Some(state) = (self.current)().filter(|_| known.as_deref().is_some_and(|known| known != id)) else {
-            return;
-        };
+        let Some(state) = (self.current)().filter(|_| !self.is_known(id)) else { return };
         // The other client's result may be older than what is known here.
         let servers = self.cluster.load().bootstrap_servers.join(",");
         let asked = FreshClient::new(&self.cluster.load(), &servers);
         let Some(id) = asked.as_ref().and_then(FreshClient::cluster_id) else { return };
-        if known.as_deref() != Some(&id) && !state.gate.expects(&id) {
+        if !self.is_known(&id) {
             self.foreign(&state, &id);
         }
     }

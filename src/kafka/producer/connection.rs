@@ -27,11 +27,12 @@ use super::in_flight::{HandedOver, InFlight};
 use super::record_error::RecordError;
 use super::resend::{Resend, Resender};
 use super::statistics::{epoch, producer_statistics};
-use crate::kafka::client::clock::record_timestamp;
 use crate::kafka::client::error::ProducerFault;
 use crate::kafka::client::headers;
+use crate::kafka::client::log;
 use crate::kafka::client::polled::Polled;
 use crate::kafka::client::settings::Cluster;
+use crate::kafka::client::timestamp::record_timestamp;
 use crate::telemetry::liveness::Liveness;
 
 /// One producer of librdkafka, and a second one for records that are sent alone. Dropping it closes both, which
@@ -52,7 +53,7 @@ pub(super) struct ConnectionState {
     pub(super) in_flight: Arc<InFlight>,
     pub(super) health: Health,
     pub(super) gate: ConfirmationGate<PendingReport>,
-    open: AtomicUsize,
+    outstanding: AtomicUsize,
     checks: Sender<Check>,
 }
 
@@ -80,7 +81,7 @@ impl Connection {
             in_flight,
             health,
             gate: ConfirmationGate::new(),
-            open: AtomicUsize::new(0),
+            outstanding: AtomicUsize::new(0),
             checks,
         });
         let resender = Resender::start(settings.clone(), Arc::clone(&state), Arc::clone(liveness))?;
@@ -93,7 +94,7 @@ impl Connection {
     /// [`super::delivery::DeliveryObserver::report`], on another thread.
     ///
     /// # Errors
-    /// [`DeliveryReport::QueueFull`] if the queue is full, [`DeliveryReport::Closed`] if its partition does not accept
+    /// [`DeliveryReport::QueueFull`] if the queue is full, [`DeliveryReport::NotSent`] if its partition does not accept
     /// records, [`DeliveryReport::Rejected`] if the record is larger than the producer accepts,
     /// [`DeliveryReport::Failed`] for everything else.
     pub(super) fn send(&self, record: &Record, opaque: DeliveryOpaque) -> Result<(), DeliveryReport> {
@@ -103,35 +104,35 @@ impl Connection {
         let (handle, in_flight) = (opaque.handle, &self.state.0.in_flight);
         let headers = headers::of(record, opaque.span.as_ref().map(|span| span.traceparent()));
         let handed_over = Box::new(in_flight.hand_over(record, opaque)?);
-        let slot = handed_over.slot;
+        let index = handed_over.index;
         let mut base_record: BaseRecord<'_, str, [u8], Box<HandedOver>> =
             BaseRecord::with_opaque_to(&record.topic, handed_over)
                 .payload(record.value.as_slice())
                 .timestamp(record_timestamp(record.timestamp))
                 .headers(headers);
         base_record.key = record.key.as_deref();
-        self.state.0.open.fetch_add(1, Ordering::Relaxed);
+        self.state.0.outstanding.fetch_add(1, Ordering::Relaxed);
         self.inner.get().send(base_record).map_err(|(error, _)| {
             let report = RecordError::of(error.rdkafka_error_code()).when_alone();
             self.state.0.health.report_error();
-            in_flight.not_accepted(slot, handle, report);
-            self.state.0.open.fetch_sub(1, Ordering::Release);
+            in_flight.not_accepted(index, handle, report);
+            self.state.0.outstanding.fetch_sub(1, Ordering::Release);
             report
         })
     }
 
     /// Returns the number of records without a report.
-    pub(super) fn open(&self) -> usize {
-        self.state.0.open.load(Ordering::Acquire)
+    pub(super) fn outstanding(&self) -> usize {
+        self.state.0.outstanding.load(Ordering::Acquire)
     }
 
     /// Waits until every record has its report, or the time is over. Returns the number of records without one.
     pub(super) fn wait(&self, limit: Duration) -> usize {
         let end = Instant::now() + limit;
-        while self.open() > 0 && Instant::now() < end {
+        while self.outstanding() > 0 && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(5));
         }
-        self.open()
+        self.outstanding()
     }
 
     /// Fails records without a request in flight. If `everything` is true, also fails records that a broker may be
@@ -183,21 +184,21 @@ impl ConnectionState {
     /// Handles the report of a record.
     pub(super) fn finish(
         &self,
-        handed_over: HandedOver,
+        handed_over: Box<HandedOver>,
         topic: &str,
         report: DeliveryReport,
         position: Option<Position>,
     ) {
         self.in_flight.finish(handed_over, topic, report, position);
-        self.open.fetch_sub(1, Ordering::Release);
+        self.outstanding.fetch_sub(1, Ordering::Release);
     }
 
     /// Reports confirmations that have waited in the gate: as confirmed, or as failed with `failure`.
     pub(super) fn release(&self, pending: Vec<PendingReport>, failure: Option<FailureCode>) {
         for PendingReport { handed_over, topic, position } in pending {
             match failure {
-                None => self.finish(*handed_over, &topic, DeliveryReport::Confirmed, Some(position)),
-                Some(code) => self.finish(*handed_over, &topic, DeliveryReport::Failed(code), None),
+                None => self.finish(handed_over, &topic, DeliveryReport::Confirmed, Some(position)),
+                Some(code) => self.finish(handed_over, &topic, DeliveryReport::Failed(code), None),
             }
         }
     }
@@ -223,7 +224,7 @@ impl ClientContext for Context {
         {
             self.state.check();
         }
-        crate::kafka::availability::cluster_watch::log(level, facility, message);
+        log::forward(level, facility, message);
     }
 
     fn stats(&self, statistics: Statistics) {
@@ -252,7 +253,7 @@ impl ProducerContext for Context {
         let (state, topic) = (&self.state, message.topic());
         let position = Position { partition: message.partition(), offset: message.offset() };
         if !state.gate.is_shut() {
-            return state.finish(*handed_over, topic, DeliveryReport::Confirmed, Some(position));
+            return state.finish(handed_over, topic, DeliveryReport::Confirmed, Some(position));
         }
         match state.gate.pass(PendingReport { handed_over, topic: topic.into(), position }) {
             GateDecision::Open(pending) => state.release(vec![pending], None),
@@ -281,15 +282,15 @@ impl Context {
             DeliveryReport::Failed(code) | DeliveryReport::Rejected(code) => {
                 self.state.in_flight.log.failed(code, &handed_over.opaque, message.topic(), error);
             }
-            DeliveryReport::Confirmed | DeliveryReport::QueueFull | DeliveryReport::Closed(_) => {}
+            DeliveryReport::Confirmed | DeliveryReport::QueueFull | DeliveryReport::NotSent(_) => {}
         }
-        self.state.finish(*handed_over, message.topic(), report, None);
+        self.state.finish(handed_over, message.topic(), report, None);
     }
 
     /// Handles a record that cannot be sent alone, because the thread for this has ended.
     fn not_resent(&self, back: Resend, topic: &str, failure: RecordError) {
         match back {
-            Resend::Record(_, handed_over, _) => self.state.finish(*handed_over, topic, failure.when_batched(), None),
+            Resend::Record(_, handed_over, _) => self.state.finish(handed_over, topic, failure.when_batched(), None),
             Resend::Purge => {}
         }
     }

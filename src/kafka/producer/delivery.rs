@@ -1,13 +1,13 @@
 //! The producer's interface to the rest of the service: the data that accompanies a record, and the observer of its
 //! report.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
 use idaas_callback::event_type::Entity;
 use outbox::{DeliveryReport, EventHandle};
 
+use crate::kafka::availability::acceptance::Undeliverable;
 use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::event::TrackedEvent;
 use crate::telemetry::kafka::ProducerStatistics;
@@ -45,33 +45,6 @@ pub struct Position {
     pub offset: i64,
 }
 
-/// The reason why nothing can be published, although brokers answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Undeliverable {
-    /// The Kafka user may not write.
-    NotAuthorized,
-    /// No leader can be reached at its advertised address. Contains these addresses.
-    Unreachable(Vec<String>),
-    /// All partitions that records were sent to fail.
-    AllFailing,
-}
-
-/// For people.
-impl fmt::Display for Undeliverable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotAuthorized => f.write_str("the Kafka user may not write; grant it WRITE on the topics"),
-            Self::Unreachable(addresses) => write!(
-                f,
-                "no partition's leader can be reached at the address that it advertises ({}); see \
-                advertised.listeners of the brokers, and firewalls",
-                addresses.join(", ")
-            ),
-            Self::AllFailing => f.write_str("every partition that records were sent to fails; see the brokers' logs"),
-        }
-    }
-}
-
 /// Observes the producer's reports. Called on the producer's threads: must return quickly, and must not panic.
 pub trait DeliveryObserver: Send + Sync {
     /// Receives the result for one record, and the time at which it arrived.
@@ -81,7 +54,7 @@ pub trait DeliveryObserver: Send + Sync {
     /// Called when the producer was replaced, except by one with other settings.
     fn producer_recreated(&self);
     /// Called when a partition accepts records again.
-    fn partitions_recovered(&self);
+    fn partitions_available(&self);
     /// Called when partitions that were not closed, or only for a moment, may count as accepting records again.
     fn may_have_recovered(&self);
     /// Called when a partition stopped accepting records. The events in `waiting` wait for it.

@@ -9,23 +9,23 @@ use idaas_callback::record::Record;
 use outbox::{DeliveryReport, EventHandle, FailureCode};
 use parking_lot::Mutex;
 
-use super::delivery::{DeliveryObserver, DeliveryOpaque, Position, Undeliverable};
+use super::delivery::{DeliveryObserver, DeliveryOpaque, Position};
 use super::record_error::FailureLog;
-use crate::kafka::availability::acceptance::Acceptance;
-use crate::kafka::availability::partitions::{Availability, Changes, Silent, Slot};
+use crate::kafka::availability::acceptance::{Acceptance, Undeliverable};
+use crate::kafka::availability::partitions::{Changes, PartitionIndex, Partitions, Silent};
 
 /// The opaque of a record, which librdkafka returns with its report.
 pub(super) struct HandedOver {
     pub(super) opaque: DeliveryOpaque,
-    pub(super) slot: Slot,
+    pub(super) index: PartitionIndex,
 }
 
 pub(super) struct InFlight {
     pub(super) observer: Arc<dyn DeliveryObserver>,
     pub(super) log: FailureLog,
     pub(super) acceptance: Arc<Acceptance>,
-    open: AtomicUsize,
-    availability: Mutex<Availability>,
+    outstanding: AtomicUsize,
+    partitions: Mutex<Partitions>,
     denied: AtomicBool,
     undeliverable: AtomicBool,
     started: Instant,
@@ -37,8 +37,8 @@ impl InFlight {
             observer,
             log: FailureLog::default(),
             acceptance: Arc::default(),
-            open: AtomicUsize::new(0),
-            availability: Mutex::default(),
+            outstanding: AtomicUsize::new(0),
+            partitions: Mutex::default(),
             denied: AtomicBool::new(false),
             undeliverable: AtomicBool::new(false),
             started: Instant::now(),
@@ -50,14 +50,14 @@ impl InFlight {
     }
 
     /// Returns the number of records without a report.
-    pub(super) fn open(&self) -> usize {
-        self.open.load(Ordering::Acquire)
+    pub(super) fn outstanding(&self) -> usize {
+        self.outstanding.load(Ordering::Acquire)
     }
 
     /// Returns true if records of that key are considered to be accepted at the moment.
     pub(super) fn accepts(&self, topic: &str, key: Option<&str>) -> bool {
         let nothing = self.is_denied() || self.undeliverable.load(Ordering::Relaxed);
-        !nothing && self.availability.lock().accepts(topic, key)
+        !nothing && self.partitions.lock().accepts(topic, key)
     }
 
     /// Counts a record that is about to be given to a producer.
@@ -66,40 +66,39 @@ impl InFlight {
     /// The report, if the record must not be given to a producer.
     pub(super) fn hand_over(&self, record: &Record, opaque: DeliveryOpaque) -> Result<HandedOver, DeliveryReport> {
         if self.is_denied() {
-            return Err(DeliveryReport::Closed(FailureCode::NotAuthorized));
+            return Err(DeliveryReport::NotSent(FailureCode::NotAuthorized));
         }
         let target = (&*record.topic, record.key.as_deref());
-        let slot = self.availability.lock().hand_over(target, opaque.handle, record.value.len(), self.now());
-        let slot = slot.ok_or(DeliveryReport::Closed(FailureCode::PartitionUnavailable))?;
-        self.open.fetch_add(1, Ordering::Relaxed);
-        Ok(HandedOver { opaque, slot })
+        let index = self.partitions.lock().hand_over(target, opaque.handle, record.value.len(), self.now());
+        let index = index.ok_or(DeliveryReport::NotSent(FailureCode::PartitionUnavailable))?;
+        self.outstanding.fetch_add(1, Ordering::Relaxed);
+        Ok(HandedOver { opaque, index })
     }
 
     /// Removes a record that was counted but that the producer did not accept, for example because it knows that the
     /// topic does not exist.
-    pub(super) fn not_accepted(&self, slot: Slot, handle: EventHandle, report: DeliveryReport) {
+    pub(super) fn not_accepted(&self, index: PartitionIndex, handle: EventHandle, report: DeliveryReport) {
         let openings = self.openings();
-        let waiting = self.availability.lock().failed(slot, handle, sign(report), self.now());
+        let waiting = self.partitions.lock().failed(index, handle, partition_failure(report), self.now());
         self.report_closed(&waiting, openings);
-        self.open.fetch_sub(1, Ordering::Release);
+        self.outstanding.fetch_sub(1, Ordering::Release);
     }
 
     /// Handles the report of a record.
     pub(super) fn finish(
         &self,
-        handed_over: HandedOver,
+        handed_over: Box<HandedOver>,
         topic: &str,
         report: DeliveryReport,
         position: Option<Position>,
     ) {
-        let HandedOver { opaque, slot } = handed_over;
-        let (handle, at) = (opaque.handle, Instant::now());
+        let (index, handle, at) = (handed_over.index, handed_over.opaque.handle, Instant::now());
         let now = at.duration_since(self.started);
         let (mut opened, mut openings) = (false, 0);
         let waiting = match report {
             DeliveryReport::Confirmed => {
                 self.acceptance.confirmed();
-                opened = self.availability.lock().confirmed(slot, handle, now);
+                opened = self.partitions.lock().confirmed(index, handle, now);
                 if opened {
                     self.undeliverable.store(false, Ordering::Relaxed);
                 }
@@ -108,22 +107,22 @@ impl InFlight {
             DeliveryReport::Failed(_)
             | DeliveryReport::Rejected(_)
             | DeliveryReport::QueueFull
-            | DeliveryReport::Closed(_) => {
+            | DeliveryReport::NotSent(_) => {
                 openings = self.openings();
-                self.availability.lock().failed(slot, handle, sign(report), now)
+                self.partitions.lock().failed(index, handle, partition_failure(report), now)
             }
         };
         self.report_closed(&waiting, openings);
-        self.observer.report(opaque, topic, (report, position), at);
-        self.open.fetch_sub(1, Ordering::Release);
+        self.observer.report(handed_over.opaque, topic, (report, position), at);
+        self.outstanding.fetch_sub(1, Ordering::Release);
         if opened {
-            self.observer.partitions_recovered();
+            self.observer.partitions_available();
         }
     }
 
     /// Returns how many times partitions have opened.
     pub(super) fn openings(&self) -> u64 {
-        self.availability.lock().openings()
+        self.partitions.lock().openings()
     }
 
     /// Reports the events that wait for closed partitions. `openings` is the value of [`InFlight::openings`] from
@@ -146,7 +145,7 @@ impl InFlight {
 
     pub(super) fn set_denied(&self, denied: bool) {
         if self.denied.swap(denied, Ordering::Relaxed) && !denied {
-            self.observer.partitions_recovered();
+            self.observer.partitions_available();
         }
     }
 
@@ -165,62 +164,44 @@ impl InFlight {
 
     /// Handles the end of an outage of the whole cluster, with the partitions that have a leader.
     pub(super) fn outage_ended(&self, with_leader: &[(String, usize)]) {
-        if self.availability.lock().outage_ended(with_leader, self.now()) {
-            self.observer.partitions_recovered();
+        if self.partitions.lock().outage_ended(with_leader, self.now()) {
+            self.observer.partitions_available();
         }
     }
 
     pub(super) fn set_partition_counts(&self, counts: Vec<(String, usize)>) {
-        self.availability.lock().counts(counts);
+        self.partitions.lock().set_counts(counts);
     }
 
     /// Returns the topics that records were sent to.
     pub(super) fn topics(&self) -> Vec<String> {
-        self.availability.lock().topics()
+        self.partitions.lock().topics()
     }
 
     pub(super) fn tick(&self) -> Changes {
-        self.availability.lock().tick(self.now())
+        self.partitions.lock().tick(self.now())
     }
 
     /// Returns closed partitions whose records wait or time out, but are not rejected.
     pub(super) fn silent(&self) -> Vec<Silent> {
-        self.availability.lock().silent(self.now())
+        self.partitions.lock().silent(self.now())
     }
 
     /// Returns two flags, any partition is closed and all are, and the time since the last confirmation.
     pub(super) fn closed(&self) -> (bool, bool, Option<Duration>) {
-        let availability = self.availability.lock();
+        let availability = self.partitions.lock();
         let (any, all) = availability.closed();
         (any, all, availability.last_success().map(|success| self.now().saturating_sub(success)))
     }
 }
 
 /// Returns the failure if the report says something about the record's partition.
-const fn sign(report: DeliveryReport) -> Option<FailureCode> {
-    let code = match report {
-        DeliveryReport::Failed(code) => code,
+fn partition_failure(report: DeliveryReport) -> Option<FailureCode> {
+    match report {
+        DeliveryReport::Failed(code) => code.concerns_partition().then_some(code),
         DeliveryReport::Confirmed
         | DeliveryReport::Rejected(_)
         | DeliveryReport::QueueFull
-        | DeliveryReport::Closed(_) => return None,
-    };
-    match code {
-        FailureCode::TimedOut
-        | FailureCode::NotAuthorized
-        | FailureCode::UnknownTopic
-        | FailureCode::NotEnoughReplicas
-        | FailureCode::PartitionUnavailable => Some(code),
-        // Includes fatal errors of the producer.
-        FailureCode::Other
-        | FailureCode::QueueFull
-        | FailureCode::RecordTooLarge
-        | FailureCode::InvalidRecord
-        | FailureCode::InvalidTimestamp
-        | FailureCode::PolicyViolation
-        | FailureCode::ProducerReplaced
-        | FailureCode::ClusterReplaced
-        | FailureCode::ProducerFailed
-        | FailureCode::JournalUnreadable => None,
+        | DeliveryReport::NotSent(_) => None,
     }
 }

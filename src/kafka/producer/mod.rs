@@ -47,7 +47,7 @@ use crate::telemetry::liveness::Liveness;
 /// Minimum time between two replacements, so that a cluster that rejects all producers is not flooded with new ones.
 const MIN_LIFETIME: Duration = Duration::from_secs(5);
 /// Maximum wait during shutdown for a thread that is using the producer.
-const FINAL_POLL_INTERVAL: Duration = Duration::from_secs(1);
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Maximum time for a new producer with changed settings to connect.
 const WARM_UP: Duration = Duration::from_secs(5);
 
@@ -123,8 +123,9 @@ impl Producer {
     /// thread. There is one report for each record, even if the producer is replaced in the meantime.
     ///
     /// # Errors
-    /// [`DeliveryReport::QueueFull`] if the queue is full, [`DeliveryReport::Rejected`] if the record is larger than
-    /// the producer accepts, [`DeliveryReport::Failed`] for everything else.
+    /// [`DeliveryReport::QueueFull`] if the queue is full, [`DeliveryReport::NotSent`] if its partition does not accept
+    /// records, [`DeliveryReport::Rejected`] if the record is larger than the producer accepts,
+    /// [`DeliveryReport::Failed`] for everything else.
     pub fn send(&self, record: &Record, opaque: DeliveryOpaque) -> Result<(), DeliveryReport> {
         self.state.connection.load().send(record, opaque)
     }
@@ -151,10 +152,10 @@ impl Producer {
     #[must_use]
     pub fn flush(&self, limit: Duration) -> usize {
         let end = Instant::now() + limit;
-        while self.state.in_flight.open() > 0 && Instant::now() < end {
+        while self.state.in_flight.outstanding() > 0 && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(5));
         }
-        self.state.in_flight.open()
+        self.state.in_flight.outstanding()
     }
 
     /// Requests the cluster's topics, which also opens the connections: otherwise the first record would wait half a
@@ -209,7 +210,7 @@ impl Drop for Producer {
         let _ = self.events.send(SupervisorEvent::Stop);
         let _ = self.checks.send(Check::End);
         // The threads must release the state first, so that the producer is closed on this thread.
-        let deadline = Instant::now() + FINAL_POLL_INTERVAL;
+        let deadline = Instant::now() + RELEASE_TIMEOUT;
         while Arc::strong_count(&self.state) > 1 && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(1));
         }

@@ -1,4 +1,4 @@
-//! Monitors partitions that accept no records: reports the events that wait for them, probes whether their leaders can
+//! Monitors partitions that accept no records: reports the events that wait for them, asks whether their leaders can
 //! be reached, and requests the replacement of a producer whose records only wait although they can. What that means
 //! for Kafka as a whole is decided by `acceptance`.
 
@@ -19,8 +19,8 @@ use crate::telemetry::log_code::LogCode;
 
 /// Check interval.
 const TICK: Duration = Duration::from_millis(100);
-/// Interval between two probes of the leaders while a partition is closed.
-const PROBE_INTERVAL: Duration = Duration::from_secs(3);
+/// Interval between two checks of the leaders while a partition is closed.
+const ASK_INTERVAL: Duration = Duration::from_secs(3);
 const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time for which records may wait, although the leader can be reached, before the producer is replaced.
 const STUCK_AFTER: Duration = Duration::from_secs(20);
@@ -32,7 +32,7 @@ pub(super) struct Monitor {
     events: Sender<SupervisorEvent>,
 }
 
-/// The result of a probe.
+/// The result of a check.
 #[derive(Default)]
 struct Leaders {
     /// Partitions whose leader can be reached, and that have enough replicas in sync to accept a record.
@@ -43,10 +43,10 @@ struct Leaders {
 
 /// The monitor's state between two checks.
 struct State {
-    probing: Option<Receiver<Leaders>>,
-    probed: Option<Instant>,
+    asking: Option<Receiver<Leaders>>,
+    asked_at: Option<Instant>,
     leaders: Option<Leaders>,
-    /// Partitions that the previous probe could reach. A leader that has just returned still has to be found by
+    /// Partitions that the previous check could reach. A leader that has just returned still has to be found by
     /// the producer.
     reachable_before: HashSet<(String, usize)>,
     replaced: Option<Instant>,
@@ -84,14 +84,16 @@ impl Monitor {
             if !any {
                 in_flight.set_undeliverable(false);
             }
-            observer.partitions_recovered();
+            observer.partitions_available();
         }
         // Partitions without records reopen for a try, which says nothing about the leaders.
         if any || acceptance.is_unreachable() {
-            state.probe(producer);
+            state.check_leaders(producer);
             self.replace_stuck(producer, state);
         } else {
             state.set_leaders(None);
+            // Its answer would say nothing about the next time.
+            state.asking = None;
             state.min_interval = STUCK_AFTER;
         }
         let is_change = acceptance.record_observation(&Observation {
@@ -127,8 +129,8 @@ impl Monitor {
 impl Default for State {
     fn default() -> Self {
         Self {
-            probing: None,
-            probed: None,
+            asking: None,
+            asked_at: None,
             leaders: None,
             reachable_before: HashSet::new(),
             replaced: None,
@@ -154,10 +156,10 @@ impl State {
         self.reachable_before = before.map(|leaders| leaders.reachable).unwrap_or_default();
     }
 
-    /// Probes the leaders at intervals, on a background thread, because probing blocks.
-    fn probe(&mut self, producer: &ProducerState) {
-        if let Some(probing) = &self.probing {
-            match probing.try_recv() {
+    /// Checks the leaders at intervals, on a background thread, because asking blocks.
+    fn check_leaders(&mut self, producer: &ProducerState) {
+        if let Some(asking) = &self.asking {
+            match asking.try_recv() {
                 Ok(leaders) => {
                     producer.in_flight.set_partition_counts(leaders.counts.clone());
                     self.set_leaders(Some(leaders));
@@ -166,29 +168,29 @@ impl State {
                 // The cluster does not answer at all. `cluster_watch` handles that.
                 Err(std::sync::mpsc::TryRecvError::Disconnected) => self.set_leaders(None),
             }
-            self.probing = None;
-            self.probed = Some(Instant::now());
+            self.asking = None;
+            self.asked_at = Some(Instant::now());
         }
-        if self.probed.is_some_and(|probed| probed.elapsed() < PROBE_INTERVAL) {
+        if self.asked_at.is_some_and(|asked_at| asked_at.elapsed() < ASK_INTERVAL) {
             return;
         }
-        self.probed = Some(Instant::now());
+        self.asked_at = Some(Instant::now());
         let (sender, receiver) = channel();
         let cluster = producer.cluster.load_full();
         let topics: Vec<_> = producer.in_flight.topics();
         let run = move || {
-            if let Some(leaders) = probe(&cluster, &topics) {
+            if let Some(leaders) = ask_leaders(&cluster, &topics) {
                 let _ = sender.send(leaders);
             }
         };
-        if std::thread::Builder::new().name("kafka leader probe".to_owned()).spawn(run).is_ok() {
-            self.probing = Some(receiver);
+        if std::thread::Builder::new().name("kafka leader check".to_owned()).spawn(run).is_ok() {
+            self.asking = Some(receiver);
         }
     }
 }
 
 /// Asks each leader directly, over a new connection. `None` if the cluster does not answer.
-fn probe(cluster: &Arc<Cluster>, topics: &[String]) -> Option<Leaders> {
+fn ask_leaders(cluster: &Arc<Cluster>, topics: &[String]) -> Option<Leaders> {
     let client = FreshClient::new(cluster, &cluster.bootstrap_servers.join(","))?;
     let metadata = client.consumer().fetch_metadata(None, METADATA_TIMEOUT).ok()?;
     let address = |id: i32| {
@@ -230,11 +232,11 @@ mod tests {
     }
 
     #[test]
-    fn a_producer_is_stuck_if_two_probes_in_a_row_reach_the_leader() {
+    fn a_producer_is_stuck_if_two_checks_in_a_row_reach_the_leader() {
         let mut state = State::default();
         let silent = |waited| vec![Silent { topic: TOPIC.to_owned(), partition: 1, waited }];
         let is_stuck = |state: &State, waited| state.stuck(silent(waited)).is_some();
-        assert!(!is_stuck(&state, 2 * STUCK_AFTER), "no probe");
+        assert!(!is_stuck(&state, 2 * STUCK_AFTER), "no check");
         state.set_leaders(reachable(&[0, 1]));
         assert!(!is_stuck(&state, 2 * STUCK_AFTER), "the leader may have returned just now");
         state.set_leaders(reachable(&[0, 1]));
@@ -245,6 +247,6 @@ mod tests {
         state.set_leaders(reachable(&[1]));
         state.set_leaders(None);
         state.set_leaders(reachable(&[1]));
-        assert!(!is_stuck(&state, 2 * STUCK_AFTER), "a probe in between had no answer");
+        assert!(!is_stuck(&state, 2 * STUCK_AFTER), "a check in between had no answer");
     }
 }

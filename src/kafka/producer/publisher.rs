@@ -35,7 +35,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The result of publishing a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Published {
+pub enum PublishOutcome {
     /// The broker has confirmed the record with `acks=all`.
     Confirmed,
     /// The broker permanently rejects the record.
@@ -96,8 +96,8 @@ impl Publisher {
         &mut self,
         records: &[Record],
         waiting: &(dyn Fn(String) + Send + Sync),
-    ) -> Result<Vec<Published>, PublishFault> {
-        let mut results: Vec<Option<Published>> = vec![None; records.len()];
+    ) -> Result<Vec<PublishOutcome>, PublishFault> {
+        let mut results: Vec<Option<PublishOutcome>> = vec![None; records.len()];
         let mut alone = false;
         while results.contains(&None) {
             let open = results.iter().zip(records).enumerate().filter(|(_, (result, _))| result.is_none());
@@ -108,7 +108,7 @@ impl Publisher {
             for (index, failure) in self.verify_results(self.attempt(&batch, waiting).await, waiting).await? {
                 let result = results.get_mut(index);
                 match (failure, result) {
-                    (None, Some(result)) => *result = Some(Published::Confirmed),
+                    (None, Some(result)) => *result = Some(PublishOutcome::Confirmed),
                     (Some(RecordError::Retry(FailureCode::NotAuthorized)), _) => {
                         return Err(PublishFault::NotAuthorized);
                     }
@@ -117,7 +117,7 @@ impl Publisher {
                         _,
                     ) => retry = true,
                     (Some(RecordError::Alone(code)), Some(result)) if alone || batch.len() == 1 => {
-                        *result = Some(Published::Rejected(code));
+                        *result = Some(PublishOutcome::Rejected(code));
                     }
                     (Some(RecordError::Alone(_)), _) => alone = true,
                     (None, None) => {}

@@ -73,7 +73,11 @@ impl RecordError {
     /// Returns the report for a record that was sent in a request of its own, or that the producer itself rejects.
     pub(super) const fn when_alone(self) -> DeliveryReport {
         match self {
-            Self::Retry(code) | Self::Alone(code @ FailureCode::Other) => DeliveryReport::Failed(code),
+            // A record that is sent alone because of its timestamp has the current time. If that is rejected too, the
+            // clock of this host or of the broker is wrong, and a dead letter would be rejected as well.
+            Self::Retry(code) | Self::Alone(code @ (FailureCode::Other | FailureCode::InvalidTimestamp)) => {
+                DeliveryReport::Failed(code)
+            }
             Self::Alone(code) => DeliveryReport::Rejected(code),
             Self::QueueFull => DeliveryReport::QueueFull,
         }
@@ -142,6 +146,8 @@ mod tests {
         let policy = RecordError::of(Some(RDKafkaErrorCode::PolicyViolation));
         assert_eq!(policy.when_batched(), DeliveryReport::Failed(FailureCode::PolicyViolation));
         assert_eq!(policy.when_alone(), DeliveryReport::Rejected(FailureCode::PolicyViolation));
+        let timestamp = RecordError::of(Some(RDKafkaErrorCode::InvalidTimestamp));
+        assert_eq!(timestamp.when_alone(), DeliveryReport::Failed(FailureCode::InvalidTimestamp), "a clock is wrong");
         let neighbour = RecordError::of(Some(RDKafkaErrorCode::InvalidDifferentRecord));
         assert_eq!(neighbour.when_alone(), DeliveryReport::Failed(FailureCode::Other));
     }

@@ -14,7 +14,7 @@ use rdkafka::producer::{BaseRecord, Producer as _, PurgeConfig};
 use super::connection::{ConnectionState, Context};
 use super::in_flight::HandedOver;
 use super::record_error::RecordError;
-use crate::kafka::client::clock::now;
+use crate::clock;
 use crate::kafka::client::error::ProducerFault;
 use crate::kafka::client::polled::Polled;
 use crate::telemetry::liveness::Liveness;
@@ -105,16 +105,16 @@ impl Worker {
         let topic = message.topic();
         let Some(producer) = self.producer() else {
             // Not a rejection, because the record was never sent alone.
-            return self.state.finish(*handed_over, topic, DeliveryReport::Failed(FailureCode::ProducerFailed), None);
+            return self.state.finish(handed_over, topic, DeliveryReport::Failed(FailureCode::ProducerFailed), None);
         };
         let mut record: BaseRecord<'_, [u8], [u8], Box<HandedOver>> =
             BaseRecord::with_opaque_to(topic, handed_over).payload(message.payload().unwrap_or_default());
         record.key = message.key();
-        record.timestamp = if with_current_time { Some(now()) } else { message.timestamp().to_millis() };
+        record.timestamp = if with_current_time { Some(clock::now()) } else { message.timestamp().to_millis() };
         record.headers = message.headers().cloned();
         if let Err((error, record)) = producer.get().send(record) {
             let report = RecordError::of(error.rdkafka_error_code()).when_batched();
-            self.state.finish(*record.delivery_opaque, topic, report, None);
+            self.state.finish(record.delivery_opaque, topic, report, None);
         }
     }
 

@@ -8,9 +8,9 @@ use idaas_state::Time;
 use parking_lot::Mutex;
 
 use super::super::batch::Batch;
-use super::super::restoring::now;
 use super::super::store::{Checkpoint, Encoder, SYNC_INTERVAL, Store, Update};
 use super::{Done, RestoredRows, Transactions};
+use crate::clock;
 use crate::kafka::admin::topics::state_topics::TopicPair;
 use crate::kafka::state::{Membership, Partition, WriteError};
 
@@ -104,7 +104,7 @@ impl Worker {
             Ok(ends) => ends,
             Err(problem) => return Done::NotCommitted(problem),
         };
-        let saved_at = now();
+        let saved_at = clock::now();
         let pairs = Arc::clone(&self.pairs);
         let (mut updates, mut checkpoints) = (Vec::new(), Vec::new());
         for (partition, input) in &batch.next {
@@ -143,7 +143,7 @@ impl Worker {
             topic: pairs.get(partition.pair).map_or("", |pair| pair.states.as_str()),
             number: partition.number,
             rows,
-            checkpoint: Checkpoint { saved_at: now(), ..checkpoint },
+            checkpoint: Checkpoint { saved_at: clock::now(), ..checkpoint },
             forget_before: Time::from_millis(i64::MIN),
         }]);
         if is_last {

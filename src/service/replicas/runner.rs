@@ -32,7 +32,7 @@ pub(super) enum ReplicaEvent {
     /// Kafka became available or unavailable.
     Available(bool),
     /// Partitions accept records again, and events that waited for them are withheld.
-    PartitionsRecovered,
+    PartitionsAvailable,
     /// Use other Kafka settings for the coordination topic.
     Clients(Cluster),
     /// The service shuts down.
@@ -71,7 +71,7 @@ impl Facts for View<'_> {
     }
 
     fn recovering_in_flight(&self) -> bool {
-        self.dispatcher.has_closed_in_flight()
+        self.dispatcher.has_recovering_in_flight()
     }
 
     fn in_flight_in(&self, lanes: &HashSet<LaneKey>) -> bool {
@@ -133,7 +133,7 @@ impl Runner {
                         self.topic.expect_more();
                         self.coordinator.available(available, self.now());
                     }
-                    Ok(ReplicaEvent::PartitionsRecovered) => self.coordinator.partitions_recovered(self.now()),
+                    Ok(ReplicaEvent::PartitionsAvailable) => self.coordinator.partitions_available(self.now()),
                     Ok(ReplicaEvent::Clients(cluster)) => {
                         self.topic.replace_kafka_clients(cluster);
                         self.coordinator.uncoordinated();
@@ -186,17 +186,17 @@ impl Runner {
     fn execute(&mut self, command: Command, dispatcher: &Dispatcher) {
         match command {
             Command::Write(body) => self.topic.write(&Record { writer: self.coordinator.me(), body }),
-            Command::Open => {
+            Command::StartPublishing => {
                 self.boundary_seq = dispatcher.next_seq();
-                self.replay_permit.grant(dispatcher);
+                self.replay_permit.start_publishing(dispatcher);
                 self.log_agreement();
             }
             Command::Recover => {
                 self.boundary_seq = dispatcher.next_seq();
-                dispatcher.partitions_recovered();
+                dispatcher.release_closed_lanes();
                 self.log_agreement();
             }
-            Command::Close => {
+            Command::StopPublishing => {
                 dispatcher.set_connected(false);
                 self.topic.purge();
             }
@@ -253,13 +253,13 @@ impl Runner {
         let _ = std::thread::Builder::new().name("catch up".to_owned()).spawn(catch_up);
     }
 
-    /// Updates the metrics and the gate, and sets how eagerly the follower fetches.
+    /// Updates the metrics and the replay permit, and sets how eagerly the follower fetches.
     fn publish_status(&mut self) {
         let is_alone = self.coordinator.is_alone();
         self.replay_permit.is_alone.store(is_alone, Ordering::SeqCst);
         let is_fast = !is_alone && (self.coordinator.is_busy() || !self.is_available);
         if std::mem::replace(&mut self.is_fast, is_fast) != is_fast {
-            self.dedup_rebuild.set_fetch_profile(if is_fast { FetchProfile::Fast } else { FetchProfile::Easy });
+            self.dedup_rebuild.set_fetch_profile(if is_fast { FetchProfile::Fast } else { FetchProfile::Relaxed });
         }
         let (metrics, rounds) = (&self.metrics.replicas, self.coordinator.rounds());
         metrics.show(self.coordinator.replicas(), self.coordinator.held());

@@ -128,7 +128,7 @@ impl Topic {
                     code = LogCode::TopicCreated.as_str(),
                     topic,
                     partitions = 1,
-                    replication,
+                    replication_factor = replication,
                     "created the topic"
                 );
             }

@@ -15,7 +15,7 @@ use outbox::{EventKey, Hashed, Seq};
 
 use super::{Spans, fail, inside, parse};
 
-/// The number of sampled events that are remembered, so that a re-delivery can link to the first delivery.
+/// The number of sampled events that are remembered, so that a redelivery can link to the first delivery.
 const MAX_FIRST_DELIVERIES: usize = 8192;
 
 /// The parent of the spans of an event's records.
@@ -66,7 +66,7 @@ impl EventSpan {
         EventContext(Arc::new(inside(&self.span)))
     }
 
-    /// Records that the outbox has accepted the event. A re-delivery links to the first delivery, if that was
+    /// Records that the outbox has accepted the event. A redelivery links to the first delivery, if that was
     /// sampled.
     pub fn admitted(&mut self, admitted: Admitted) {
         let mut first = self.spans.first_deliveries.lock();

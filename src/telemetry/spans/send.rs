@@ -55,7 +55,7 @@ impl SendSpan {
         }
         match report {
             DeliveryReport::Confirmed => {}
-            DeliveryReport::Rejected(code) | DeliveryReport::Failed(code) | DeliveryReport::Closed(code) => {
+            DeliveryReport::Rejected(code) | DeliveryReport::Failed(code) | DeliveryReport::NotSent(code) => {
                 fail(&mut span, code.code())
             }
             DeliveryReport::QueueFull => fail(&mut span, FailureCode::QueueFull.code()),

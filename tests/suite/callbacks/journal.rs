@@ -46,7 +46,7 @@ fn unconfirmed_events_survive_a_kill_in_order() {
         assert_eq!(ids(&records), expected);
     }
     assert_success(&bridge.send(&events));
-    assert_eq!(bridge.records().len(), 20, "a re-delivery became a second record");
+    assert_eq!(bridge.records().len(), 20, "a redelivery became a second record");
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn a_full_journal_rejects_until_there_is_space() {
     bridge.mock().broker_up(1).unwrap();
     bridge.wait_metric("journal_events", &[], 0.0);
     // The log says so before the next event has to be kept.
-    bridge.program().wait_for(|line| line["code"] == "journal_takes");
+    bridge.program().wait_for(|line| line["code"] == "journal_accepts");
     // As IDaaS does: all of them again.
     events.chunks(10).for_each(|events| assert_success(&bridge.send(events)));
     assert_eq!(bridge.records().len(), 60);
@@ -211,7 +211,7 @@ fn a_full_journal_rejects_until_there_is_space() {
     assert_all(&bridge.send(&later), List::Retried, "not_confirmed");
     let log = bridge.program().log();
     let said = |code: &str| log.matches(code).count();
-    assert_eq!((said("journal_refuses"), said("journal_takes")), (1, 1), "{log}");
+    assert_eq!((said("journal_refuses"), said("journal_accepts")), (1, 1), "{log}");
 }
 
 #[test]

@@ -72,6 +72,19 @@ fn a_member_twice_is_malformed_wherever_it_stands() {
 }
 
 #[test]
+fn thousands_of_members_are_malformed() {
+    let bridge = Setup::new().start();
+    let token = bridge.callback().events(&[event()]).token().unwrap();
+    let body = |members: usize| {
+        let others: String = (1..members).map(|number| format!(r#""{number}":0,"#)).collect();
+        format!(r#"{{{others}"event":"{token}"}}"#)
+    };
+    assert_eq!(bridge.post(body(1000)).status, 200);
+    let malformed = bridge.post(body(1001));
+    assert_refused(&malformed, Refusal::Malformed);
+}
+
+#[test]
 fn no_algorithm_but_rs256_is_accepted() {
     let bridge = Setup::new().start();
     let callback = || bridge.callback().events(&[event()]);

@@ -80,7 +80,7 @@ fn catching_up_knows_everything_published_before_it() {
     let observed = Observed::default();
     let follower = observed.follow(&Cluster::plain(kafka.bootstrap_servers()), scope("catch", false), read.resume);
     let forger = Forger::new(kafka.bootstrap_servers(), "catch");
-    for (round, pace) in [(0, FetchProfile::Easy), (1, FetchProfile::Fast)] {
+    for (round, pace) in [(0, FetchProfile::Relaxed), (1, FetchProfile::Fast)] {
         follower.set_fetch_profile(pace);
         for number in 0..5_000 {
             forger.event("user", "updated", &format!("user_{round}_{number}"), now());

@@ -92,7 +92,7 @@ impl Published {
     }
 }
 
-/// A re-delivery that is accepted again, as after a crash, differs only in `receivedAt`.
+/// A redelivery that is accepted again, as after a crash, differs only in `receivedAt`.
 fn digest(seen: &Seen, mut value: Value) -> u64 {
     if let Some(origin) = value.get_mut("origin").and_then(Value::as_object_mut) {
         origin.remove("receivedAt");

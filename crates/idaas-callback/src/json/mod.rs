@@ -29,6 +29,12 @@ impl<'a> Members<'a> {
         Self::read(Reader::new(text, None))
     }
 
+    /// As [`Members::parse`], but `None` also if the object has more than `max` members. Each takes fifty bytes of
+    /// memory, and the shortest has five bytes in the input.
+    pub(crate) fn parse_limited(text: &'a str, max: usize) -> Option<Self> {
+        Self::read(Reader::new(text, None).with_max_members(max))
+    }
+
     /// Parses an object and extracts the text of its largest member in the same pass.
     pub(crate) fn parse_with(text: &'a str, large_member: LargeMember) -> Option<Self> {
         Self::read(Reader::new(text, Some(large_member)))

@@ -57,6 +57,7 @@ pub(super) struct Reader<'a> {
     text: &'a str,
     at: usize,
     large_member: Option<LargeMember>,
+    max_members: usize,
 }
 
 /// The largest member of an object, usually a string with many escapes. Its text is extracted in the pass that finds
@@ -70,7 +71,12 @@ pub(crate) struct LargeMember {
 
 impl<'a> Reader<'a> {
     pub(super) const fn new(text: &'a str, large_member: Option<LargeMember>) -> Self {
-        Self { text, at: 0, large_member }
+        Self { text, at: 0, large_member, max_members: usize::MAX }
+    }
+
+    /// Returns a reader of objects with at most this number of members.
+    pub(super) const fn with_max_members(self, max_members: usize) -> Self {
+        Self { max_members, ..self }
     }
 
     /// Returns true if only white space follows.
@@ -79,7 +85,7 @@ impl<'a> Reader<'a> {
         self.at == self.text.len()
     }
 
-    /// Parses an object. `expected` is the usual number of members: few in an event's envelope, many in a user.
+    /// Parses an object. `None` also if it has too many members. `expected` is the usual number of members: few in an event's envelope, many in a user.
     /// Reserving space for many in each envelope would be the largest part of the cost of a callback with thousands
     /// of small events.
     pub(super) fn members(&mut self, expected: usize) -> Option<Members<'a>> {
@@ -89,6 +95,9 @@ impl<'a> Reader<'a> {
             return Some(Members { members, large_member });
         }
         loop {
+            if members.len() >= self.max_members {
+                return None;
+            }
             self.space();
             let name = text(self.string()?).unwrap_or_default();
             self.take(b':')?;

@@ -12,7 +12,7 @@ use crate::redact::redacted;
 #[derive(Clone)]
 pub struct DeadLetterSource {
     pub(super) context: Arc<Context>,
-    event: Arc<str>,
+    event: Box<str>,
     pub(super) received_at: i64,
     /// The id generated for an event that has none, or one that is too long for a dead letter.
     generated_id: Option<Box<str>>,
@@ -70,24 +70,17 @@ impl DeadLetterSource {
         }
     }
 
-    /// The source that this was stored from. Its dead letter is the same as that of the original.
+    /// Restores the source. Its dead letter is the same as that of the original.
     #[must_use]
     pub fn from_stored(stored: StoredOriginal) -> Self {
-        let StoredOriginal {
-            instance_id,
-            application_id,
-            ali_uid,
-            event_version,
-            event,
-            received_at,
-            generated_id: made_id,
-        } = stored;
+        let StoredOriginal { instance_id, application_id, ali_uid, event_version, event, received_at, generated_id } =
+            stored;
         let context = Context { instance_id, application_id, ali_uid, event_version };
         Self {
             context: Arc::new(context),
             event: event.into(),
             received_at,
-            generated_id: (!made_id.is_empty()).then(|| made_id.into()),
+            generated_id: (!generated_id.is_empty()).then(|| generated_id.into()),
         }
     }
 

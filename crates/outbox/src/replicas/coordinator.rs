@@ -29,11 +29,11 @@ pub enum Command {
     /// Write a record to the topic.
     Write(Body),
     /// Start to publish: Kafka is available, and the others know which events wait here.
-    Open,
+    StartPublishing,
     /// Publish what waits for partitions that accept records again. The others know which events wait here.
     Recover,
-    /// Publish nothing until the next [`Command::Open`]. New events go to the journal.
-    Close,
+    /// Publish nothing until the next [`Command::StartPublishing`]. New events go to the journal.
+    StopPublishing,
     /// Withhold these lanes and no others.
     Hold(HashSet<LaneKey>),
     /// Read the event topics up to their current ends, then report this ticket as done.
@@ -256,14 +256,14 @@ impl Coordinator {
     }
 
     pub(super) fn open(&mut self) {
-        self.commands.push(if self.is_open { Command::Recover } else { Command::Open });
+        self.commands.push(if self.is_open { Command::Recover } else { Command::StartPublishing });
         (self.stage, self.joined, self.sent_at, self.has_released) = (Stage::Live, true, None, true);
         (self.is_open, self.recovery_due) = (true, false);
     }
 
     fn close(&mut self) {
         (self.is_open, self.recovery_due) = (false, false);
-        self.commands.push(Command::Close);
+        self.commands.push(Command::StopPublishing);
     }
 
     pub(super) fn write(&mut self, body: Body) {

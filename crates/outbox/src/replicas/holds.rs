@@ -36,7 +36,7 @@ impl Coordinator {
     /// Claims withheld lanes that have filled. Returns those whose claim is not read back yet.
     fn claim_filled(&mut self, now: Millis, facts: &impl Facts) -> HashSet<LaneKey> {
         if !self.is_open || self.others().next().is_none() {
-            // Whoever does not publish yet claims all lanes before it begins.
+            // A replica that does not publish yet claims all its lanes before it begins.
             return HashSet::new();
         }
         self.extended_at = now;
@@ -65,7 +65,7 @@ impl Coordinator {
         if self.version == self.table.version() {
             return;
         }
-        let wanted = self.table.held_by(self.me.replica);
+        let wanted = self.table.withheld_from(self.me.replica);
         if !wanted.is_subset(&self.held) {
             self.held.extend(&wanted);
             self.commands.push(Command::Hold(self.held.clone()));
@@ -80,7 +80,7 @@ impl Coordinator {
 
     /// Withholds all lanes that others own or claim, in addition to those that are withheld.
     pub(super) fn hold_all(&mut self) {
-        let wanted = self.table.held_by(self.me.replica);
+        let wanted = self.table.withheld_from(self.me.replica);
         self.held.extend(wanted);
         self.has_released = true;
         self.commands.push(Command::Hold(self.held.clone()));

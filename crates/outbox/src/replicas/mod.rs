@@ -6,7 +6,7 @@
 //! topics which events were published, and publish the rest.
 //!
 //! [`record`] is the format of the topic, [`table`] the state that the records add up to, and [`coordinator`] the
-//! behaviour of one replica. All three are deterministic: no clock, no I/O, no async code. `docs/decisions` has the
+//! behavior of one replica. All three are deterministic: no clock, no I/O, no async code. `docs/decisions` has the
 //! reasons.
 
 pub mod coordinator;

@@ -14,7 +14,7 @@ const MIN_RECOVERY_INTERVAL: Millis = 5000;
 
 impl Coordinator {
     /// Notes that partitions accept records again. Their events wait for [`super::coordinator::Command::Recover`].
-    pub fn partitions_recovered(&mut self, now: Millis) {
+    pub fn partitions_available(&mut self, now: Millis) {
         match self.stage {
             // They are published with all others as soon as Kafka is available.
             Stage::Unavailable => {}

@@ -112,14 +112,14 @@ impl Table {
         if let Some(round) = &mut self.round {
             round.claimed.insert(replica);
         }
-        replaced.for_each(|lane| self.settle(lane));
+        replaced.for_each(|lane| self.assign_owner(lane));
     }
 
     /// Adds lanes that have filled while a member withheld them.
     fn extend(&mut self, replica: ReplicaId, lanes: &[(LaneKey, u32)]) {
         let Some(member) = self.members.get_mut(&replica) else { return };
         member.later.extend(lanes.iter().copied());
-        lanes.iter().for_each(|(lane, _)| self.settle(*lane));
+        lanes.iter().for_each(|(lane, _)| self.assign_owner(*lane));
         self.version += 1;
     }
 
@@ -159,7 +159,7 @@ impl Table {
         if let Some(member) = self.members.get_mut(&replica) {
             member.owning_since = None;
         }
-        lanes.into_iter().for_each(|lane| self.settle(lane));
+        lanes.into_iter().for_each(|lane| self.assign_owner(lane));
         if !self.owned(replica, Position::MAX).is_empty()
             && let Some(member) = self.members.get_mut(&replica)
         {
@@ -174,7 +174,7 @@ impl Table {
     fn restart(&mut self, replica: ReplicaId, process: u64) {
         let Some(member) = self.members.get_mut(&replica) else { return };
         (member.process, member.has_restarted) = (process, true);
-        member.take_claims().for_each(|lane| self.settle(lane));
+        member.take_claims().for_each(|lane| self.assign_owner(lane));
         self.leave_round(replica);
         self.released();
     }
@@ -185,7 +185,7 @@ impl Table {
         let mut lanes = self.owned(replica, Position::MAX);
         lanes.retain(|lane| claim.is_none_or(|claim| !claim.lanes.contains_key(lane)));
         self.owners.retain(|lane, _| !lanes.contains(lane));
-        lanes.into_iter().for_each(|lane| self.settle(lane));
+        lanes.into_iter().for_each(|lane| self.assign_owner(lane));
         self.released();
     }
 
@@ -197,7 +197,7 @@ impl Table {
         let mut lanes = self.owned(replica, Position::MAX);
         self.owners.retain(|lane, _| !lanes.contains(lane));
         lanes.extend(claims);
-        lanes.into_iter().for_each(|lane| self.settle(lane));
+        lanes.into_iter().for_each(|lane| self.assign_owner(lane));
         self.released();
     }
 
@@ -227,7 +227,7 @@ impl Table {
     /// Gives a lane without an owner to the best member that has started to publish and claims it, else to the best one
     /// for which it filled later. If a member that claims it has not started yet, the lane is given when that member
     /// starts.
-    fn settle(&mut self, lane: LaneKey) {
+    fn assign_owner(&mut self, lane: LaneKey) {
         if self.owners.contains_key(&lane) || self.best(lane, false).is_some() {
             return;
         }

@@ -78,9 +78,9 @@ impl Bench {
                     self.append(ME, body.clone());
                     self.written.push(body);
                 }
-                Command::Open
+                Command::StartPublishing
                 | Command::Recover
-                | Command::Close
+                | Command::StopPublishing
                 | Command::Hold(_)
                 | Command::CatchUp(_)
                 | Command::Follow(_) => others.push(command),
@@ -99,7 +99,7 @@ fn lanes_that_fill_while_a_peer_is_awaited_are_claimed() {
     let mut opened = None;
     for now in (0..14_000).step_by(50) {
         let facts = if now < 6_000 { waiting(&[10]) } else { waiting(&[10, 11]) };
-        if bench.step(now, &facts).contains(&Command::Open) {
+        if bench.step(now, &facts).contains(&Command::StartPublishing) {
             opened.get_or_insert(now);
         }
     }
@@ -121,8 +121,10 @@ fn lanes_are_not_done_in_the_step_that_releases_them() {
     bench.append(OTHER, Body::Heartbeat);
     bench.coordinator.available(true, 0);
     let is_done = |body: &Body| matches!(body, Body::Done { .. });
-    let opened =
-        (0..14_000).step_by(50).find(|now| bench.step(*now, &waiting(&[10])).contains(&Command::Open)).unwrap();
+    let opened = (0..14_000)
+        .step_by(50)
+        .find(|now| bench.step(*now, &waiting(&[10])).contains(&Command::StartPublishing))
+        .unwrap();
     // The outbox was asked about events that were accepted before an earlier mark.
     assert!(!bench.written.iter().any(is_done));
     bench.step(opened + 50, &waiting(&[]));
@@ -149,9 +151,10 @@ fn recovered(bench: &mut Bench) -> Millis {
     bench.append(OTHER, Body::Heartbeat);
     bench.coordinator.available(true, 0);
     let nothing = waiting(&[]);
-    let opened = (0..14_000).step_by(50).find(|now| bench.step(*now, &nothing).contains(&Command::Open)).unwrap();
+    let opened =
+        (0..14_000).step_by(50).find(|now| bench.step(*now, &nothing).contains(&Command::StartPublishing)).unwrap();
     bench.append(OTHER, Body::Heartbeat);
-    bench.coordinator.partitions_recovered(opened);
+    bench.coordinator.partitions_available(opened);
     opened
 }
 
@@ -187,7 +190,7 @@ fn recovery_waits_for_nobody_after_the_last_replica_left() {
     bench.append(OTHER, Body::Leave);
     assert!(recovers(&mut bench, opened).is_some_and(|recovers| recovers <= opened + 5_100));
     bench.append(OTHER, Body::Heartbeat);
-    bench.coordinator.partitions_recovered(opened + 6_000);
+    bench.coordinator.partitions_available(opened + 6_000);
     bench.coordinator.uncoordinated();
     assert!(bench.step(opened + 6_000, &waiting(&[])).contains(&Command::Recover), "nobody can be asked");
 }

@@ -6,7 +6,7 @@ use super::plan::Kind;
 use super::rng::{About, RngExt};
 use super::scheduler::{Scheduler, SimEvent};
 use crate::event::Publication;
-use crate::publishing::bit;
+use crate::publishing::record_bit;
 use crate::{DeliveryReport, EventHandle, FailureCode, Millis};
 
 /// How long a producer keeps a record at most.
@@ -58,7 +58,7 @@ impl Scheduler<'_> {
         self.ensure(!learned || under_way, || format!("event {event} is in its topic, and is published again"));
         let (mut at_once, mut sent) = (Vec::new(), 0);
         for part in 0..payload.records() {
-            if payload.records() > 1 && confirmed & bit(part) != 0 {
+            if payload.records() > 1 && confirmed & record_bit(part) != 0 {
                 let unnoticed = self.replicas[replica].current().cluster < self.oracle.cluster;
                 let there = self.oracle.has_record(event, part) || unnoticed || (under_way && self.oracle.cluster > 0);
                 self.ensure(there, || format!("record {part} of event {event} is left out, and is not in its topic"));
@@ -67,7 +67,7 @@ impl Scheduler<'_> {
                 at_once.extend(self.hand_over(replica, handle, *payload, part).map(|report| (part, report)));
             }
         }
-        let closed = at_once.iter().filter(|(_, report)| matches!(report, DeliveryReport::Closed(_))).count();
+        let closed = at_once.iter().filter(|(_, report)| matches!(report, DeliveryReport::NotSent(_))).count();
         if closed > 0 && closed == sent {
             self.replicas[replica].current().closed.push(handle);
         }
@@ -88,7 +88,7 @@ impl Scheduler<'_> {
             return Some(DeliveryReport::QueueFull);
         }
         if self.plan.faulty(Kind::ClosedPartitions, 0, now).is_some() && rng.permille(700) {
-            return Some(DeliveryReport::Closed(FailureCode::PartitionUnavailable));
+            return Some(DeliveryReport::NotSent(FailureCode::PartitionUnavailable));
         }
         let refused = payload.refused(now < self.plan.calm());
         let rejected = DeliveryReport::Rejected(FailureCode::RecordTooLarge);

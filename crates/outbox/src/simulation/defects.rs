@@ -170,7 +170,7 @@ impl Machine {
             (Defect::SmallerFormSkipped, DeliveryReport::Rejected(_), Some(smaller)) => {
                 self.outbox.resolve(handle.slot, smaller.verdict(), now);
             }
-            (Defect::ClosedPartitionTried, DeliveryReport::Closed(code), _) => {
+            (Defect::ClosedPartitionTried, DeliveryReport::NotSent(code), _) => {
                 self.outbox.report(handle, record, DeliveryReport::Failed(code), now);
             }
             _ => self.outbox.report(handle, record, report, now),

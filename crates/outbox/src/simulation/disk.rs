@@ -63,6 +63,13 @@ impl Disk {
         self.removes.push(seq);
     }
 
+    /// Cancels the write of an entry, unless its commit has begun. Returns true if it is cancelled.
+    pub(super) fn cancel(&mut self, seq: Seq) -> bool {
+        let before = self.puts.len();
+        self.puts.retain(|(there, _)| *there != seq);
+        self.puts.len() < before
+    }
+
     /// Returns true if an entry is being written, or is going to be.
     pub(super) fn is_writing(&self, seq: Seq) -> bool {
         let committing = self.committing.iter().flat_map(|commit| &commit.puts);

@@ -78,9 +78,9 @@ impl Machine {
         }
     }
 
-    pub(super) fn partitions_recovered(&mut self) {
+    pub(super) fn release_closed_lanes(&mut self) {
         if self.defect != Some(Defect::RecoveryUnheard) {
-            self.outbox.partitions_recovered();
+            self.outbox.release_closed_lanes();
         }
     }
 
@@ -196,7 +196,7 @@ impl Machine {
         due_time.into_iter().chain(retry).min()
     }
 
-    /// Checks the internal consistency. A machine with a defect must be detected by its behaviour instead.
+    /// Checks the internal consistency. A machine with a defect must be detected by its behavior instead.
     pub(super) fn audit(&self) -> Result<(), String> {
         if self.defect.is_some() { Ok(()) } else { self.outbox.audit() }
     }

@@ -37,7 +37,7 @@ impl Scheduler<'_> {
             Kind::ClosedPartitions => {
                 for replica in 0..self.plan.replicas {
                     let incarnation = self.replicas[replica].incarnation();
-                    self.at(self.now + length, SimEvent::PartitionsRecovered(replica, incarnation));
+                    self.at(self.now + length, SimEvent::ClosedLanesReleased(replica, incarnation));
                 }
             }
             Kind::SecondRecordFails => {}
@@ -183,7 +183,7 @@ impl Scheduler<'_> {
         let closed = plan.faults.iter().filter(|fault| fault.kind == Kind::ClosedPartitions);
         for fault in closed.filter(|fault| (fault.at..fault.at + fault.length).contains(&now)) {
             let incarnation = self.replicas[replica].incarnation();
-            self.at(fault.at + fault.length, SimEvent::PartitionsRecovered(replica, incarnation));
+            self.at(fault.at + fault.length, SimEvent::ClosedLanesReleased(replica, incarnation));
         }
         self.execute(replica);
     }
@@ -220,10 +220,10 @@ impl Scheduler<'_> {
         self.execute(replica);
     }
 
-    pub(super) fn partitions_recovered(&mut self, replica: usize) {
+    pub(super) fn release_closed_lanes(&mut self, replica: usize) {
         self.replicas[replica].current().closed.clear();
         if let Some(machine) = &mut self.replicas[replica].machine {
-            machine.partitions_recovered();
+            machine.release_closed_lanes();
         }
         self.execute(replica);
     }

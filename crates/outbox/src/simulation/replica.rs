@@ -84,7 +84,7 @@ impl Scheduler<'_> {
     }
 
     fn carry_out(&mut self, replica: usize, commands: Vec<Command<Payload, usize>>) {
-        let mut failed = Vec::new();
+        let (mut failed, mut cancelled) = (Vec::new(), Vec::new());
         for command in commands {
             if self.dies(replica) {
                 return;
@@ -97,6 +97,7 @@ impl Scheduler<'_> {
                 }
                 Command::Write(handle, payload) => self.write(replica, handle, &payload),
                 Command::Delete(seq) => self.forget(replica, seq),
+                Command::Cancel(seq) => cancelled.extend(self.replicas[replica].disk.cancel(seq).then_some(seq)),
                 Command::Load(handle) => self.load(replica, handle),
                 Command::Answer(finished) => self.answer(replica, &finished),
             }
@@ -104,6 +105,7 @@ impl Scheduler<'_> {
         let now = self.now;
         if let Some(machine) = &mut self.replicas[replica].machine {
             failed.into_iter().for_each(|(handle, record, report)| machine.report(handle, record, report, now));
+            machine.written(cancelled);
         }
     }
 

@@ -46,7 +46,7 @@ pub(super) enum SimEvent {
     LearnRecord(usize, usize, usize, u8),
     ClusterNoticed(usize, usize),
     LanesReleased(usize, usize),
-    PartitionsRecovered(usize, usize),
+    ClosedLanesReleased(usize, usize),
     Redriven(usize, usize, u64),
     Release(usize, usize),
     Connected(usize, usize, bool),
@@ -208,8 +208,8 @@ impl<'a> Scheduler<'a> {
             SimEvent::LanesReleased(replica, incarnation) => {
                 self.if_alive(replica, incarnation, |world| world.hold_lanes(replica, Vec::new()));
             }
-            SimEvent::PartitionsRecovered(replica, incarnation) => {
-                self.if_alive(replica, incarnation, |world| world.partitions_recovered(replica));
+            SimEvent::ClosedLanesReleased(replica, incarnation) => {
+                self.if_alive(replica, incarnation, |world| world.release_closed_lanes(replica));
             }
             SimEvent::Release(replica, incarnation) => {
                 self.if_alive(replica, incarnation, |world| world.release(replica))

@@ -1,7 +1,9 @@
 //! Tests whether this user may read topics, by fetching from the end of each.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -10,6 +12,9 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::Silent;
 use crate::kafka::client::error::describe;
 use crate::kafka::client::settings::Cluster;
+
+/// Maximum number of topics that are tested at the same time: each takes a consumer with its threads.
+const MAX_ASKED: usize = 32;
 
 /// The result of the read test on a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,20 +28,30 @@ pub enum Reading {
 }
 
 /// Tests for each topic (name, and a partition whose leader answers) whether this user may read it. Blocks for at most
-/// `limit`.
+/// `limit` for every [`MAX_ASKED`] topics.
 #[must_use]
 pub fn reading(cluster: &Cluster, topics: &[(&str, i32)], limit: Duration) -> Vec<Reading> {
+    let next = AtomicUsize::new(0);
+    let answers = Mutex::new(vec![Reading::Unknown("it could not be asked".to_owned()); topics.len()]);
+    let ask_remaining = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some((topic, partition)) = topics.get(index) else { return };
+            // Each topic gets its own consumer, because an error does not name its topic.
+            let answer = ask(cluster, topic, *partition, limit).unwrap_or_else(Reading::Unknown);
+            if let Some(reading) = answers.lock().get_mut(index) {
+                *reading = answer;
+            }
+        }
+    };
     std::thread::scope(|scope| {
-        // Each topic gets its own consumer, because an error does not name its topic.
-        let asked: Vec<_> = topics
-            .iter()
-            .map(|(topic, partition)| {
-                scope.spawn(move || ask(cluster, topic, *partition, limit).unwrap_or_else(Reading::Unknown))
-            })
-            .collect();
-        let failed = |_| Reading::Unknown("it could not be asked".to_owned());
-        asked.into_iter().map(|asking| asking.join().unwrap_or_else(failed)).collect()
-    })
+        for _ in 1..topics.len().min(MAX_ASKED) {
+            // If no more threads can be started, the others ask for all topics.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, ask_remaining);
+        }
+        ask_remaining();
+    });
+    answers.into_inner()
 }
 
 fn ask(cluster: &Cluster, topic: &str, partition: i32, limit: Duration) -> Result<Reading, String> {

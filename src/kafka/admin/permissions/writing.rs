@@ -59,7 +59,8 @@ impl WriteTest<'_> {
     }
 }
 
-/// Tests for each topic whether this user may write. Blocks for at most a second longer than `limit`.
+/// Tests for each topic whether this user may write. Blocks for at most a second longer than `limit`, or twice as long
+/// if the test records do not fit in the producer's queue together.
 ///
 /// # Errors
 /// Returns an error if librdkafka rejects the settings.
@@ -80,14 +81,20 @@ pub fn writing(cluster: &Cluster, tests: &[WriteTest<'_>], limit: Duration) -> R
     let producer =
         BaseProducer::from_config_and_context(&settings, answers.clone()).map_err(|error| describe(&error))?;
     let record = vec![0; largest];
+    let end = Instant::now() + limit + Duration::from_secs(1);
     for test in tests {
         let value = record.get(..test.size()).unwrap_or_default();
-        let record = BaseRecord::<(), [u8]>::to(test.topic).partition(test.partition).payload(value);
-        if let Err((error, _)) = producer.send(record) {
-            answers.add(test.topic, Writing::Unknown(error.to_string()));
+        let mut record = BaseRecord::<(), [u8]>::to(test.topic).partition(test.partition).payload(value);
+        while let Err((error, rejected)) = producer.send(record) {
+            // With many topics, or large records, the queue is full until the first answers arrive.
+            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) || Instant::now() >= end {
+                answers.add(test.topic, Writing::Unknown(error.to_string()));
+                break;
+            }
+            producer.poll(Duration::from_millis(10));
+            record = rejected;
         }
     }
-    let end = Instant::now() + limit + Duration::from_secs(1);
     while producer.in_flight_count() > 0 && Instant::now() < end {
         producer.poll(Duration::from_millis(50));
     }

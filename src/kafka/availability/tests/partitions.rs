@@ -13,21 +13,21 @@ const fn seconds(seconds: u64) -> Duration {
 }
 
 struct Stage {
-    availability: Availability,
+    availability: Partitions,
     sent: u64,
 }
 
 impl Stage {
     fn new(partitions: usize) -> Self {
-        let mut availability = Availability::default();
-        availability.counts([(TOPIC.to_owned(), partitions)]);
+        let mut availability = Partitions::default();
+        availability.set_counts([(TOPIC.to_owned(), partitions)]);
         Self { availability, sent: 0 }
     }
 
-    fn send(&mut self, key: &str, now: Duration) -> Option<(Slot, EventHandle)> {
+    fn send(&mut self, key: &str, now: Duration) -> Option<(PartitionIndex, EventHandle)> {
         self.sent += 1;
         let handle = handle(self.sent);
-        self.availability.hand_over((TOPIC, Some(key)), handle, 100, now).map(|slot| (slot, handle))
+        self.availability.hand_over((TOPIC, Some(key)), handle, 100, now).map(|index| (index, handle))
     }
 
     /// Returns two keys of different partitions.
@@ -58,8 +58,8 @@ fn confirmations_keep_a_busy_partition_open() {
     let mut stage = Stage::new(1);
     let mut records: Vec<_> = (0..10).filter_map(|second| stage.send("a", seconds(second))).collect();
     for second in 10..18 {
-        let (slot, handle) = records.remove(0);
-        stage.availability.confirmed(slot, handle, seconds(second));
+        let (index, handle) = records.remove(0);
+        stage.availability.confirmed(index, handle, seconds(second));
         assert!(stage.availability.tick(seconds(second + 1)).waiting.is_empty());
     }
 }
@@ -67,21 +67,21 @@ fn confirmations_keep_a_busy_partition_open() {
 #[test]
 fn a_failure_closes_a_partition_and_a_confirmation_opens_it() {
     let mut stage = Stage::new(1);
-    let (slot, first) = stage.send("a", seconds(0)).unwrap();
+    let (index, first) = stage.send("a", seconds(0)).unwrap();
     let (_, second) = stage.send("a", seconds(0)).unwrap();
-    let waiting = stage.availability.failed(slot, first, Some(FailureCode::NotAuthorized), seconds(0));
+    let waiting = stage.availability.failed(index, first, Some(FailureCode::NotAuthorized), seconds(0));
     assert_eq!(waiting, [second, first]);
     assert!(!stage.availability.accepts(TOPIC, Some("a")));
-    assert!(stage.availability.confirmed(slot, second, seconds(1)));
+    assert!(stage.availability.confirmed(index, second, seconds(1)));
     assert!(stage.availability.accepts(TOPIC, Some("a")));
-    assert!(!stage.availability.confirmed(slot, second, seconds(1)), "it is open already");
+    assert!(!stage.availability.confirmed(index, second, seconds(1)), "it is open already");
 }
 
 #[test]
 fn a_failure_that_is_not_the_partition_s_closes_nothing() {
     let mut stage = Stage::new(1);
-    let (slot, handle) = stage.send("a", seconds(0)).unwrap();
-    assert!(stage.availability.failed(slot, handle, None, seconds(0)).is_empty());
+    let (index, handle) = stage.send("a", seconds(0)).unwrap();
+    assert!(stage.availability.failed(index, handle, None, seconds(0)).is_empty());
     assert!(stage.availability.accepts(TOPIC, Some("a")));
 }
 
@@ -97,13 +97,13 @@ fn a_closed_partition_gets_a_few_probes_and_no_more() {
 #[test]
 fn probes_that_fail_at_once_are_as_few() {
     let mut stage = Stage::new(1);
-    let (slot, first) = stage.send("a", seconds(0)).unwrap();
-    stage.availability.failed(slot, first, Some(FailureCode::UnknownTopic), seconds(0));
+    let (index, first) = stage.send("a", seconds(0)).unwrap();
+    stage.availability.failed(index, first, Some(FailureCode::UnknownTopic), seconds(0));
     let mut probes = 0;
     for millisecond in 0..1000 {
         let now = Duration::from_millis(millisecond);
-        if let Some((slot, handle)) = stage.send("a", now) {
-            stage.availability.failed(slot, handle, Some(FailureCode::UnknownTopic), now);
+        if let Some((index, handle)) = stage.send("a", now) {
+            stage.availability.failed(index, handle, Some(FailureCode::UnknownTopic), now);
             probes += 1;
         }
     }
@@ -113,8 +113,8 @@ fn probes_that_fail_at_once_are_as_few() {
 #[test]
 fn a_record_larger_than_all_probes_is_a_probe_alone() {
     let mut stage = Stage::new(1);
-    let (slot, first) = stage.send("a", seconds(0)).unwrap();
-    stage.availability.failed(slot, first, Some(FailureCode::TimedOut), seconds(0));
+    let (index, first) = stage.send("a", seconds(0)).unwrap();
+    stage.availability.failed(index, first, Some(FailureCode::TimedOut), seconds(0));
     let large = |stage: &mut Stage, number| {
         stage.availability.hand_over((TOPIC, Some("a")), handle(number), 2 * MAX_PROBE_BYTES, seconds(1)).is_some()
     };
@@ -125,8 +125,8 @@ fn a_record_larger_than_all_probes_is_a_probe_alone() {
 #[test]
 fn a_closed_partition_that_nobody_tries_opens_after_a_while() {
     let mut stage = Stage::new(1);
-    let (slot, handle) = stage.send("a", seconds(0)).unwrap();
-    stage.availability.failed(slot, handle, Some(FailureCode::TimedOut), seconds(0));
+    let (index, handle) = stage.send("a", seconds(0)).unwrap();
+    stage.availability.failed(index, handle, Some(FailureCode::TimedOut), seconds(0));
     assert!(!stage.availability.tick(IDLE - seconds(1)).opened);
     assert!(stage.availability.tick(IDLE).opened);
     assert!(stage.availability.accepts(TOPIC, Some("a")));
@@ -135,9 +135,9 @@ fn a_closed_partition_that_nobody_tries_opens_after_a_while() {
 #[test]
 fn more_partitions_change_nothing_for_records_on_their_way() {
     let mut stage = Stage::new(1);
-    let (slot, handle) = stage.send("b", seconds(0)).unwrap();
-    stage.availability.counts([(TOPIC.to_owned(), 6)]);
-    assert!(!stage.availability.confirmed(slot, handle, seconds(1)));
+    let (index, handle) = stage.send("b", seconds(0)).unwrap();
+    stage.availability.set_counts([(TOPIC.to_owned(), 6)]);
+    assert!(!stage.availability.confirmed(index, handle, seconds(1)));
     assert!(stage.availability.tick(seconds(9)).waiting.is_empty());
 }
 
@@ -145,9 +145,9 @@ fn more_partitions_change_nothing_for_records_on_their_way() {
 fn records_that_only_wait_are_silent_and_refused_ones_are_not() {
     let (mut stage, (a, b)) = (Stage::new(2), Stage::two_keys());
     stage.send(a, seconds(0)).unwrap();
-    let (slot, refused) = stage.send(b, seconds(0)).unwrap();
+    let (index, refused) = stage.send(b, seconds(0)).unwrap();
     stage.send(b, seconds(0)).unwrap();
-    stage.availability.failed(slot, refused, Some(FailureCode::NotAuthorized), seconds(1));
+    stage.availability.failed(index, refused, Some(FailureCode::NotAuthorized), seconds(1));
     stage.availability.tick(seconds(2));
     let silent = stage.availability.silent(seconds(5));
     assert_eq!(silent.iter().map(|silent| silent.waited).collect::<Vec<_>>(), [seconds(5)]);
@@ -157,7 +157,7 @@ fn records_that_only_wait_are_silent_and_refused_ones_are_not() {
 #[test]
 fn end_of_an_outage_opens_partitions_that_have_a_leader() {
     let (mut stage, (a, b)) = (Stage::new(2), Stage::two_keys());
-    let (slot, record) = stage.send(a, seconds(0)).unwrap();
+    let (index, record) = stage.send(a, seconds(0)).unwrap();
     stage.send(b, seconds(0)).unwrap();
     stage.availability.tick(seconds(2));
     assert!(!stage.availability.outage_ended(&[], seconds(30)));
@@ -168,6 +168,6 @@ fn end_of_an_outage_opens_partitions_that_have_a_leader() {
     assert_eq!(stage.availability.silent(seconds(31)).len(), 1, "its wait starts over");
     assert_eq!(stage.availability.tick(seconds(31)).waiting, []);
     assert_eq!(stage.availability.tick(seconds(32)).waiting.len(), 1 + 2 * MAX_PROBES, "silence closes it again");
-    stage.availability.failed(slot, record, Some(FailureCode::NotAuthorized), seconds(33));
+    stage.availability.failed(index, record, Some(FailureCode::NotAuthorized), seconds(33));
     assert!(!stage.availability.outage_ended(&[(TOPIC.to_owned(), 0)], seconds(40)), "it rejects records");
 }

@@ -18,9 +18,10 @@ use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use super::*;
+use crate::kafka::availability::acceptance::Undeliverable;
 use crate::kafka::availability::partitions::MAX_PROBES;
 use crate::kafka::embedded::mock_cluster;
-use crate::kafka::producer::delivery::{Position, Undeliverable};
+use crate::kafka::producer::delivery::Position;
 use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::event::TrackedEvent;
 use crate::telemetry::kafka::ProducerStatistics;
@@ -64,7 +65,7 @@ impl DeliveryObserver for Book {
         self.turned.notify_all();
     }
 
-    fn partitions_recovered(&self) {
+    fn partitions_available(&self) {
         self.pages.lock().recovered += 1;
         self.turned.notify_all();
     }
@@ -118,7 +119,7 @@ impl Book {
             |kind: fn(&DeliveryReport) -> bool| pages.reports.values().flatten().filter(|report| kind(report)).count();
         (
             count(|report| matches!(report, DeliveryReport::Confirmed)),
-            count(|report| matches!(report, DeliveryReport::Failed(_) | DeliveryReport::Closed(_))),
+            count(|report| matches!(report, DeliveryReport::Failed(_) | DeliveryReport::NotSent(_))),
             count(|report| matches!(report, DeliveryReport::Rejected(_))),
         )
     }

@@ -35,7 +35,7 @@ fn a_report_between_the_write_and_the_answer_makes_it_a_success() {
     bench.outbox.tick(7_500);
     assert_eq!(bench.issued(), [Issued::Write(0)]);
     bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 7_501);
-    assert_eq!(bench.issued(), [Issued::Answer("waits", vec![Verdict::Confirmed])]);
+    assert_eq!(bench.issued(), [Issued::Cancel(0), Issued::Answer("waits", vec![Verdict::Confirmed])]);
     bench.outbox.written([Seq(0)]);
     assert_eq!(bench.issued(), [Issued::Forget(0)], "only now is there an entry");
 }

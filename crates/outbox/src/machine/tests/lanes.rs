@@ -29,7 +29,7 @@ fn events_of_an_outage_go_out_in_order_of_their_time() {
     for _ in 0..4 {
         let produced = bench.issued().into_iter().find_map(|issued| match issued {
             Issued::Produce(seq, _) => Some(seq),
-            Issued::Write(_) | Issued::Forget(_) | Issued::Load(_) | Issued::Answer(..) => None,
+            Issued::Write(_) | Issued::Forget(_) | Issued::Cancel(_) | Issued::Load(_) | Issued::Answer(..) => None,
         });
         order.extend(produced);
         bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 0);
@@ -96,18 +96,29 @@ fn closed_partition(coordinates: bool) -> Bench {
 #[test]
 fn lane_of_a_recovered_partition_waits_for_the_replicas() {
     let mut bench = closed_partition(true);
-    assert!(bench.outbox.has_closed_in_flight());
+    assert!(bench.outbox.has_recovering_in_flight());
     bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 0);
-    assert!(bench.outbox.partition_opened(), "the others are to be asked");
+    assert!(bench.outbox.partitions_available(), "the others are to be asked");
     assert_eq!(bench.issued(), [Issued::Forget(0)]);
     assert_eq!(bench.outbox.withheld_by_lane(), [(LaneKey(7), 2)].into());
     let lanes = std::collections::HashSet::from([LaneKey(7)]);
     assert!(!bench.outbox.has_backlog(&lanes, Seq(3)), "it delays no other replica");
-    bench.outbox.partitions_recovered();
+    bench.outbox.release_closed_lanes();
     assert_eq!(bench.issued(), [Issued::Load(2)], "the older one");
     bench.outbox.loaded(bench.last(), Loaded::Found(Form::Whole), 0);
     assert_eq!(bench.issued(), [Issued::Produce(2, Form::Whole)]);
     assert!(bench.outbox.has_backlog(&lanes, Seq(3)));
+}
+
+#[test]
+fn partition_that_recovers_during_the_first_exchange_is_published_with_all_others() {
+    let mut bench = closed_partition(true);
+    bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 0);
+    assert!(bench.outbox.partitions_available(), "the others are already asked");
+    bench.issued();
+    // It was considered connected from the start.
+    bench.outbox.connected(true);
+    assert_eq!(bench.issued(), [Issued::Load(2)]);
 }
 
 #[test]
@@ -117,7 +128,7 @@ fn older_event_passes_the_head_of_a_closed_lane() {
     bench.admit_one(3, 7, 15, Form::Whole);
     bench.issued();
     bench.outbox.written([Seq(3)]);
-    bench.outbox.partitions_recovered();
+    bench.outbox.release_closed_lanes();
     assert!(bench.issued().contains(&Issued::Load(3)));
 }
 
@@ -142,7 +153,7 @@ fn closed_partition_gets_no_new_event_with_replicas() {
 fn recovered_partition_is_published_at_once_without_replicas() {
     let mut bench = closed_partition(false);
     bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 0);
-    assert!(!bench.outbox.partition_opened());
+    assert!(!bench.outbox.partitions_available());
     assert!(bench.issued().contains(&Issued::Produce(1, Form::Whole)), "in the order of acceptance");
 }
 

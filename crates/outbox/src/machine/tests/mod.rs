@@ -49,6 +49,7 @@ enum Issued {
     Produce(u64, Form),
     Write(u64),
     Forget(u64),
+    Cancel(u64),
     Load(u64),
     Answer(&'static str, Vec<Verdict>),
 }
@@ -101,6 +102,7 @@ impl Bench {
                 }
                 Command::Write(handle, _) => Issued::Write(handle.seq.0),
                 Command::Delete(seq) => Issued::Forget(seq.0),
+                Command::Cancel(seq) => Issued::Cancel(seq.0),
                 Command::Load(handle) => {
                     self.handles.push(handle);
                     Issued::Load(handle.seq.0)

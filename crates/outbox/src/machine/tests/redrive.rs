@@ -54,7 +54,7 @@ fn a_redriven_head_of_a_closed_partition_is_tried_at_once() {
     bench.outbox.tick(250);
     bench.load_whole(250);
     bench.issued();
-    bench.outbox.report(bench.last(), 0, DeliveryReport::Closed(FailureCode::PartitionUnavailable), 250);
+    bench.outbox.report(bench.last(), 0, DeliveryReport::NotSent(FailureCode::PartitionUnavailable), 250);
     assert_eq!(bench.redrive(0), RedriveOutcome::Started);
     assert_eq!(bench.issued(), [Issued::Load(0)]);
 }

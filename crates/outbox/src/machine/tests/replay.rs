@@ -149,7 +149,7 @@ fn event_of_a_closed_partition_is_read_only_when_it_is_open() {
     let close = |bench: &mut Bench, now| {
         bench.outbox.loaded(bench.last(), Loaded::Found(Form::Whole), now);
         assert_eq!(bench.issued(), [Issued::Produce(0, Form::Whole)]);
-        bench.outbox.report(bench.last(), 0, DeliveryReport::Closed(FailureCode::PartitionUnavailable), now);
+        bench.outbox.report(bench.last(), 0, DeliveryReport::NotSent(FailureCode::PartitionUnavailable), now);
     };
     close(&mut bench, 0);
     for now in (0..500_000).step_by(1_000) {
@@ -160,7 +160,7 @@ fn event_of_a_closed_partition_is_read_only_when_it_is_open() {
     assert_eq!(head.reason, WaitReason::Failed(FailureCode::PartitionUnavailable));
     let lanes = std::collections::HashSet::from([LaneKey(0)]);
     assert!(!bench.outbox.has_backlog(&lanes, Seq(1)), "it delays no other replica");
-    bench.outbox.partitions_recovered();
+    bench.outbox.release_closed_lanes();
     assert_eq!(bench.issued(), [Issued::Load(0)]);
     close(&mut bench, 500_000);
     bench.outbox.tick(1_100_000);

@@ -99,7 +99,7 @@ impl Scheduler {
             if std::mem::take(&mut partition.is_closed) {
                 let is_asked = process.coordinator.replicas() > 1 && self.plan.defect != Some(Defect::RecoversAlone);
                 if is_asked && !process.closed.is_empty() {
-                    process.coordinator.partitions_recovered(now);
+                    process.coordinator.partitions_available(now);
                     partition.waiting_since = Some(now);
                 } else {
                     process.closed.clear();

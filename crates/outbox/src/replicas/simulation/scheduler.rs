@@ -215,7 +215,7 @@ impl Scheduler {
                     process.writes.push((due, body));
                 }
             }
-            Command::Open => {
+            Command::StartPublishing => {
                 (process.open, process.available_since, process.mark) = (true, None, now);
                 process.closed.clear();
             }
@@ -224,7 +224,9 @@ impl Scheduler {
                 process.mark = now;
                 process.closed.clear();
             }
-            Command::Close => (process.open, process.available_since) = (false, process.available.then_some(now)),
+            Command::StopPublishing => {
+                (process.open, process.available_since) = (false, process.available.then_some(now))
+            }
             Command::Hold(lanes) => {
                 if self.plan.defect != Some(Defect::HoldsNothing) {
                     (process.held, process.mark) = (lanes, now);

@@ -52,7 +52,7 @@ impl Table {
 
     /// Returns the lanes that a replica must leave to others.
     #[must_use]
-    pub fn held_by(&self, replica: ReplicaId) -> HashSet<LaneKey> {
+    pub fn withheld_from(&self, replica: ReplicaId) -> HashSet<LaneKey> {
         let waits = |lane: &LaneKey| self.members.get(&replica).is_some_and(|member| member.waits_for(*lane));
         let owned = self.owners.iter().filter(|(_, owner)| owner.replica != replica);
         let owned = owned.filter(|(lane, owner)| !owner.is_later || waits(lane)).map(|(lane, _)| *lane);

@@ -1,0 +1,98 @@
+//! Requests of callbacks: their events are handed over together, and answered together by a deadline.
+
+use std::sync::Arc;
+
+use idaas_callback::{PreparedEvent, Refusal};
+use outbox::machine::{Admitted, Deadlines};
+use outbox::verdict::Verdict;
+use outbox::{Millis, NewEvent, RequestId};
+use tokio::sync::oneshot;
+
+use super::batch::Batch;
+pub use super::batch::EventVerdict;
+use super::dispatcher::Dispatcher;
+use super::executor::{Executor, Waiter};
+use super::publication::{EventPublication, EventSource};
+use crate::telemetry::spans::CallbackTrace;
+
+/// How long before its answer the unconfirmed events of a request are written, so that the write completes in time.
+pub(super) const WRITE_ALLOWANCE: Millis = 1000;
+
+impl Dispatcher {
+    /// Publishes a callback's events and waits for their verdicts, at most until `deadline`.
+    ///
+    /// # Errors
+    /// [`Refusal::Overloaded`] if an event without an id was neither confirmed nor persisted. The answer cannot list
+    /// such an event, so IDaaS has to send the whole callback again.
+    pub async fn deliver(
+        &self,
+        events: Vec<PreparedEvent>,
+        source: &Arc<EventSource>,
+        deadline: tokio::time::Instant,
+        trace: &CallbackTrace,
+    ) -> Result<Vec<EventVerdict>, Refusal> {
+        let mut batch = Batch::of(events, source);
+        batch.start_spans(trace);
+        self.wait_for_verdicts(batch, source, deadline, Executor::admit).await
+    }
+
+    /// As [`Dispatcher::deliver`], for events from quarantine: IDaaS sends a callback several times, so other replicas
+    /// usually have quarantined the same events. If there are other replicas, they are asked before the events are
+    /// published.
+    ///
+    /// # Errors
+    /// See [`Dispatcher::deliver`].
+    pub async fn deliver_quarantined(
+        &self,
+        events: Vec<PreparedEvent>,
+        source: &Arc<EventSource>,
+        deadline: tokio::time::Instant,
+    ) -> Result<Vec<EventVerdict>, Refusal> {
+        self.wait_for_verdicts(Batch::of(events, source), source, deadline, Executor::admit_shared).await
+    }
+
+    async fn wait_for_verdicts(
+        &self,
+        mut batch: Batch,
+        source: &Arc<EventSource>,
+        deadline: tokio::time::Instant,
+        admit: impl FnOnce(&Executor, Vec<NewEvent<EventPublication>>, Waiter, Deadlines) -> (RequestId, Vec<Admitted>),
+    ) -> Result<Vec<EventVerdict>, Refusal> {
+        let (waiter, waiting) = oneshot::channel();
+        let new_events = std::mem::take(&mut batch.new_events);
+        // All events are handed over before the first wait, so a sender that disconnects stops nothing half-way.
+        let (request_id, admitted) = admit(&self.executor, new_events, waiter, self.deadlines(deadline));
+        batch.record_admissions(&admitted, source);
+        let mut request = CancelOnDrop { executor: &self.executor, request_id, batch: Some(batch), source };
+        // The outbox answers each request by its deadline. If it has ended, it has accepted nothing.
+        let verdicts = waiting.await.unwrap_or_else(|_| vec![Verdict::Overloaded; admitted.len()]);
+        request.batch.take().map_or_else(|| Ok(Vec::new()), |batch| batch.answer(&verdicts, source))
+    }
+
+    pub(super) fn deadlines(&self, deadline: tokio::time::Instant) -> Deadlines {
+        let now = self.executor.now();
+        let left = deadline.saturating_duration_since(tokio::time::Instant::now()).as_millis();
+        let left = Millis::try_from(left).unwrap_or(Millis::MAX);
+        Deadlines { write: now + left - WRITE_ALLOWANCE.min(left / 2), answer: now + left }
+    }
+}
+
+/// A request that waits for its verdicts. If it is dropped early, because the sender has reset the connection, the
+/// outbox forgets it and its events are counted as answered without confirmation. So the numbers of received and of
+/// answered events stay equal.
+struct CancelOnDrop<'a> {
+    executor: &'a Executor,
+    request_id: RequestId,
+    batch: Option<Batch>,
+    source: &'a EventSource,
+}
+
+impl Drop for CancelOnDrop<'_> {
+    fn drop(&mut self) {
+        if let Some(batch) = self.batch.take() {
+            self.executor.outbox.lock().cancel(self.request_id);
+            // Only for the counts: the sender has disconnected.
+            let _ = batch.answer(&[], self.source);
+        }
+    }
+}
