@@ -34,6 +34,10 @@ impl Publication for Record {
         1
     }
 
+    fn detached(&self) -> Option<Self> {
+        None
+    }
+
     fn bytes(&self) -> usize {
         1024
     }

@@ -13,6 +13,8 @@ pub(crate) struct Server {
     child: Child,
     program: PathBuf,
     directory: PathBuf,
+    /// The prefix of its topics.
+    prefix: &'static str,
     admin: SocketAddr,
     pub(crate) callbacks: Target,
 }
@@ -27,7 +29,7 @@ impl Server {
     pub(crate) fn start(bootstrap_servers: &str, material: &TenantKeys) -> Self {
         let directory = directory("bench");
         key_files::init(&directory, material, 1).expect("a directory of keys");
-        Self::launch(env!("CARGO_BIN_EXE_idaas-bridge").into(), directory, bootstrap_servers)
+        Self::launch(env!("CARGO_BIN_EXE_idaas-bridge").into(), directory, bootstrap_servers, "idaas")
     }
 
     /// Starts another build of the program, with the keys and the configuration that its own `simulate init` writes.
@@ -36,10 +38,11 @@ impl Server {
         let init = Command::new(program).args(["simulate", "init"]).arg(&directory).stdout(Stdio::null()).status();
         assert!(init.expect("the other program").success(), "simulate init of the other program");
         let material = key_files::load(&directory, None).expect("its keys");
-        (Self::launch(program.to_owned(), directory, bootstrap_servers), material)
+        // With topics of its own, so that it is no replica of this program, which would read its records.
+        (Self::launch(program.to_owned(), directory, bootstrap_servers, "other"), material)
     }
 
-    fn launch(program: PathBuf, directory: PathBuf, bootstrap_servers: &str) -> Self {
+    fn launch(program: PathBuf, directory: PathBuf, bootstrap_servers: &str, prefix: &'static str) -> Self {
         let (callbacks, admin) = (free(), free());
         let file = directory.join(key_files::CONFIGURATION);
         let text = std::fs::read_to_string(&file).expect("the configuration");
@@ -51,8 +54,8 @@ impl Server {
             .replace("localhost:9092", bootstrap_servers)
             .replace("[journal]", "[journal]\nmax_size = \"16GiB\"");
         std::fs::write(&file, text).expect("the configuration");
-        let child = spawn(&program, &file);
-        let server = Self { child, program, directory, admin, callbacks: Target { address: callbacks } };
+        let child = spawn(&program, &file, prefix);
+        let server = Self { child, program, directory, prefix, admin, callbacks: Target { address: callbacks } };
         while !ready(admin) {
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -64,7 +67,7 @@ impl Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
         let began = Instant::now();
-        self.child = spawn(&self.program, &self.directory.join(key_files::CONFIGURATION));
+        self.child = spawn(&self.program, &self.directory.join(key_files::CONFIGURATION), self.prefix);
         while !ready(self.admin) {
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -123,10 +126,11 @@ fn directory(name: &str) -> PathBuf {
     std::env::temp_dir().join(format!("idaas-bridge-{name}-{}", std::process::id()))
 }
 
-fn spawn(program: &Path, configuration: &Path) -> Child {
+fn spawn(program: &Path, configuration: &Path, prefix: &str) -> Child {
     Command::new(program)
         .args(["serve", "--config"])
         .arg(configuration)
+        .env("IDAAS_BRIDGE_TOPICS__PREFIX", prefix)
         .stderr(Stdio::null())
         .spawn()
         .expect("the server")

@@ -42,6 +42,7 @@ impl EventSource {
 }
 
 /// The records of one event. Has no `Debug`, because it holds personal data.
+#[derive(Clone)]
 pub(super) struct EventPublication {
     pub(super) key: EventKey,
     pub(super) lane: LaneKey,
@@ -131,7 +132,8 @@ impl EventPublication {
             verdict: self.verdict,
             record: self.record.clone(),
             credential: self.credential.clone(),
-            dead_letter_source: self.dead_letter_source.clone(),
+            // It can wait for a slow disk for longer than its request.
+            dead_letter_source: self.dead_letter_source.detached().unwrap_or_else(|| self.dead_letter_source.clone()),
         }
     }
 
@@ -152,6 +154,11 @@ impl Publication for EventPublication {
 
     fn verdict(&self) -> Verdict {
         self.verdict
+    }
+
+    fn detached(&self) -> Option<Self> {
+        let dead_letter_source = self.dead_letter_source.detached()?;
+        Some(Self { dead_letter_source, ..self.clone() })
     }
 
     /// Returns the dead letter that replaces it.

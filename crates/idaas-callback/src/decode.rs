@@ -17,7 +17,7 @@ pub struct Callback {
     pub(super) context: Arc<Context>,
     pub(super) key: Option<usize>,
     /// The JSON array of events as sent.
-    pub(super) events: String,
+    pub(super) events: Arc<String>,
     /// Returns the entity and action of an event type.
     pub(super) classify: fn(&str) -> (Entity, Action),
 }
@@ -51,7 +51,7 @@ pub fn decode(plaintext: Plaintext, policy: &Policy) -> Result<Callback, Refusal
             instance_id: plaintext.instance_id,
         }),
         key: plaintext.key,
-        events: events.into_owned(),
+        events: Arc::new(events.into_owned()),
         classify,
     })
 }

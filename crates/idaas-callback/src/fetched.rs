@@ -64,7 +64,7 @@ pub fn prepare_fetched(
         event_version: None,
     };
     let events = serde_json::to_string(&[event]).ok()?;
-    let callback = Callback { context: Arc::new(context), key: None, events, classify };
+    let callback = Callback { context: Arc::new(context), key: None, events: Arc::new(events), classify };
     normalize(&callback, policy, request).ok()?.pop()
 }
 

@@ -13,6 +13,8 @@ pub trait Publication: Sized {
     fn records(&self) -> u8;
     /// Returns the approximate size in memory, in bytes.
     fn bytes(&self) -> usize;
+    /// Returns a copy that keeps nothing of its request in memory. `None` if this publication does not either.
+    fn detached(&self) -> Option<Self>;
     /// Returns the verdict on the event once all records are confirmed.
     fn verdict(&self) -> Verdict;
     /// Returns the replacement for a publication that the broker rejects permanently: the dead letter, or a smaller

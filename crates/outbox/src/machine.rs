@@ -224,6 +224,9 @@ impl<P: Publication, W> Outbox<P, W> {
 
     /// Forgets a request whose sender has disconnected. Its events continue.
     pub fn cancel(&mut self, request: RequestId) {
+        for (_, handle) in self.requests.open(request) {
+            self.detach(handle.slot);
+        }
         self.requests.remove(request);
     }
 
@@ -237,6 +240,7 @@ impl<P: Publication, W> Outbox<P, W> {
                     for (position, handle) in open {
                         let verdict = self.verdict_at_deadline(handle);
                         self.resolve_waiters([(request, position)], verdict);
+                        self.detach(handle.slot);
                     }
                 }
             }

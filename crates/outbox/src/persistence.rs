@@ -174,5 +174,19 @@ impl<P: Publication, W> Outbox<P, W> {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
         let waiters = std::mem::take(&mut event.waiters);
         self.resolve_waiters(waiters, verdict);
+        self.detach(slot);
+    }
+
+    /// Detaches the publication of an event from its request, which is answered or forgotten: from now on, no memory
+    /// is reserved for the request.
+    pub(super) fn detach(&mut self, slot: u32) {
+        let Some(event) = self.events.get_mut(slot as usize) else { return };
+        // The publication of an event that is in the journal is evicted.
+        if event.durability == Durability::Synced {
+            return;
+        }
+        if let Some(detached) = event.publication.as_ref().and_then(|publication| publication.detached()) {
+            event.publication = Some(std::sync::Arc::new(detached));
+        }
     }
 }

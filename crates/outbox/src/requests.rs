@@ -78,6 +78,11 @@ impl<W> PendingRequests<W> {
         self.waiting.contains_key(&id)
     }
 
+    /// Returns the events of a request that have no verdict yet, each with its position.
+    pub(super) fn open(&self, id: RequestId) -> Vec<(u32, EventHandle)> {
+        self.waiting.get(&id).map(PendingRequest::open).unwrap_or_default()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }

@@ -115,7 +115,8 @@ pub fn normalize(
         let needs_id = event.id.as_ref().is_none_or(|id| id.len() > MAX_ID_LENGTH);
         let generated_id = needs_id.then(|| event_id::generate(context, raw, position));
         position += 1;
-        let dead_letter_source = DeadLetterSource::new(Arc::clone(context), raw, request.received_at, generated_id);
+        let dead_letter_source =
+            DeadLetterSource::new(Arc::clone(context), events, raw, request.received_at, generated_id);
         let id = match event.id.as_deref() {
             Some(id) => EventId::Provided(id.to_owned()),
             None => EventId::Generated(dead_letter_source.generated_id().unwrap_or_default().to_owned()),

@@ -16,6 +16,7 @@ impl<P: Publication, W> Outbox<P, W> {
     /// Checks everything.
     pub(super) fn audit(&self) -> AuditResult {
         self.audit_events()?;
+        self.audit_detachment()?;
         self.audit_sums()?;
         self.audit_lanes()?;
         self.audit_requests()
@@ -42,6 +43,16 @@ impl<P: Publication, W> Outbox<P, W> {
         let gone = |seq: &Seq, slot: &u32| self.events.get(*slot as usize).is_none_or(|event| event.seq != *seq);
         let lost = self.writing.iter().find(|(seq, slot)| slot.as_ref().is_some_and(|slot| gone(seq, slot)));
         ensure(lost.is_none(), || format!("{lost:?} is written without an event"))
+    }
+
+    /// Checks that no event keeps a request in memory that has ended.
+    pub(super) fn audit_detachment(&self) -> AuditResult {
+        for (_, event) in &self.events {
+            let attached = event.publication.as_ref().is_some_and(|publication| publication.detached().is_some());
+            let waits = event.waiters.iter().any(|(request, _)| self.requests.contains(*request));
+            ensure(!attached || waits, || format!("{:?} keeps a request in memory that has ended", event.seq))?;
+        }
+        Ok(())
     }
 
     fn audit_stage(&self, slot: u32, event: &Event<P>) -> AuditResult {

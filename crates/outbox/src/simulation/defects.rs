@@ -73,11 +73,13 @@ pub(super) enum Defect {
     ClosedPartitionTried,
     /// Events that wait for a closed partition continue to wait when it is open.
     RecoveryUnheard,
+    /// The events of a request keep it in memory when its sender has disconnected.
+    RequestKept,
 }
 
 impl Defect {
     /// Every defect.
-    pub(super) const ALL: [Self; 31] = [
+    pub(super) const ALL: [Self; 32] = [
         Self::AcknowledgedUnreported,
         Self::FirstReportCounts,
         Self::SmallerFormSkipped,
@@ -109,6 +111,7 @@ impl Defect {
         Self::TimeIgnored,
         Self::ClosedPartitionTried,
         Self::RecoveryUnheard,
+        Self::RequestKept,
     ];
 }
 

@@ -26,7 +26,7 @@ impl Scheduler<'_> {
         if whose.is_none() {
             there.current().seqs.push((handle.seq, event));
         }
-        there.disk.put(handle.seq, *payload);
+        there.disk.put(handle.seq, Payload { attached: false, ..*payload });
         self.ensure(whose.is_none_or(|whose| whose == event), || format!("{:?} is given out twice", handle.seq));
     }
 

@@ -144,7 +144,10 @@ impl Machine {
     }
 
     pub(super) fn cancel(&mut self, request: RequestId) {
-        self.outbox.cancel(request);
+        match self.defect {
+            Some(Defect::RequestKept) => drop(self.outbox.requests.remove(request)),
+            _ => self.outbox.cancel(request),
+        }
     }
 
     pub(super) fn enable_replay(&mut self) {
@@ -196,8 +199,13 @@ impl Machine {
         due_time.into_iter().chain(retry).min()
     }
 
-    /// Checks the internal consistency. A machine with a defect must be detected by its behavior instead.
+    /// Checks the internal consistency. A machine with a defect must be detected by its behavior instead, except if
+    /// only its memory is affected.
     pub(super) fn audit(&self) -> Result<(), String> {
-        if self.defect.is_some() { Ok(()) } else { self.outbox.audit() }
+        match self.defect {
+            None => self.outbox.audit(),
+            Some(Defect::RequestKept) => self.outbox.audit_detachment(),
+            Some(_) => Ok(()),
+        }
     }
 }

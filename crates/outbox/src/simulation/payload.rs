@@ -69,7 +69,7 @@ impl EventSpec {
     }
 
     pub(super) const fn first(self) -> Payload {
-        Payload { spec: self, form: 0 }
+        Payload { spec: self, form: 0, attached: true }
     }
 }
 
@@ -97,6 +97,8 @@ pub(super) fn key(event: Number) -> EventKey {
 pub(super) struct Payload {
     pub(super) spec: EventSpec,
     pub(super) form: u8,
+    /// True if it keeps its request in memory.
+    pub(super) attached: bool,
 }
 
 impl Payload {
@@ -116,6 +118,10 @@ impl Publication for Payload {
         self.spec.bytes >> self.form
     }
 
+    fn detached(&self) -> Option<Self> {
+        self.attached.then_some(Self { attached: false, ..*self })
+    }
+
     fn verdict(&self) -> Verdict {
         match (self.spec.dead, self.form) {
             (true, _) => Verdict::DeadLettered(Reason::MalformedData),
@@ -125,6 +131,6 @@ impl Publication for Payload {
     }
 
     fn fallback(&self) -> Option<Self> {
-        (self.form + 1 < self.spec.forms).then_some(Self { spec: self.spec, form: self.form + 1 })
+        (self.form + 1 < self.spec.forms).then_some(Self { form: self.form + 1, ..*self })
     }
 }

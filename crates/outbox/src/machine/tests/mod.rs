@@ -29,6 +29,10 @@ impl Publication for Form {
         1
     }
 
+    fn detached(&self) -> Option<Self> {
+        None
+    }
+
     fn verdict(&self) -> Verdict {
         match self {
             Self::Whole | Self::Pair => Verdict::Confirmed,
