@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -77,7 +78,7 @@ impl Work {
                 lane: *lane,
                 event_time: 0,
                 partition_unavailable: false,
-                publication: Record([0; 32]),
+                publication: Arc::new(Record([0; 32])),
             });
             black_box(self.outbox.admit(arrivals, self.now, deadlines));
             self.execute();

@@ -30,7 +30,8 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn of(events: Vec<PreparedEvent>, source: &Arc<EventSource>) -> Self {
+    /// Creates the batch of a callback's events. Starts a span for each new event, if the callback is traced.
+    pub(super) fn of(events: Vec<PreparedEvent>, source: &Arc<EventSource>, trace: &CallbackTrace) -> Self {
         let size = events.len();
         let mut batch = Self {
             new_events: Vec::with_capacity(size),
@@ -51,7 +52,11 @@ impl Batch {
             source.metrics.drifted(event.entity, event.drift);
             let id = event.id.clone();
             match EventPublication::of(event, key, source) {
-                Some(publication) => {
+                Some(mut publication) => {
+                    if let Some(span) = trace.event(key, id.text(), publication.record.entity) {
+                        publication.trace = Some(span.context());
+                        batch.spans.push(span);
+                    }
                     batch.new_events.push(publication.into_new_event());
                     batch.ids.push(id);
                 }
@@ -59,18 +64,6 @@ impl Batch {
             }
         }
         batch
-    }
-
-    /// Starts a span for each event, if the callback is traced.
-    pub(super) fn start_spans(&mut self, trace: &CallbackTrace) {
-        if !trace.is_recorded() {
-            return;
-        }
-        for NewEvent { key, publication, .. } in &mut self.new_events {
-            let span = trace.event(*key, publication.id.text(), publication.record.entity);
-            publication.trace = span.as_ref().map(EventSpan::context);
-            self.spans.extend(span);
-        }
     }
 
     /// Counts the results of the admission.

@@ -10,6 +10,7 @@ use outbox::verdict::Verdict;
 use serde::Deserialize;
 
 use super::publication::EventPublication;
+use crate::clock;
 use crate::kafka::producer::delivery::{DeliveryOpaque, Position};
 use crate::telemetry::event::{PublishedAt, RecordedEvent, TrackedEvent};
 use crate::telemetry::logs;
@@ -61,15 +62,22 @@ pub(super) fn tracked(publication: &EventPublication, record: &Record) -> Tracke
     TrackedEvent::new(publication.id.text(), record.key.as_deref(), action(record), publication.verdict, topic)
 }
 
-/// Logs a confirmed record, and adds it to the history. `took` is the time since the record was handed over.
-pub(super) fn published(metrics: &Metrics, opaque: DeliveryOpaque, topic: &str, position: Position, took: Duration) {
+/// Logs a confirmed record, and adds it to the history. `now` is the time since 1970, `took` the time since the record
+/// was handed over.
+pub(super) fn published(
+    metrics: &Metrics,
+    opaque: DeliveryOpaque,
+    topic: &str,
+    position: Position,
+    (now, took): (Duration, Duration),
+) {
     if let Some(kind) = &opaque.logged_type {
         log(kind, &opaque, topic, position, took);
     }
     let DeliveryOpaque { application, entity, event, .. } = opaque;
     let Position { partition, offset } = position;
     let published = Some(PublishedAt { partition, offset, took });
-    metrics.history.record(RecordedEvent { application, entity, event, published });
+    metrics.history.record(RecordedEvent { application, entity, event, published }, now);
 }
 
 /// Adds an event to the history that is written to the journal. Nothing is confirmed yet.
@@ -77,7 +85,7 @@ pub(super) fn journaled(metrics: &Metrics, publication: &EventPublication) {
     let mut event = tracked(publication, &publication.record);
     event.verdict = Verdict::NotConfirmed;
     let (application, entity) = (Arc::clone(&publication.source.metrics), publication.record.entity);
-    metrics.history.record(RecordedEvent { application, entity, event, published: None });
+    metrics.history.record(RecordedEvent { application, entity, event, published: None }, clock::since_1970());
 }
 
 /// Returns the action in a record's CloudEvents type, `com.alibabacloud.idaas.<entity>.<action>.v1`. Allocates

@@ -61,11 +61,12 @@ impl Executor {
             opaque.application.dead_letter(reason);
         }
         self.metrics.publish_duration(opaque.entity).observe(took.as_secs_f64());
+        let now = clock::since_1970();
         if let Some(event_time) = opaque.event_time {
-            let age = clock::since_1970().as_secs_f64() - event_time as f64 / 1000.0;
+            let age = now.as_secs_f64() - event_time as f64 / 1000.0;
             self.metrics.event_age(opaque.entity).observe(age.max(0.0));
         }
-        event_log::published(&self.metrics, opaque, topic, position, took);
+        event_log::published(&self.metrics, opaque, topic, position, (now, took));
     }
 
     /// Traces that an event is about to be written to the journal.

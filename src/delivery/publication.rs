@@ -51,7 +51,7 @@ pub(super) struct EventPublication {
     pub(super) event_time: Option<i64>,
     pub(super) verdict: Verdict,
     pub(super) record: Record,
-    pub(super) credential: Option<Record>,
+    pub(super) credential: Option<Box<Record>>,
     pub(super) dead_letter_source: DeadLetterSource,
     /// The parent of its records' spans, if the event is traced.
     pub(super) trace: Option<EventContext>,
@@ -94,7 +94,13 @@ impl EventPublication {
     /// Converts the publication to a new event for the outbox.
     pub(super) fn into_new_event(self) -> NewEvent<Self> {
         let event_time = self.event_time.unwrap_or(self.record.timestamp);
-        NewEvent { key: self.key, lane: self.lane, event_time, partition_unavailable: false, publication: self }
+        NewEvent {
+            key: self.key,
+            lane: self.lane,
+            event_time,
+            partition_unavailable: false,
+            publication: Arc::new(self),
+        }
     }
 
     /// Restores the publication from a journal entry.
@@ -111,7 +117,7 @@ impl EventPublication {
             event_time,
             verdict,
             record,
-            credential,
+            credential: credential.map(Box::new),
             dead_letter_source,
             trace,
             form: Form::Event,
@@ -131,7 +137,7 @@ impl EventPublication {
             event_time: self.event_time,
             verdict: self.verdict,
             record: self.record.clone(),
-            credential: self.credential.clone(),
+            credential: self.credential.as_deref().cloned(),
             // It can wait for a slow disk for longer than its request.
             dead_letter_source: self.dead_letter_source.detached().unwrap_or_else(|| self.dead_letter_source.clone()),
         }
@@ -139,7 +145,7 @@ impl EventPublication {
 
     /// Returns all of its records.
     pub(super) fn all_records(&self) -> impl Iterator<Item = &Record> {
-        [Some(&self.record), self.credential.as_ref()].into_iter().flatten()
+        [Some(&self.record), self.credential.as_deref()].into_iter().flatten()
     }
 }
 

@@ -31,9 +31,7 @@ impl Dispatcher {
         deadline: tokio::time::Instant,
         trace: &CallbackTrace,
     ) -> Result<Vec<EventVerdict>, Refusal> {
-        let mut batch = Batch::of(events, source);
-        batch.start_spans(trace);
-        self.wait_for_verdicts(batch, source, deadline, Executor::admit).await
+        self.wait_for_verdicts(Batch::of(events, source, trace), source, deadline, Executor::admit).await
     }
 
     /// As [`Dispatcher::deliver`], for events from quarantine: IDaaS sends a callback several times, so other replicas
@@ -48,7 +46,8 @@ impl Dispatcher {
         source: &Arc<EventSource>,
         deadline: tokio::time::Instant,
     ) -> Result<Vec<EventVerdict>, Refusal> {
-        self.wait_for_verdicts(Batch::of(events, source), source, deadline, Executor::admit_shared).await
+        let batch = Batch::of(events, source, &CallbackTrace::default());
+        self.wait_for_verdicts(batch, source, deadline, Executor::admit_shared).await
     }
 
     async fn wait_for_verdicts(

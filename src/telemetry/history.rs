@@ -4,6 +4,7 @@
 //! limited.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use idaas_callback::event_type::{Action, Entity};
 use parking_lot::Mutex;
@@ -119,12 +120,12 @@ impl History {
         self.on.store(true, Ordering::Relaxed);
     }
 
-    /// Records an event. Does nothing before [`History::start`].
-    pub fn record(&self, recorded: RecordedEvent) {
+    /// Records an event at a time, since 1970. Does nothing before [`History::start`].
+    pub fn record(&self, recorded: RecordedEvent, at: Duration) {
         // A credential belongs to its user's event.
         if self.on.load(Ordering::Relaxed) && recorded.entity != Entity::Credential {
             let event = recorded.event.with_ids_up_to(MAX_ID_LENGTH);
-            let slot = Slot { time: clock::now(), event: RecordedEvent { event, ..recorded } };
+            let slot = Slot { time: clock::milliseconds(at), event: RecordedEvent { event, ..recorded } };
             self.ring.lock().push(slot);
         }
     }

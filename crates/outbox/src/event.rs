@@ -34,8 +34,8 @@ pub struct NewEvent<P> {
     /// True if the partition of a record is known not to accept records at the moment. The event is then written to
     /// the journal at once, and answered as soon as it is durable.
     pub partition_unavailable: bool,
-    /// The records of the event.
-    pub publication: P,
+    /// The records of the event. In an `Arc` from the start, because it is large and passed on several times.
+    pub publication: Arc<P>,
 }
 
 /// An entry that was in the journal at the start.

@@ -182,7 +182,7 @@ impl<P: Publication, W> Outbox<P, W> {
         let slot = self.insert(Event {
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
             partition_unavailable,
-            publication: Some(Arc::new(publication)),
+            publication: Some(publication),
             publication_bytes: bytes,
             waiters: vec![waiter],
             confirmed,

@@ -64,7 +64,7 @@ fn entry_of_item(seq: u64, item: PreparedEvent) -> Entry {
         event_time: item.event_time,
         verdict,
         record,
-        credential,
+        credential: credential.map(|credential| *credential),
         dead_letter_source: item.dead_letter_source,
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct InFlight {
     pub(super) acceptance: Arc<Acceptance>,
     outstanding: AtomicUsize,
     partitions: Mutex<Partitions>,
+    /// False while no partition is closed. Saves the lock in the usual case.
+    any_closed: AtomicBool,
     denied: AtomicBool,
     undeliverable: AtomicBool,
     started: Instant,
@@ -39,6 +41,7 @@ impl InFlight {
             acceptance: Arc::default(),
             outstanding: AtomicUsize::new(0),
             partitions: Mutex::default(),
+            any_closed: AtomicBool::new(false),
             denied: AtomicBool::new(false),
             undeliverable: AtomicBool::new(false),
             started: Instant::now(),
@@ -57,7 +60,7 @@ impl InFlight {
     /// Returns true if records of that key are considered to be accepted at the moment.
     pub(super) fn accepts(&self, topic: &str, key: Option<&str>) -> bool {
         let nothing = self.is_denied() || self.undeliverable.load(Ordering::Relaxed);
-        !nothing && self.partitions.lock().accepts(topic, key)
+        !nothing && (!self.any_closed.load(Ordering::Relaxed) || self.partitions.lock().accepts(topic, key))
     }
 
     /// Counts a record that is about to be given to a producer.
@@ -69,7 +72,8 @@ impl InFlight {
             return Err(DeliveryReport::NotSent(FailureCode::NotAuthorized));
         }
         let target = (&*record.topic, record.key.as_deref());
-        let index = self.partitions.lock().hand_over(target, opaque.handle, record.value.len(), self.now());
+        let now = opaque.handed_over.saturating_duration_since(self.started);
+        let index = self.partitions.lock().hand_over(target, opaque.handle, record.value.len(), now);
         let index = index.ok_or(DeliveryReport::NotSent(FailureCode::PartitionUnavailable))?;
         self.outstanding.fetch_add(1, Ordering::Relaxed);
         Ok(HandedOver { opaque, index })
@@ -79,7 +83,7 @@ impl InFlight {
     /// topic does not exist.
     pub(super) fn not_accepted(&self, index: PartitionIndex, handle: EventHandle, report: DeliveryReport) {
         let openings = self.openings();
-        let waiting = self.partitions.lock().failed(index, handle, partition_failure(report), self.now());
+        let waiting = self.failed(index, handle, report, self.now());
         self.report_closed(&waiting, openings);
         self.outstanding.fetch_sub(1, Ordering::Release);
     }
@@ -100,6 +104,7 @@ impl InFlight {
                 self.acceptance.confirmed();
                 opened = self.partitions.lock().confirmed(index, handle, now);
                 if opened {
+                    self.update_any_closed();
                     self.undeliverable.store(false, Ordering::Relaxed);
                 }
                 Vec::new()
@@ -109,7 +114,7 @@ impl InFlight {
             | DeliveryReport::QueueFull
             | DeliveryReport::NotSent(_) => {
                 openings = self.openings();
-                self.partitions.lock().failed(index, handle, partition_failure(report), now)
+                self.failed(index, handle, report, now)
             }
         };
         self.report_closed(&waiting, openings);
@@ -118,6 +123,28 @@ impl InFlight {
         if opened {
             self.observer.partitions_available();
         }
+    }
+
+    /// Removes a record that was not confirmed. Returns the events that wait for its partition, if that is closed now.
+    fn failed(
+        &self,
+        index: PartitionIndex,
+        handle: EventHandle,
+        report: DeliveryReport,
+        now: Duration,
+    ) -> Vec<EventHandle> {
+        let failure = partition_failure(report);
+        let waiting = self.partitions.lock().failed(index, handle, failure, now);
+        if failure.is_some() {
+            self.update_any_closed();
+        }
+        waiting
+    }
+
+    fn update_any_closed(&self) {
+        // The value is stored under the lock, so that an older one does not replace it.
+        let partitions = self.partitions.lock();
+        self.any_closed.store(partitions.closed().0, Ordering::Relaxed);
     }
 
     /// Returns how many times partitions have opened.
@@ -164,7 +191,9 @@ impl InFlight {
 
     /// Handles the end of an outage of the whole cluster, with the partitions that have a leader.
     pub(super) fn outage_ended(&self, with_leader: &[(String, usize)]) {
-        if self.partitions.lock().outage_ended(with_leader, self.now()) {
+        let is_opened = self.partitions.lock().outage_ended(with_leader, self.now());
+        if is_opened {
+            self.update_any_closed();
             self.observer.partitions_available();
         }
     }
@@ -179,7 +208,9 @@ impl InFlight {
     }
 
     pub(super) fn tick(&self) -> Changes {
-        self.partitions.lock().tick(self.now())
+        let changes = self.partitions.lock().tick(self.now());
+        self.update_any_closed();
+        changes
     }
 
     /// Returns closed partitions whose records wait or time out, but are not rejected.

@@ -95,12 +95,6 @@ impl CallbackTrace {
         self.0.as_ref().map(|traced| traced.traceparent.as_str())
     }
 
-    /// Returns true if the callback is sampled.
-    #[must_use]
-    pub fn is_recorded(&self) -> bool {
-        self.recorded().is_some()
-    }
-
     fn recorded(&self) -> Option<&Recorded> {
         self.0.as_ref()?.recorded.as_ref()
     }

@@ -46,7 +46,7 @@ impl Recorder {
 fn nothing_is_recorded_before_the_start() {
     let recorder = Recorder::new();
     let off = History::default();
-    off.record(recorder.event("evnt_1", "user_1"));
+    off.record(recorder.event("evnt_1", "user_1"), clock::since_1970());
     assert_eq!(off.size(), HistorySize { held: 0, total: 0, oldest: None });
     assert_eq!(off.latest(10), []);
 }
@@ -55,7 +55,7 @@ fn nothing_is_recorded_before_the_start() {
 fn events_are_found_by_event_id_and_entity_id() {
     let recorder = Recorder::new();
     for (event_id, entity_id) in [("evnt_1", "user_a"), ("evnt_2", "user_b"), ("evnt_3", "user_a")] {
-        recorder.history.record(recorder.event(event_id, entity_id));
+        recorder.history.record(recorder.event(event_id, entity_id), clock::since_1970());
     }
     assert_eq!(recorder.found("user_a"), ["evnt_3", "evnt_1"]);
     assert_eq!(recorder.found("evnt_2"), ["evnt_2"]);
@@ -72,7 +72,7 @@ fn the_oldest_events_are_overwritten() {
     let recorder = Recorder::new();
     let count = CAPACITY + 700;
     for number in 0..count {
-        recorder.history.record(recorder.event(&format!("evnt_{number:05}"), "user"));
+        recorder.history.record(recorder.event(&format!("evnt_{number:05}"), "user"), clock::since_1970());
     }
     let size = recorder.history.size();
     assert_eq!((size.held, size.total), (CAPACITY, count as u64));
@@ -86,7 +86,7 @@ fn the_oldest_events_are_overwritten() {
 fn a_long_id_is_cut_and_still_found() {
     let recorder = Recorder::new();
     let long = "é".repeat(500);
-    recorder.history.record(recorder.event(&long, "user"));
+    recorder.history.record(recorder.event(&long, "user"), clock::since_1970());
     let found = recorder.history.find(&long, 1);
     assert_eq!(found[0].event_id, format!("{}…", "é".repeat(32)));
     assert!(recorder.found("èé").is_empty());
@@ -96,7 +96,7 @@ fn a_long_id_is_cut_and_still_found() {
 fn a_credential_has_no_line_of_its_own() {
     let recorder = Recorder::new();
     let event = recorder.event("evnt_1", "user");
-    recorder.history.record(RecordedEvent { entity: Entity::Credential, ..event });
+    recorder.history.record(RecordedEvent { entity: Entity::Credential, ..event }, clock::since_1970());
     assert_eq!(recorder.history.size().total, 0);
 }
 
@@ -104,10 +104,10 @@ fn a_credential_has_no_line_of_its_own() {
 fn snapshots_make_a_full_push_once_confirmed() {
     let recorder = Recorder::new();
     let snapshot = || recorder.event_of(Action::Snapshot, "evnt", "user");
-    recorder.history.record(RecordedEvent { published: None, ..snapshot() });
+    recorder.history.record(RecordedEvent { published: None, ..snapshot() }, clock::since_1970());
     assert!(recorder.history.pushes().is_empty());
     for entity in [Entity::User, Entity::User, Entity::Group] {
-        recorder.history.record(RecordedEvent { entity, ..snapshot() });
+        recorder.history.record(RecordedEvent { entity, ..snapshot() }, clock::since_1970());
     }
     let pushes = recorder.history.pushes();
     assert_eq!((pushes[0].users, pushes[0].units, pushes[0].groups), (2, 0, 1));

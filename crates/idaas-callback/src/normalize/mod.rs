@@ -67,7 +67,7 @@ pub enum Disposition {
         /// The event's record.
         record: Record,
         /// The encrypted password's record.
-        credential: Option<Record>,
+        credential: Option<Box<Record>>,
     },
     /// Do not publish: the operator excluded the event type.
     Skip,
@@ -185,7 +185,7 @@ impl RecordBuilder<'_> {
             }
         };
         *drift = additional.drift;
-        let credential = self.credential(event, action, &key, password.as_deref());
+        let credential = self.credential(event, action, &key, password.as_deref()).map(Box::new);
         let value = Value {
             schema_version: SCHEMA_VERSION,
             action: action.name(),

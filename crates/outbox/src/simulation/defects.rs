@@ -1,5 +1,7 @@
 //! Machines with one planted defect each. A simulation that misses one of them proves nothing.
 
+use std::sync::Arc;
+
 use super::machine::Machine;
 use super::payload::Payload;
 use crate::dedup_cache::DedupCache;
@@ -132,7 +134,7 @@ impl Machine {
         if defect == Defect::DeadlinePassed {
             deadlines.answer += 1_000;
         }
-        let payloads: Vec<Payload> = new_events.iter().map(|new_event| new_event.publication).collect();
+        let payloads: Vec<Payload> = new_events.iter().map(|new_event| *new_event.publication).collect();
         let (id, mut admitted) = self.outbox.admit(new_events, request, deadlines);
         for (payload, what) in payloads.iter().zip(&mut admitted) {
             let slot = self.outbox.slot(payload.spec.key());
@@ -142,8 +144,13 @@ impl Machine {
                 (Defect::Unfenced, Admitted::Known(Verdict::Overloaded), _) => {
                     let spec = payload.spec;
                     let (key, lane, event_time) = (spec.key(), spec.lane_key(), spec.time);
-                    let again =
-                        NewEvent { key, lane, event_time, partition_unavailable: false, publication: spec.first() };
+                    let again = NewEvent {
+                        key,
+                        lane,
+                        event_time,
+                        partition_unavailable: false,
+                        publication: Arc::new(spec.first()),
+                    };
                     *what = self.outbox.admit([again], NO_WAITER, deadlines).1[0];
                 }
                 _ => {}

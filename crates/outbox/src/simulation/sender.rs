@@ -1,6 +1,8 @@
 //! IDaaS: sends a callback, waits for its answer, and sends the events again that it is asked for, or all of them if
 //! no answer came.
 
+use std::sync::Arc;
+
 use super::oracle::SimRequest;
 use super::payload::{EventSpec, Number, lane_key, number};
 use super::plan::Kind;
@@ -63,7 +65,7 @@ impl Scheduler<'_> {
             lane: spec.lane_key(),
             event_time: spec.time,
             partition_unavailable: prompt,
-            publication: spec.first(),
+            publication: Arc::new(spec.first()),
         };
         let new_events: Vec<_> = specs.map(new_event).collect();
         let deadlines = Deadlines { write: deadline - plan.allowance, answer: deadline };

@@ -64,8 +64,13 @@ fn the_memory_half_full_has_new_events_written_at_once() {
 fn prompt_event_is_answered_as_soon_as_it_is_durable() {
     let mut bench = Bench::new(100);
     let key = EventKey::of("app", "0");
-    let new_event =
-        NewEvent { key, lane: LaneKey(0), event_time: 0, partition_unavailable: true, publication: Form::Whole };
+    let new_event = NewEvent {
+        key,
+        lane: LaneKey(0),
+        event_time: 0,
+        partition_unavailable: true,
+        publication: Arc::new(Form::Whole),
+    };
     bench.outbox.admit([new_event], "prompt", SOON);
     assert_eq!(bench.issued(), [Issued::Produce(0, Form::Whole), Issued::Write(0)]);
     bench.outbox.written([Seq(0)]);

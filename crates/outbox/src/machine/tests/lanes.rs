@@ -137,8 +137,13 @@ fn closed_partition_gets_no_new_event_with_replicas() {
     let mut bench = Bench::new(100);
     bench.outbox.coordinate_recoveries(true);
     let key = EventKey::of("app", "0");
-    let new_event =
-        NewEvent { key, lane: LaneKey(7), event_time: 0, partition_unavailable: true, publication: Form::Whole };
+    let new_event = NewEvent {
+        key,
+        lane: LaneKey(7),
+        event_time: 0,
+        partition_unavailable: true,
+        publication: Arc::new(Form::Whole),
+    };
     bench.outbox.admit([new_event], "one", SOON);
     assert_eq!(bench.issued(), [Issued::Write(0)]);
     bench.outbox.written([Seq(0)]);

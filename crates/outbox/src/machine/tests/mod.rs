@@ -84,14 +84,15 @@ impl Bench {
             lane: LaneKey(event),
             event_time: 0,
             partition_unavailable: false,
-            publication: Form::Whole,
+            publication: Arc::new(Form::Whole),
         });
         self.outbox.admit(new_events, who, SOON).1
     }
 
     fn admit_one(&mut self, event: u64, lane: u64, event_time: i64, publication: Form) {
         let key = EventKey::of("app", &event.to_string());
-        let new_event = NewEvent { key, lane: LaneKey(lane), event_time, partition_unavailable: false, publication };
+        let (lane, publication) = (LaneKey(lane), Arc::new(publication));
+        let new_event = NewEvent { key, lane, event_time, partition_unavailable: false, publication };
         self.outbox.admit([new_event], "one", SOON);
     }
 
