@@ -8,7 +8,7 @@
 /// [`idaas_callback::prepare`]: idaas_callback::prepare()
 /// [`outbox::DeliveryReport::Confirmed`]: outbox::DeliveryReport::Confirmed
 /// [`http::callbacks`]: crate::http
-/// [`delivery::dispatcher`]: crate::delivery::dispatcher::Dispatcher
+/// [`delivery::request`]: crate::delivery::request
 /// [`outbox::machine`]: outbox::machine
 /// [`kafka::producer::confirmation_gate`]: crate::kafka::producer
 /// [`kafka::availability::partitions`]: crate::kafka::availability

@@ -235,11 +235,16 @@ impl Writer {
 
     fn publish_usage(&mut self) {
         let contents = self.store.contents();
+        // While the file cannot be read, the entries are still there.
+        let oldest_received_at = match contents.events {
+            0 => None,
+            _ => self.store.oldest().or(self.inbox.usage().oldest_received_at),
+        };
         self.inbox.publish_usage(Usage {
             events: contents.events,
             bytes: contents.bytes,
             limit: self.store.max_size(),
-            oldest_received_at: if contents.events == 0 { None } else { self.store.oldest() },
+            oldest_received_at,
             quarantine: contents.quarantine,
             quarantine_bytes: contents.quarantine_bytes,
             quarantine_limit: quarantine::limit(self.store.max_size()),

@@ -184,7 +184,7 @@ impl ConnectionState {
     /// Handles the report of a record.
     pub(super) fn finish(
         &self,
-        handed_over: Box<HandedOver>,
+        handed_over: HandedOver,
         topic: &str,
         report: DeliveryReport,
         position: Option<Position>,
@@ -197,8 +197,8 @@ impl ConnectionState {
     pub(super) fn release(&self, pending: Vec<PendingReport>, failure: Option<FailureCode>) {
         for PendingReport { handed_over, topic, position } in pending {
             match failure {
-                None => self.finish(handed_over, &topic, DeliveryReport::Confirmed, Some(position)),
-                Some(code) => self.finish(handed_over, &topic, DeliveryReport::Failed(code), None),
+                None => self.finish(*handed_over, &topic, DeliveryReport::Confirmed, Some(position)),
+                Some(code) => self.finish(*handed_over, &topic, DeliveryReport::Failed(code), None),
             }
         }
     }
@@ -253,7 +253,7 @@ impl ProducerContext for Context {
         let (state, topic) = (&self.state, message.topic());
         let position = Position { partition: message.partition(), offset: message.offset() };
         if !state.gate.is_shut() {
-            return state.finish(handed_over, topic, DeliveryReport::Confirmed, Some(position));
+            return state.finish(*handed_over, topic, DeliveryReport::Confirmed, Some(position));
         }
         match state.gate.pass(PendingReport { handed_over, topic: topic.into(), position }) {
             GateDecision::Open(pending) => state.release(vec![pending], None),
@@ -284,13 +284,13 @@ impl Context {
             }
             DeliveryReport::Confirmed | DeliveryReport::QueueFull | DeliveryReport::NotSent(_) => {}
         }
-        self.state.finish(handed_over, message.topic(), report, None);
+        self.state.finish(*handed_over, message.topic(), report, None);
     }
 
     /// Handles a record that cannot be sent alone, because the thread for this has ended.
     fn not_resent(&self, back: Resend, topic: &str, failure: RecordError) {
         match back {
-            Resend::Record(_, handed_over, _) => self.state.finish(handed_over, topic, failure.when_batched(), None),
+            Resend::Record(_, handed_over, _) => self.state.finish(*handed_over, topic, failure.when_batched(), None),
             Resend::Purge => {}
         }
     }

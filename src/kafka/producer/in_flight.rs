@@ -91,7 +91,7 @@ impl InFlight {
     /// Handles the report of a record.
     pub(super) fn finish(
         &self,
-        handed_over: Box<HandedOver>,
+        handed_over: HandedOver,
         topic: &str,
         report: DeliveryReport,
         position: Option<Position>,

@@ -105,7 +105,7 @@ impl Worker {
         let topic = message.topic();
         let Some(producer) = self.producer() else {
             // Not a rejection, because the record was never sent alone.
-            return self.state.finish(handed_over, topic, DeliveryReport::Failed(FailureCode::ProducerFailed), None);
+            return self.state.finish(*handed_over, topic, DeliveryReport::Failed(FailureCode::ProducerFailed), None);
         };
         let mut record: BaseRecord<'_, [u8], [u8], Box<HandedOver>> =
             BaseRecord::with_opaque_to(topic, handed_over).payload(message.payload().unwrap_or_default());
@@ -114,7 +114,7 @@ impl Worker {
         record.headers = message.headers().cloned();
         if let Err((error, record)) = producer.get().send(record) {
             let report = RecordError::of(error.rdkafka_error_code()).when_batched();
-            self.state.finish(record.delivery_opaque, topic, report, None);
+            self.state.finish(*record.delivery_opaque, topic, report, None);
         }
     }
 
