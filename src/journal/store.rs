@@ -130,7 +130,10 @@ impl Store {
         }
         let puts = changes.puts.iter().map(|put| put.key);
         match self.apply(&changes, puts.collect::<Vec<_>>().into_iter()) {
-            Ok(()) => committed,
+            Ok(()) => {
+                self.recovery.commit_succeeded();
+                committed
+            }
             Err(rejection) => {
                 tracing::debug!(bytes, "a commit of the journal has failed");
                 Committed::all_rejected(batch, rejection)

@@ -28,8 +28,23 @@ pub(super) struct Recovery {
     possibly_written: Vec<u64>,
     /// Earliest time of the next attempt.
     next_attempt: Option<Instant>,
+    /// Delay after the next failure. Zero once a commit has succeeded.
     pause: Duration,
     full: bool,
+}
+
+impl Recovery {
+    /// Notes that a commit has succeeded.
+    pub(super) const fn commit_succeeded(&mut self) {
+        self.pause = Duration::ZERO;
+    }
+
+    /// Schedules the next attempt: at once after the first failure. A file that fails again and again right after it
+    /// was verified, for example because the disk is full, must not be verified all the time.
+    fn postpone(&mut self) {
+        self.next_attempt = Some(Instant::now() + self.pause);
+        self.pause = (self.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE);
+    }
 }
 
 impl Store {
@@ -71,10 +86,7 @@ impl Store {
         let _ = catch_unwind(AssertUnwindSafe(move || drop(file)));
         self.recovery.possibly_written.extend(possibly_written);
         self.recovery.full = matches!(error, StoreError::DiskFull);
-        if self.recovery.pause.is_zero() {
-            self.recovery.pause = FIRST_PAUSE;
-        }
-        self.recovery.next_attempt = Some(Instant::now());
+        self.recovery.postpone();
         if self.recovery.full { JournalRejection::DiskFull } else { JournalRejection::Failed }
     }
 
@@ -89,15 +101,14 @@ impl Store {
                     commits,
                     "the journal was read back and is valid"
                 );
-                self.recovery = Recovery::default();
+                self.recovery = Recovery { pause: self.recovery.pause, ..Recovery::default() };
                 true
             }
             Err(fault) => {
                 let diagnosis = Diagnosis::from(&fault);
                 tracing::error!(code = diagnosis.code, "{diagnosis}");
                 self.recovery.full = matches!(fault, OpenFault::DiskFull(_));
-                self.recovery.pause = (self.recovery.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE);
-                self.recovery.next_attempt = Some(Instant::now() + self.recovery.pause);
+                self.recovery.postpone();
                 false
             }
         }
@@ -127,5 +138,25 @@ impl Store {
         self.state = state;
         self.file = Some(file);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_are_apart_until_a_commit_succeeds() {
+        let mut recovery = Recovery::default();
+        recovery.postpone();
+        assert!(recovery.next_attempt <= Some(Instant::now()), "the first is at once");
+        for pause in [FIRST_PAUSE, FIRST_PAUSE * 2] {
+            let before = Instant::now();
+            recovery.postpone();
+            assert!(recovery.next_attempt >= Some(before + pause));
+        }
+        recovery.commit_succeeded();
+        recovery.postpone();
+        assert!(recovery.next_attempt <= Some(Instant::now()));
     }
 }

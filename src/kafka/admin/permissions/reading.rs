@@ -28,7 +28,7 @@ pub enum Reading {
 }
 
 /// Tests for each topic (name, and a partition whose leader answers) whether this user may read it. Blocks for at most
-/// `limit` for every [`MAX_ASKED`] topics.
+/// `limit` for every 32 topics.
 #[must_use]
 pub fn reading(cluster: &Cluster, topics: &[(&str, i32)], limit: Duration) -> Vec<Reading> {
     let next = AtomicUsize::new(0);
