@@ -52,12 +52,17 @@ impl AppState {
             return Ok(QuarantineRedrive::NotConfigured);
         };
         Ok(match ReadableCallback::read(id, callback, Arc::clone(&application.policy)).await {
-            Ok(callback) => self.publish_readable(callback).await,
+            Ok(callback) => {
+                let published = self.publish_readable(callback).await;
+                self.dispatcher.publish_quarantined();
+                published
+            }
             Err(refusal) => QuarantineRedrive::StillUnreadable(refusal),
         })
     }
 
-    /// Publishes the events of a callback that could be read. The events are handed over before the first wait.
+    /// Publishes the events of a callback that could be read. The events are handed over before the first wait. With
+    /// other replicas, they wait for `Dispatcher::publish_quarantined`.
     pub async fn publish_readable(&self, callback: ReadableCallback) -> QuarantineRedrive {
         let ReadableCallback { id, application: name, prepared, .. } = callback;
         let Some(application) = self.application(&name) else { return QuarantineRedrive::NotConfigured };

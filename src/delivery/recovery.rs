@@ -70,8 +70,8 @@ impl Executor {
         })
     }
 
-    /// Admits events that other replicas can have as well. If there are other replicas, they are asked first, as after
-    /// the recovery of a partition.
+    /// Admits events that other replicas can have as well. If there are other replicas, the events wait as if their
+    /// partitions did not accept records, until [`Executor::recheck_partitions`] asks the replicas.
     pub(super) fn admit_shared(
         &self,
         mut new_events: Vec<NewEvent<EventPublication>>,
@@ -82,8 +82,6 @@ impl Executor {
             return self.admit(new_events, waiter, deadlines);
         }
         new_events.iter_mut().for_each(|event| event.partition_unavailable = true);
-        let admitted = self.step(|outbox, _| outbox.admit(new_events, waiter, deadlines));
-        self.recovered();
-        admitted
+        self.step(|outbox, _| outbox.admit(new_events, waiter, deadlines))
     }
 }

@@ -35,8 +35,8 @@ impl Dispatcher {
     }
 
     /// As [`Dispatcher::deliver`], for events from quarantine: IDaaS sends a callback several times, so other replicas
-    /// usually have quarantined the same events. If there are other replicas, they are asked before the events are
-    /// published.
+    /// usually have quarantined the same events. If there are other replicas, the events wait in the journal for
+    /// [`Dispatcher::publish_quarantined`].
     ///
     /// # Errors
     /// See [`Dispatcher::deliver`].
@@ -48,6 +48,12 @@ impl Dispatcher {
     ) -> Result<Vec<EventVerdict>, Refusal> {
         let batch = Batch::of(events, source, &CallbackTrace::default());
         self.wait_for_verdicts(batch, source, deadline, Executor::admit_shared).await
+    }
+
+    /// Publishes the events from quarantine that wait, once the other replicas are asked. To be called after the last
+    /// of several callbacks, because an exchange with the replicas takes seconds.
+    pub fn publish_quarantined(&self) {
+        self.executor.recheck_partitions();
     }
 
     async fn wait_for_verdicts(

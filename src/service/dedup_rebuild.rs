@@ -187,10 +187,13 @@ impl DedupRebuild {
     /// Makes one attempt and handles its outcome. Blocks.
     fn read(self: &Arc<Self>, app_state: &Arc<AppState>) {
         let _one = self.attempt.lock();
+        // Not under the lock, because it waits for the journal.
+        let known = self.state.lock().since;
+        let since = known.unwrap_or_else(|| since(app_state));
         let (generation, revision, window, mut checkpoint) = {
             let mut state = self.state.lock();
             state.started_at.get_or_insert_with(Instant::now);
-            let since = *state.since.get_or_insert_with(|| since(app_state));
+            let since = *state.since.get_or_insert(since);
             (state.generation, state.revision, window(since), std::mem::take(&mut state.checkpoint))
         };
         let scope = self.scope.load();

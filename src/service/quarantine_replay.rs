@@ -69,6 +69,7 @@ async fn replay_once(app_state: &Arc<AppState>) -> ReplayOutcome {
         }
     }
     in_progress.wait_for_all().await;
+    app_state.dispatcher.publish_quarantined();
     if in_progress.is_rejected { ReplayOutcome::NoRoom } else { ReplayOutcome::Done }
 }
 

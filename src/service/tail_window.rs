@@ -11,6 +11,9 @@ use crate::telemetry::log_code::LogCode;
 /// How long before the oldest journal entry reading starts.
 const MARGIN: Duration = Duration::from_secs(60);
 
+/// Maximum age of a quarantined callback that lets reading start earlier, in milliseconds.
+const MAX_QUARANTINE_AGE: i64 = 24 * 3600 * 1000;
+
 /// Maximum number of topics named in a log line.
 const MAX_NAMED_TOPICS: usize = 10;
 
@@ -44,11 +47,14 @@ pub(super) fn show_last_events(tail: &Backlog, app_state: &AppState) {
 }
 
 /// Returns the time from which records are read, in milliseconds since 1970: ten minutes ago, or earlier if the journal
-/// or the quarantine holds older events. This replica may have published them just before a crash, or another replica
-/// later. Their records then have that time or a later one. Blocks.
+/// holds older events, or the quarantine holds some of the last day. This replica may have published them just before a
+/// crash, or another replica later. Their records then have that time or a later one. Blocks.
 pub(super) fn since(app_state: &AppState) -> u64 {
     let oldest = app_state.dispatcher.journal().and_then(|journal| {
-        [journal.usage().oldest_received_at, oldest_in_quarantine(&journal)].into_iter().flatten().min()
+        let quarantined = (journal.usage().quarantine > 0).then(|| oldest_in_quarantine(&journal)).flatten();
+        // A callback can stay in quarantine for weeks, and reading so much at each start would take too long.
+        let quarantined = quarantined.map(|oldest| oldest.max(clock::now() - MAX_QUARANTINE_AGE));
+        [journal.usage().oldest_received_at, quarantined].into_iter().flatten().min()
     });
     let oldest = oldest.and_then(|oldest| u64::try_from(oldest).ok()).map(Duration::from_millis);
     let usual = clock::since_1970().saturating_sub(Window::default().since);

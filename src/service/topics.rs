@@ -155,9 +155,7 @@ impl TopicReconciler {
         // First, because a reload can set it again in the meantime.
         self.creating.store(false, Ordering::Relaxed);
         let states = administrator.presence(&settings, REQUEST_TIMEOUT);
-        let is_complete = states.is_ok_and(|states| {
-            !states.contains(&State::Missing) || self.create_topics(&settings, administrator, &states)
-        });
+        let is_complete = states.is_ok_and(|states| self.create_topics(&settings, administrator, &states));
         if !is_complete {
             self.creating.store(true, Ordering::Relaxed);
         }
@@ -168,6 +166,10 @@ impl TopicReconciler {
         let pairs = settings.topics.iter().zip(states);
         let missing: Vec<&WantedTopic> =
             pairs.filter(|(_, state)| **state == State::Missing).map(|(wanted, _)| wanted).collect();
+        self.reported.lock().not_created.retain(|topic| missing.iter().any(|wanted| wanted.name == *topic));
+        if missing.is_empty() {
+            return true;
+        }
         let Ok(creations) = administrator.create(&missing, REQUEST_TIMEOUT) else { return false };
         let not_created = &mut self.reported.lock().not_created;
         for (wanted, creation) in missing.iter().zip(creations) {

@@ -59,8 +59,7 @@ impl WriteTest<'_> {
     }
 }
 
-/// Tests for each topic whether this user may write. Blocks for at most a second longer than `limit`, or twice as long
-/// if the test records do not fit in the producer's queue together.
+/// Tests for each topic whether this user may write. Blocks for at most a second longer than `limit`.
 ///
 /// # Errors
 /// Returns an error if librdkafka rejects the settings.

@@ -156,8 +156,18 @@ impl Stage {
     /// Hands over one more record. Returns true if it was accepted; otherwise the error counts as its report.
     fn send(&mut self) -> bool {
         self.sent += 1;
+        match self.hand_over() {
+            Ok(()) => true,
+            Err(report) => {
+                self.book.report(self.opaque(), TOPIC, (report, None), Instant::now());
+                false
+            }
+        }
+    }
+
+    fn opaque(&self) -> DeliveryOpaque {
         let handle = EventHandle::new(Seq(self.sent as u64), 0);
-        let opaque = DeliveryOpaque {
+        DeliveryOpaque {
             handle,
             record: 0,
             entity: Entity::User,
@@ -167,7 +177,10 @@ impl Stage {
             logged_type: None,
             span: None,
             application: Arc::clone(&self.application),
-        };
+        }
+    }
+
+    fn hand_over(&self) -> Result<(), DeliveryReport> {
         let record = Record {
             entity: Entity::User,
             topic: TOPIC.into(),
@@ -176,21 +189,19 @@ impl Stage {
             headers: Headers::default(),
             timestamp: 1_700_000_000_000,
         };
-        match self.producer.send(&record, opaque.clone()) {
-            Ok(()) => true,
-            Err(report) => {
-                self.book.report(opaque, TOPIC, (report, None), Instant::now());
-                false
-            }
-        }
+        self.producer.send(&record, self.opaque())
     }
 
-    /// Hands over this many records, each of which must be accepted.
+    /// Hands over this many records, each of which must be accepted, at the latest when its partition is tried again.
     fn send_each(&mut self, count: usize) {
         for _ in 0..count {
-            let most = self.sent + 1;
-            self.book.wait_for_reports(most.saturating_sub(MAX_PROBES));
-            assert!(self.send());
+            self.sent += 1;
+            self.book.wait_for_reports(self.sent.saturating_sub(MAX_PROBES));
+            let end = Instant::now() + REPORT_TIMEOUT;
+            while let Err(report) = self.hand_over() {
+                assert!(matches!(report, DeliveryReport::NotSent(_)) && Instant::now() < end, "{report:?}");
+                std::thread::yield_now();
+            }
         }
     }
 
