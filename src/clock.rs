@@ -1,4 +1,4 @@
-//! The time of day, as it is counted here.
+//! The current time, counted from 1970.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

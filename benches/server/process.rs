@@ -38,7 +38,7 @@ impl Server {
         let init = Command::new(program).args(["simulate", "init"]).arg(&directory).stdout(Stdio::null()).status();
         assert!(init.expect("the other program").success(), "simulate init of the other program");
         let material = key_files::load(&directory, None).expect("its keys");
-        // With topics of its own, so that it is no replica of this program, which would read its records.
+        // It has its own topics. Otherwise the two programs would be replicas, and read each other's records.
         (Self::launch(program.to_owned(), directory, bootstrap_servers, "other"), material)
     }
 

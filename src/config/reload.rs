@@ -36,8 +36,8 @@ impl Config {
         keys
     }
 
-    /// Takes the values of `running` for what [`Config::needs_restart`] compares, so that also the applications'
-    /// policies keep them until the restart.
+    /// Takes the values of `running` for everything that [`Config::needs_restart`] compares. The applications' policies
+    /// keep them until the restart, too.
     pub fn keep_restart_settings(&mut self, running: &Self) {
         let tls = self.server.tls.take();
         self.server = Server { tls, watch_files: self.server.watch_files, ..running.server.clone() };

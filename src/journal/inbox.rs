@@ -39,7 +39,7 @@ pub(super) struct Inbox {
 #[derive(Default)]
 pub(super) struct Queue {
     pub(super) writes: BTreeMap<Seq, Entry>,
-    /// Entries that were deleted before they were written.
+    /// Entries that were cancelled or deleted before they were written.
     pub(super) cancelled: Vec<Seq>,
     pub(super) deletes: Vec<Seq>,
     /// When the oldest of `deletes` was requested.

@@ -187,7 +187,7 @@ impl DedupRebuild {
     /// Makes one attempt and handles its outcome. Blocks.
     fn read(self: &Arc<Self>, app_state: &Arc<AppState>) {
         let _one = self.attempt.lock();
-        // Not under the lock, because it waits for the journal.
+        // Without the lock, because this waits for the journal.
         let known = self.state.lock().since;
         let since = known.unwrap_or_else(|| since(app_state));
         let (generation, revision, window, mut checkpoint) = {

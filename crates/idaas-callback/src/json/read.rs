@@ -85,7 +85,8 @@ impl<'a> Reader<'a> {
         self.at == self.text.len()
     }
 
-    /// Parses an object. `None` also if it has too many members. `expected` is the usual number of members: few in an event's envelope, many in a user.
+    /// Parses an object. `None` also if it has too many members. `expected` is the usual number of members: few in an
+    /// event's envelope, many in a user.
     /// Reserving space for many in each envelope would be the largest part of the cost of a callback with thousands
     /// of small events.
     pub(super) fn members(&mut self, expected: usize) -> Option<Members<'a>> {

@@ -97,8 +97,8 @@ const fn max_events(length: usize) -> usize {
 /// Prepares each event, in their order.
 ///
 /// # Errors
-/// [`Refusal::Unreadable`] if there is no list of events, or if it has so many elements that they cannot be events: a
-/// prepared event needs a thousand times the memory of a `0`, so a few megabytes of zeros would exhaust the memory.
+/// [`Refusal::Unreadable`] if there is no list of events, or if it has more elements than its size allows for events. A
+/// prepared event takes a thousand times the memory of a `0`, so a few megabytes of zeros would exhaust the memory.
 pub fn normalize(
     callback: &Callback,
     policy: &Policy,
