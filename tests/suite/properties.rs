@@ -177,16 +177,15 @@ fn any_json_as_an_event_does_not_affect_other_events() {
             items.push(event_value(&event, Form::Wire));
             good.push(event.event_id);
             let urn = Kind::ALL[kind].urn();
-            // An id or a name is taken for what it is; it is not searched as if it were JSON.
-            let name = if value.is_string() { json!("a name") } else { value.clone() };
             items.push(match form {
                 0 => value,
                 1 => json!({"eventId": id, "eventType": urn, "bizData": value}),
-                2 => json!({"eventId": id, "eventType": urn, "bizId": name, "eventTime": value, "bizData": "{}", "x": value}),
+                2 => json!({"eventId": id, "eventType": urn, "bizId": value, "eventTime": value, "bizData": "{}", "x": value}),
                 _ => json!({"eventId": id, "eventType": urn, "bizData": {
-                    "userId": "u", "organizationalUnitId": "o", "groupId": "g", "odd": value, "username": name,
-                    "email": name, "createTime": value, "customFields": value, "organizationalUnits": value,
-                    "userOrganizationalUnits": value, "allMembers": value, "userIds": value, "userSourceType": name}}),
+                    "userId": "u", "organizationalUnitId": "o", "groupId": "g", "odd": value, "username": value,
+                    "email": value, "createTime": value, "customFields": value, "organizationalUnits": value,
+                    "userOrganizationalUnits": value, "allMembers": value, "userIds": value, "userSourceType": value,
+                    "organizationalUnitName": value, "groupName": value, "description": value}}),
             });
             if form != 0 {
                 named.push(id);

@@ -10,6 +10,7 @@ use super::event::MAX_ID_LENGTH;
 use super::event_type::{Action, Entity, classify};
 use super::json::{self, LargeMember, Members};
 use super::policy::Policy;
+use super::redact::contains_secret;
 use crate::refusal::Refusal;
 
 /// A decoded callback. Created only by [`decode`] and for fetched entities.
@@ -40,8 +41,8 @@ pub fn decode(plaintext: Plaintext, policy: &Policy) -> Result<Callback, Refusal
     let events = payload.take_large().ok_or(Refusal::Unreadable)?;
     // Ignores values that are longer than any real one, because they could make every record too large.
     let scalar = |name| {
-        let text = payload.get(name).and_then(json::identifier).filter(|text| text.len() <= MAX_ID_LENGTH);
-        text.map(|text| text.into_owned())
+        let value = payload.get(name).filter(|value| !contains_secret(*value))?;
+        json::identifier(value).filter(|text| text.len() <= MAX_ID_LENGTH).map(|text| text.into_owned())
     };
     Ok(Callback {
         context: Arc::new(Context {

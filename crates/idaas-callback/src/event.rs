@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::field::{self, Additional, Field, milliseconds};
 use super::json::{self, Element, LargeMember, Members, Raw};
-use super::redact::SECRET_MEMBER;
+use super::redact::{SECRET_MEMBER, contains_secret};
 use super::timestamp::rfc3339;
 
 /// The maximum length, in bytes, of an id or type in a dead letter whose content had to be shortened. Real ones have
@@ -42,8 +42,10 @@ impl<'a> Event<'a> {
         let mut read = Self { data_text, ..Self::default() };
         for (name, value) in members.into_iter().flat_map(Members::into_iter) {
             match &*name {
-                "eventId" => read.id = json::identifier(value),
-                "eventType" => read.event_type = json::text(value).filter(|kind| !kind.is_empty()),
+                "eventId" => read.id = json::identifier(value).filter(|_| !contains_secret(value)),
+                "eventType" => {
+                    read.event_type = json::text(value).filter(|kind| !kind.is_empty() && !contains_secret(value));
+                }
                 "bizId" => match field::identifier(value) {
                     Some(Field::Value(id)) => read.biz_id = Some(id),
                     Some(Field::Null | Field::Absent) => {}

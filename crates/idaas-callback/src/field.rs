@@ -11,7 +11,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
 use super::json::{self, Raw};
-use super::redact::redacted;
+use super::redact::{contains_secret, redacted};
 use super::timestamp::rfc3339;
 
 /// A field as consumers see it.
@@ -171,20 +171,21 @@ fn is_empty(value: Raw<'_>) -> bool {
     matches!(value.get(), "null" | "\"\"")
 }
 
-/// Reads a text. An empty text is null.
+/// Reads a text. An empty text is null. JSON text with a password in it is not read.
 pub(crate) fn text(value: Raw<'_>) -> Option<Field<Cow<'_, str>>> {
     if is_empty(value) {
         return Some(Field::Null);
     }
-    json::text(value).map(Field::Value)
+    json::text(value).filter(|_| !contains_secret(value)).map(Field::Value)
 }
 
-/// Reads an identifier: a text or an integer, which is returned as its digits.
+/// Reads an identifier: a text or an integer, which is returned as its digits. JSON text with a password in it is not
+/// read.
 pub(crate) fn identifier(value: Raw<'_>) -> Option<Field<Cow<'_, str>>> {
     if is_empty(value) {
         return Some(Field::Null);
     }
-    json::identifier(value).map(Field::Value)
+    json::identifier(value).filter(|_| !contains_secret(value)).map(Field::Value)
 }
 
 /// Reads a boolean.

@@ -31,6 +31,13 @@ pub(crate) fn redacted(value: Raw<'_>) -> Cow<'_, RawValue> {
     }
 }
 
+/// Returns true if the value is a text that contains JSON text with a member named `password`. Such a text is neither an
+/// id nor a name.
+pub(crate) fn contains_secret(value: Raw<'_>) -> bool {
+    // JSON text inside a string has quotation marks, which are escaped there.
+    value.escaped && may_hold_a_secret(value.get()) && json::text(Raw::from(&*redacted(value))) != json::text(value)
+}
+
 /// Returns true if a member with that name can be in the text, at any depth. A quotation mark follows the name, or a
 /// backslash before it if the JSON is inside a string; `passwordSet`, which most users have, does not match. Letters
 /// can also be written as escapes.

@@ -8,7 +8,7 @@ mod coordination;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigResourceResult, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::runtime::Runtime;
@@ -22,7 +22,7 @@ use crate::kafka::client::error::{describe, rejected_property};
 use crate::kafka::client::many_topics;
 use crate::kafka::client::settings::Cluster;
 
-/// Maximum duration of the request for the topics' settings. A cluster that does not support the request does not
+/// Maximum duration of one request for the topics' settings. A cluster that does not support the request does not
 /// answer it.
 const SETTINGS_TIMEOUT: Duration = Duration::from_secs(3);
 /// Maximum time until a created topic is visible.
@@ -149,8 +149,7 @@ impl Administrator {
     #[must_use]
     pub fn max_message_bytes(&self, names: &[&str]) -> Vec<Option<usize>> {
         let requested: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
-        let options = AdminOptions::new().request_timeout(Some(SETTINGS_TIMEOUT));
-        let answers = self.runtime.block_on(self.admin.describe_configs(&requested, &options)).unwrap_or_default();
+        let answers = self.describe_configs(&requested).unwrap_or_default();
         let mut limits: Vec<_> =
             answers.into_iter().map(|answer| settings(&answer.ok()?).ok()?.max_message_bytes).collect();
         limits.resize(names.len(), None);
@@ -171,9 +170,7 @@ impl Administrator {
         if requested.is_empty() {
             return;
         }
-        let options = AdminOptions::new().request_timeout(Some(SETTINGS_TIMEOUT));
-        let answers = self.runtime.block_on(self.admin.describe_configs(&requested, &options));
-        match answers {
+        match self.describe_configs(&requested) {
             Ok(answers) => {
                 for ((_, present), answer) in present.into_iter().zip(answers) {
                     present.settings = answer.map_err(unknown).and_then(|resource| settings(&resource));
@@ -186,6 +183,14 @@ impl Administrator {
                 }
             }
         }
+    }
+
+    /// Requests settings, and once more if there is no answer: the first request also waits for a connection, which
+    /// can lead to a broker that does not answer.
+    fn describe_configs(&self, requested: &[ResourceSpecifier<'_>]) -> Result<Vec<ConfigResourceResult>, KafkaError> {
+        let options = AdminOptions::new().request_timeout(Some(SETTINGS_TIMEOUT));
+        let request = || self.runtime.block_on(self.admin.describe_configs(requested, &options));
+        request().or_else(|_| request())
     }
 
     /// Creates the topics of `wanted`, and waits until they are visible. Returns the result of each, in the same

@@ -16,7 +16,7 @@ use super::{MaxElements, Members, string, text};
 pub struct Raw<'a> {
     json: &'a str,
     /// True if the value is a string that contains an escape.
-    pub(super) escaped: bool,
+    pub(crate) escaped: bool,
 }
 
 impl<'a> Raw<'a> {

@@ -97,3 +97,19 @@ fn deep_nesting_and_broken_unicode_are_searched_too() {
     assert!(serde_json::from_str::<serde_json::Value>(&odd).is_ok());
     assert!(!odd.contains("password"));
 }
+
+#[test]
+fn text_that_contains_a_password_is_told_from_other_text() {
+    for (text, secret) in [
+        (r#""Zhang \"San\"""#, false),
+        (r#""the word \"password\"""#, false),
+        (r#""{\"passwordSet\":true}""#, false),
+        (r#""\ud800 password\n""#, false),
+        (r#""{\"password\":\"x\"}""#, true),
+        (r#""\u007b\"passw\u006frd\":1}""#, true),
+        (r#""[\"{\\\"password\\\":1}\"]""#, true),
+        (r#""{\"password\":\"cut of""#, true),
+    ] {
+        assert_eq!(contains_secret(Raw::parse(text).unwrap()), secret, "{text}");
+    }
+}
