@@ -77,7 +77,7 @@ impl Work {
                 key: *key,
                 lane: *lane,
                 event_time: 0,
-                partition_unavailable: false,
+                obstacle: None,
                 publication: Arc::new(Record([0; 32])),
             });
             black_box(self.outbox.admit(arrivals, self.now, deadlines));

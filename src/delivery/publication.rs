@@ -94,13 +94,7 @@ impl EventPublication {
     /// Converts the publication to a new event for the outbox.
     pub(super) fn into_new_event(self) -> NewEvent<Self> {
         let event_time = self.event_time.unwrap_or(self.record.timestamp);
-        NewEvent {
-            key: self.key,
-            lane: self.lane,
-            event_time,
-            partition_unavailable: false,
-            publication: Arc::new(self),
-        }
+        NewEvent { key: self.key, lane: self.lane, event_time, obstacle: None, publication: Arc::new(self) }
     }
 
     /// Restores the publication from a journal entry.

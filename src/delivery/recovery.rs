@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use outbox::machine::{Admitted, Deadlines};
-use outbox::{NewEvent, RequestId};
+use outbox::{FailureCode, NewEvent, RequestId};
 
 use super::executor::{Executor, Machine, Waiter};
 use super::publication::EventPublication;
@@ -56,21 +56,22 @@ impl Executor {
     ) -> (RequestId, Vec<Admitted>) {
         let recoveries = self.recoveries();
         if let Some(producer) = &*self.producer.load() {
-            for NewEvent { partition_unavailable, publication, .. } in &mut new_events {
+            for NewEvent { obstacle, publication, .. } in &mut new_events {
                 let mut records = publication.all_records();
-                *partition_unavailable = records.any(|record| !producer.accepts(&record.topic, record.key.as_deref()));
+                let is_closed = records.any(|record| !producer.accepts(&record.topic, record.key.as_deref()));
+                *obstacle = is_closed.then_some(FailureCode::PartitionUnavailable);
             }
         }
         self.step(|outbox, _| {
             if self.recoveries() != recoveries && outbox.coordinates_recoveries() {
                 // Nothing would end the wait for a partition that has recovered meanwhile.
-                new_events.iter_mut().for_each(|event| event.partition_unavailable = false);
+                new_events.iter_mut().for_each(|event| event.obstacle = None);
             }
             outbox.admit(new_events, waiter, deadlines)
         })
     }
 
-    /// Admits events that other replicas can have as well. If there are other replicas, the events wait as if their
+    /// Admits events that other replicas can have as well. If there are other replicas, the events wait, as if their
     /// partitions did not accept records, until [`Executor::recheck_partitions`] asks the replicas.
     pub(super) fn admit_shared(
         &self,
@@ -81,7 +82,7 @@ impl Executor {
         if !self.outbox.lock().coordinates_recoveries() {
             return self.admit(new_events, waiter, deadlines);
         }
-        new_events.iter_mut().for_each(|event| event.partition_unavailable = true);
+        new_events.iter_mut().for_each(|event| event.obstacle = Some(FailureCode::ReplicasAsked));
         self.step(|outbox, _| outbox.admit(new_events, waiter, deadlines))
     }
 }

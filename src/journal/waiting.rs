@@ -62,7 +62,7 @@ pub struct LaneHead {
 
 /// The known reasons, each with what to do. `{topic}` is replaced by the topic, and `{brokers}` by the broker addresses
 /// that do not respond.
-const STEPS: [(&str, &str); 18] = [
+const STEPS: [(&str, &str); 19] = [
     (
         "kafka_unavailable",
         "Kafka does not answer{brokers}. Restore it, or correct kafka.bootstrap_servers or the brokers' \
@@ -114,6 +114,11 @@ const STEPS: [(&str, &str); 18] = [
         "invalid_record",
         "The broker considers the record invalid. {topic} may be compacted, or validate records by another schema: set \
          cleanup.policy=delete, and disable the validation.",
+    ),
+    (
+        "replicas_asked",
+        "Its callback was in quarantine, and other replicas may have it too. They are asked; then it is published \
+        automatically.",
     ),
     ("queue_full", "The producer's queue is full. It is retried automatically."),
     ("producer_replaced", "The producer was replaced before the broker confirmed it. It is retried automatically."),

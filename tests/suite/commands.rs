@@ -13,7 +13,7 @@ use idaas_bridge::kafka::embedded::mock_cluster;
 use serde_json::Value;
 
 use self::setting::{Setting, fixture, run, start};
-use crate::support::real_kafka::{Nodes, Options, RealKafka, shared_one_node};
+use crate::support::real_kafka::{Nodes, On, Options, RealKafka, shared_one_node};
 use crate::support::records::{Until, consume_all};
 
 /// Nothing listens there.
@@ -261,13 +261,7 @@ fn check_says_what_stands_between_here_and_a_guarded_cluster() {
     }
     let out = shown(&[]);
     assert!(out.contains("is not visible to this user"), "{out}");
-    let allow = |operations: &[&str]| {
-        let servers = kafka.bootstrap_servers();
-        let mut arguments = vec!["--bootstrap-server", servers, "--add", "--allow-principal", "User:bridge"];
-        arguments.extend(operations.iter().flat_map(|operation| ["--operation", operation]));
-        arguments.extend(["--topic", "idaas.", "--resource-pattern-type", "prefixed"]);
-        kafka.java("org.apache.kafka.tools.AclCommand", &arguments, "");
-    };
+    let allow = |operations: &[&str]| kafka.grant("bridge", operations, On::TopicsFrom("idaas."));
     allow(&["Describe", "DescribeConfigs", "Write"]);
     let out = shown(&[]);
     assert!(out.contains("the user may write") && out.contains("the right to READ, so after a restart"), "{out}");

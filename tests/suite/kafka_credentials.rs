@@ -9,10 +9,9 @@ use idaas_simulator::kind::Kind;
 use idaas_simulator::sender::now_ms;
 
 use crate::support::bridge::{Caller, ENTITIES, Setup, TestApplication, TestBridge};
-use crate::support::real_kafka::{Nodes, Options, RealKafka};
+use crate::support::real_kafka::{Nodes, On, Options, RealKafka};
 use crate::support::records::retry;
 
-const ACLS: &str = "org.apache.kafka.tools.AclCommand";
 const CONFIGS: &str = "kafka.admin.ConfigCommand";
 
 fn setup(kafka: &RealKafka, prefix: &str) -> Setup {
@@ -79,14 +78,7 @@ fn sighup_to_a_user_who_may_read_rebuilds_the_dedup_cache() {
         .property("super.users", "User:ANONYMOUS");
     let Some(kafka) = RealKafka::start(Nodes::One, options) else { return };
     create_event_topics(&kafka, "promoted");
-    let grant = |user: &str, operations: &[&str]| {
-        let principal = format!("User:{user}");
-        let mut arguments = vec!["--bootstrap-server", kafka.bootstrap_servers(), "--add"];
-        arguments.extend(["--allow-principal", &principal]);
-        operations.iter().for_each(|operation| arguments.extend(["--operation", operation]));
-        arguments.extend(["--topic", "promoted.", "--resource-pattern-type", "prefixed"]);
-        kafka.java(ACLS, &arguments, "");
-    };
+    let grant = |user: &str, operations: &[&str]| kafka.grant(user, operations, On::TopicsFrom("promoted."));
     grant("writer", &["Describe", "Write"]);
     set_password(&kafka, "reader", "battery staple");
     grant("reader", &["Describe", "Read", "Write"]);
@@ -112,13 +104,7 @@ fn rejected_topics_are_created_once_kafka_accepts_them() {
         .property("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer")
         .property("super.users", "User:ANONYMOUS");
     let Some(kafka) = RealKafka::start(Nodes::One, options) else { return };
-    let grant = |operations: &[&str]| {
-        let mut arguments = vec!["--bootstrap-server", kafka.bootstrap_servers(), "--add"];
-        arguments.extend(["--allow-principal", "User:bridge"]);
-        operations.iter().for_each(|operation| arguments.extend(["--operation", operation]));
-        arguments.extend(["--topic", "created.", "--resource-pattern-type", "prefixed"]);
-        kafka.java(ACLS, &arguments, "");
-    };
+    let grant = |operations: &[&str]| kafka.grant("bridge", operations, On::TopicsFrom("created."));
     grant(&["Describe", "Read", "Write"]);
     let mut bridge = with_login(&kafka, "created").topics("create = true").spawn();
     bridge.program().wait_for(|line| line["code"] == "topic_not_created");

@@ -12,7 +12,7 @@ use idaas_simulator::sender::now_ms;
 use serde_json::json;
 
 use crate::support::bridge::{ENTITIES, Setup, TestApplication, TestBridge};
-use crate::support::real_kafka::{Advertised, Nodes, Options, RealKafka, shared_one_node};
+use crate::support::real_kafka::{Advertised, Nodes, On, Options, RealKafka, shared_one_node};
 use crate::support::records::retry;
 
 fn setup(kafka: &RealKafka, prefix: &str) -> Setup {
@@ -134,13 +134,8 @@ fn a_user_without_write_is_an_outage_until_it_is_granted() {
     for entity in ENTITIES {
         kafka.create_topic(&format!("rights.{entity}.v1"), 1, 1, &[]);
     }
-    let grant = |operation: &str| {
-        let server = ["--bootstrap-server", kafka.bootstrap_servers(), "--add", "--allow-principal", "User:bridge"];
-        let what = ["--operation", operation, "--topic", "rights.", "--resource-pattern-type", "prefixed"];
-        kafka.java("org.apache.kafka.tools.AclCommand", &[server.as_slice(), &what].concat(), "");
-    };
-    grant("Describe");
-    grant("Read");
+    let grant = |operations: &[&str]| kafka.grant("bridge", operations, On::TopicsFrom("rights."));
+    grant(&["Describe", "Read"]);
     let mut with_login = setup(&kafka, "rights");
     for (name, value) in kafka.secure_properties() {
         with_login = match name {
@@ -156,7 +151,7 @@ fn a_user_without_write_is_an_outage_until_it_is_granted() {
     users.iter().for_each(|event| assert_eq!(list(&bridge, event), List::Retried));
     assert!(began.elapsed() < Duration::from_secs(8), "answered after {:?}", began.elapsed());
     assert_eq!(bridge.metric("kafka_producer_recreated_total", &[]), 0.0);
-    grant("Write");
+    grant(&["Write"]);
     users.iter().for_each(|event| until_success(&bridge, event));
     bridge.wait_metric("kafka_available", &[], 1.0);
     assert_eq!(published(&bridge).len(), users.len());

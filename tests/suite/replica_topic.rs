@@ -7,7 +7,7 @@ use idaas_simulator::kind::Kind;
 use idaas_simulator::sender::now_ms;
 
 use crate::support::bridge::{ENTITIES, Setup, TestApplication, TestBridge};
-use crate::support::real_kafka::{Nodes, Options, RealKafka, shared_one_node};
+use crate::support::real_kafka::{Nodes, On, Options, RealKafka, shared_one_node};
 use crate::support::records::{Until, consume_all, retry};
 
 fn setup(kafka: &RealKafka, prefix: &str) -> Setup {
@@ -79,12 +79,7 @@ fn a_replica_without_rights_publishes_and_joins_later() {
     let Some(kafka) = RealKafka::start(Nodes::One, options) else { return };
     create_event_topics(&kafka, "barred");
     kafka.create_topic("barred.replicas.v1", 1, 1, &[]);
-    let grant = |topic: &str| {
-        let server = ["--bootstrap-server", kafka.bootstrap_servers(), "--add", "--allow-principal", "User:bridge"];
-        let operations = ["--operation", "Describe", "--operation", "Read", "--operation", "Write"];
-        let what = ["--topic", topic];
-        kafka.java("org.apache.kafka.tools.AclCommand", &[server.as_slice(), &operations, &what].concat(), "");
-    };
+    let grant = |topic: &str| kafka.grant("bridge", &["Describe", "Read", "Write"], On::Topic(topic));
     ENTITIES.iter().for_each(|entity| grant(&format!("barred.{entity}.v1")));
     let mut with_login = setup(&kafka, "barred");
     for (name, value) in kafka.secure_properties() {

@@ -80,6 +80,17 @@ pub(crate) struct PartitionState {
     pub(crate) in_sync: Vec<i32>,
 }
 
+/// What rights are granted to.
+#[derive(Clone, Copy)]
+pub(crate) enum On<'a> {
+    Topic(&'a str),
+    /// All topics whose names begin with this.
+    TopicsFrom(&'a str),
+    Group(&'a str),
+    /// All transactional ids that begin with this.
+    TransactionsFrom(&'a str),
+}
+
 impl RealKafka {
     /// Starts a cluster and waits until each node knows all of them. One cluster at a time (the shared node aside):
     /// a test must not start its second while it holds its first. `None` as with [`shared_one_node`].
@@ -120,6 +131,32 @@ impl RealKafka {
         };
         kafka.bring_up();
         kafka
+    }
+
+    /// Gives a user rights to something, in an authorizer's cluster.
+    pub(crate) fn grant(&self, user: &str, operations: &[&str], on: On<'_>) {
+        self.change_rights(&["--add"], user, operations, on);
+    }
+
+    /// Takes rights that were granted with the same `on`.
+    pub(crate) fn revoke(&self, user: &str, operations: &[&str], on: On<'_>) {
+        self.change_rights(&["--remove", "--force"], user, operations, on);
+    }
+
+    fn change_rights(&self, change: &[&str], user: &str, operations: &[&str], on: On<'_>) {
+        let principal = format!("User:{user}");
+        let mut arguments = vec!["--bootstrap-server", self.bootstrap_servers(), "--allow-principal", &principal];
+        arguments.extend(change);
+        arguments.extend(operations.iter().flat_map(|operation| ["--operation", operation]));
+        match on {
+            On::Topic(topic) => arguments.extend(["--topic", topic]),
+            On::TopicsFrom(prefix) => arguments.extend(["--topic", prefix, "--resource-pattern-type", "prefixed"]),
+            On::Group(group) => arguments.extend(["--group", group]),
+            On::TransactionsFrom(prefix) => {
+                arguments.extend(["--transactional-id", prefix, "--resource-pattern-type", "prefixed"]);
+            }
+        }
+        self.java("org.apache.kafka.tools.AclCommand", &arguments, "");
     }
 
     /// Runs one of Kafka's own tools to its end, with that standard input; returns what it says. Fails where it fails.

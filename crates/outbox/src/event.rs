@@ -31,9 +31,9 @@ pub struct NewEvent<P> {
     /// When it happened, in milliseconds since 1970. Decides its position among the events that wait for the end of an
     /// outage.
     pub event_time: i64,
-    /// True if the partition of a record is known not to accept records at the moment. The event is then written to
-    /// the journal at once, and answered as soon as it is durable.
-    pub partition_unavailable: bool,
+    /// Why it cannot be published at the moment, if that is known. The event is then written to the journal at once,
+    /// and answered as soon as it is durable.
+    pub obstacle: Option<FailureCode>,
     /// The records of the event. In an `Arc` from the start, because it is large and passed on several times.
     pub publication: Arc<P>,
 }
@@ -141,8 +141,8 @@ pub(super) struct Event<P> {
     /// Which of the event's own records are in the topics, one bit for each. Does not cover a dead letter that
     /// replaces them.
     pub(super) confirmed: u8,
-    /// True if the partition of a record is known not to accept records at the moment.
-    pub(super) partition_unavailable: bool,
+    /// See [`NewEvent::obstacle`].
+    pub(super) obstacle: Option<FailureCode>,
     /// Why the last attempt failed.
     pub(super) failure: Option<FailureCode>,
     /// When the first attempt failed, in seconds.
@@ -175,7 +175,7 @@ impl<P> Event<P> {
             queue_full_retries: 0,
             fallback_level: 0,
             confirmed: 0,
-            partition_unavailable: false,
+            obstacle: None,
             failure: None,
             failing_since: 0,
             published_verdict: None,

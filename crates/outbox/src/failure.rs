@@ -3,7 +3,7 @@
 
 use super::{EventKey, Millis, Seq};
 
-/// Why an attempt to publish a record failed.
+/// Why a record was not published: the result of an attempt, or what is known before one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, strum::IntoStaticStr)]
 #[strum(serialize_all = "snake_case")]
 pub enum FailureCode {
@@ -35,13 +35,15 @@ pub enum FailureCode {
     ProducerFailed,
     /// The journal entry cannot be read.
     JournalUnreadable,
+    /// Other replicas can have the event too, and have to be asked before it is published.
+    ReplicasAsked,
     /// Any other error of the broker or of librdkafka.
     Other,
 }
 
 impl FailureCode {
     /// Every code.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::QueueFull,
         Self::TimedOut,
         Self::NotAuthorized,
@@ -56,6 +58,7 @@ impl FailureCode {
         Self::ClusterReplaced,
         Self::ProducerFailed,
         Self::JournalUnreadable,
+        Self::ReplicasAsked,
         Self::Other,
     ];
 
@@ -66,7 +69,7 @@ impl FailureCode {
     }
 
     /// Returns true if the failure concerns the record's partition, so that other records of the partition fail too.
-    /// They are tried again when the partition recovers.
+    /// They are tried again when the partition recovers, and, if there are other replicas, those are asked.
     #[must_use]
     pub const fn concerns_partition(self) -> bool {
         match self {
@@ -74,7 +77,8 @@ impl FailureCode {
             | Self::NotAuthorized
             | Self::UnknownTopic
             | Self::NotEnoughReplicas
-            | Self::PartitionUnavailable => true,
+            | Self::PartitionUnavailable
+            | Self::ReplicasAsked => true,
             // `Other` includes fatal errors of the producer.
             Self::QueueFull
             | Self::RecordTooLarge

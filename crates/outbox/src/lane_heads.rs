@@ -8,8 +8,8 @@ impl<P: Publication, W> Outbox<P, W> {
     /// Hands the head of a lane to the producer, or lets it wait.
     pub(super) fn activate(&mut self, slot: u32) {
         let Some(event) = self.events.get(slot as usize) else { return };
-        if self.heads.is_closed(event.lane) {
-            return self.fail_closed(slot, FailureCode::PartitionUnavailable, self.clock);
+        if let Some(code) = self.heads.closed_because(event.lane) {
+            return self.fail_closed(slot, code, self.clock);
         }
         self.attempt(slot);
     }
@@ -50,9 +50,9 @@ impl<P: Publication, W> Outbox<P, W> {
     }
 
     /// Lets a lane wait until its partition accepts records and the other replicas are asked. Its events are written at
-    /// once, and answered as soon as they are durable.
-    pub(super) fn close_lane(&mut self, lane: LaneKey) {
-        let mut next = if self.heads.close_lane(lane) { self.lanes.head(lane) } else { None };
+    /// once, and answered as soon as they are durable. `code` is the reason that operators see.
+    pub(super) fn close_lane(&mut self, lane: LaneKey, code: FailureCode) {
+        let mut next = if self.heads.close_lane(lane, code) { self.lanes.head(lane) } else { None };
         while let Some(slot) = next {
             self.answer_if_durable(slot);
             self.write(slot);
@@ -67,8 +67,9 @@ impl<P: Publication, W> Outbox<P, W> {
         }
         if coordinate {
             let waiting = self.heads.backing_off().filter_map(|handle| self.at(handle));
-            let lanes: Vec<_> = waiting.filter(|event| self.waits_long(event)).map(|event| event.lane).collect();
-            lanes.into_iter().for_each(|lane| self.close_lane(lane));
+            let waiting = waiting.filter(|event| self.waits_long(event));
+            let lanes: Vec<_> = waiting.filter_map(|event| Some((event.lane, event.failure?))).collect();
+            lanes.into_iter().for_each(|(lane, code)| self.close_lane(lane, code));
         } else if self.heads.has_closed() {
             self.release_closed_lanes();
         }

@@ -21,7 +21,7 @@ use super::replay_slots::ReplaySlots;
 use super::requests::{DueAction, PendingRequests, RequestId, Resolution};
 use super::verdict::Verdict;
 use super::waiting_heads::WaitingHeads;
-use super::{CompletedRequest, EventKey, Millis, Seq};
+use super::{CompletedRequest, EventKey, FailureCode, Millis, Seq};
 
 /// An action for the driver. Commands are executed in order.
 pub enum Command<P, W> {
@@ -158,7 +158,7 @@ impl<P: Publication, W> Outbox<P, W> {
             None => 0,
         };
         if let Some(slot) = self.slot(new_event.key) {
-            return (self.join(slot, waiter, new_event.partition_unavailable), Admitted::Joined);
+            return (self.join(slot, waiter, new_event.obstacle), Admitted::Joined);
         }
         // The topics show which records of an event are published, but not which dead letters. Published records are
         // not published again.
@@ -173,15 +173,15 @@ impl<P: Publication, W> Outbox<P, W> {
         if full || !self.memory.has_room(bytes) {
             return (Resolution::Resolved(Verdict::Overloaded), Admitted::Known(Verdict::Overloaded));
         }
-        let (seq, NewEvent { key, lane, event_time, partition_unavailable, publication }) = (self.next, new_event);
+        let (seq, NewEvent { key, lane, event_time, obstacle, publication }) = (self.next, new_event);
         self.next = Seq(seq.0 + 1);
         self.memory.add(bytes);
-        if partition_unavailable && self.coordinates_recoveries {
-            self.close_lane(lane);
+        if let Some(code) = obstacle.filter(|_| self.coordinates_recoveries) {
+            self.close_lane(lane, code);
         }
         let slot = self.insert(Event {
             bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
-            partition_unavailable,
+            obstacle,
             publication: Some(publication),
             publication_bytes: bytes,
             waiters: vec![waiter],
@@ -195,9 +195,9 @@ impl<P: Publication, W> Outbox<P, W> {
     }
 
     /// Lets a request wait for an event that is already in progress, unless it is blocked and durable.
-    fn join(&mut self, slot: u32, waiter: (RequestId, u32), partition_unavailable: bool) -> Resolution {
+    fn join(&mut self, slot: u32, waiter: (RequestId, u32), obstacle: Option<FailureCode>) -> Resolution {
         let Some(event) = self.events.get_mut(slot as usize) else { return Resolution::Resolved(Verdict::Overloaded) };
-        event.partition_unavailable = partition_unavailable;
+        event.obstacle = obstacle;
         let blocked = self.is_blocked(slot);
         let Some(event) = self.events.get_mut(slot as usize) else { return Resolution::Resolved(Verdict::Overloaded) };
         if event.durability == Durability::Synced && blocked {
@@ -219,7 +219,7 @@ impl<P: Publication, W> Outbox<P, W> {
     pub(super) fn is_blocked(&self, slot: u32) -> bool {
         let event = self.events.get(slot as usize);
         let is_held = |lane| self.heads.is_withheld(lane) || self.heads.is_closed(lane);
-        !self.connected || event.is_some_and(|event| event.partition_unavailable || is_held(event.lane))
+        !self.connected || event.is_some_and(|event| event.obstacle.is_some() || is_held(event.lane))
     }
 
     /// Forgets a request whose sender has disconnected. Its events continue.

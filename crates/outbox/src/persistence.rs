@@ -4,7 +4,7 @@ use super::event::{Durability, Event, EventHandle, Publication, Recovered};
 use super::machine::{Command, Outbox};
 use super::publishing::record_bit;
 use super::verdict::Verdict;
-use super::{EventKey, Millis, Published, Seq};
+use super::{EventKey, FailureCode, Millis, Published, Seq};
 
 impl<P: Publication, W> Outbox<P, W> {
     /// Adds the entries that were in the journal at the start, in order of acceptance, before any request is admitted.
@@ -80,11 +80,11 @@ impl<P: Publication, W> Outbox<P, W> {
         for handle in waiting {
             let mut next = self.at(*handle).map(|_| handle.slot);
             if let Some(lane) = self.at(*handle).map(|event| event.lane).filter(|_| self.coordinates_recoveries) {
-                self.close_lane(lane);
+                self.close_lane(lane, FailureCode::PartitionUnavailable);
             }
             while let Some(slot) = next {
                 let Some(event) = self.events.get_mut(slot as usize) else { break };
-                (event.partition_unavailable, next) = (true, event.next);
+                (event.obstacle, next) = (Some(FailureCode::PartitionUnavailable), event.next);
                 self.answer_if_durable(slot);
                 self.write(slot);
             }

@@ -167,7 +167,7 @@ impl<P: Publication, W> Outbox<P, W> {
         let lane = event.lane;
         if self.coordinates_recoveries {
             // It has not been with the producer, so older events of its lane can pass it.
-            self.close_lane(lane);
+            self.close_lane(lane, code);
         } else {
             event.attempts = event.attempts.max(1);
         }

@@ -19,10 +19,10 @@ pub(super) enum Resolution {
     Open(EventHandle),
 }
 
-pub(super) struct PendingRequest<W> {
+struct PendingRequest<W> {
     waiter: W,
-    pub(super) resolutions: Vec<Resolution>,
-    pub(super) open: usize,
+    resolutions: Vec<Resolution>,
+    open: usize,
     /// When events of the request that are not durable yet are written.
     write_at: Millis,
     deadline: Millis,
@@ -31,9 +31,9 @@ pub(super) struct PendingRequest<W> {
 
 /// All waiting requests.
 pub(super) struct PendingRequests<W> {
-    pub(super) waiting: HashMap<RequestId, PendingRequest<W>>,
+    waiting: HashMap<RequestId, PendingRequest<W>>,
     /// The next due time of each request.
-    pub(super) due_times: BTreeSet<(Millis, RequestId)>,
+    due_times: BTreeSet<(Millis, RequestId)>,
     next: u64,
 }
 
@@ -83,10 +83,6 @@ impl<W> PendingRequests<W> {
         self.waiting.get(&id).map(PendingRequest::open).unwrap_or_default()
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.waiting.len()
-    }
-
     /// Sets the verdict on the event at `position` of a request. Returns the request if that completes it.
     pub(super) fn resolve(&mut self, id: RequestId, position: u32, verdict: Verdict) -> Option<CompletedRequest<W>> {
         let request = self.waiting.get_mut(&id)?;
@@ -130,12 +126,56 @@ impl<W> PendingRequests<W> {
     }
 }
 
+#[cfg(test)]
+impl<W> PendingRequests<W> {
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Returns when the next action is due.
+    pub(super) fn next_due(&self) -> Option<Millis> {
+        self.due_times.first().map(|(at, _)| *at)
+    }
+
+    /// Returns the event at `position` of a request while it has no verdict. `None` if the request has ended.
+    pub(super) fn event_at(&self, id: RequestId, position: u32) -> Option<Option<EventHandle>> {
+        let request = self.waiting.get(&id)?;
+        Some(match request.resolutions.get(position as usize) {
+            Some(Resolution::Open(handle)) => Some(*handle),
+            Some(Resolution::Resolved(_)) | None => None,
+        })
+    }
+
+    /// Checks that each request is due at some time and waits for something. Returns the events without a verdict, each
+    /// with its request and its position there.
+    ///
+    /// # Errors
+    /// What is inconsistent.
+    pub(super) fn audit(&self) -> Result<Vec<(RequestId, u32, EventHandle)>, String> {
+        if self.due_times.len() != self.waiting.len() {
+            return Err("due times are missing".to_owned());
+        }
+        let mut all = Vec::new();
+        for (id, request) in &self.waiting {
+            let open = request.open();
+            if !self.due_times.contains(&(request.next_due(), *id)) {
+                return Err(format!("{id:?} has no due time"));
+            }
+            if open.len() != request.open || open.is_empty() {
+                return Err(format!("{id:?} waits for nothing"));
+            }
+            all.extend(open.into_iter().map(|(position, handle)| (*id, position, handle)));
+        }
+        Ok(all)
+    }
+}
+
 impl<W> PendingRequest<W> {
-    pub(super) const fn next_due(&self) -> Millis {
+    const fn next_due(&self) -> Millis {
         if self.written { self.deadline } else { self.write_at }
     }
 
-    pub(super) fn open(&self) -> Vec<(u32, EventHandle)> {
+    fn open(&self) -> Vec<(u32, EventHandle)> {
         let open = (0..).zip(&self.resolutions).filter_map(|(position, resolution)| match resolution {
             Resolution::Open(handle) => Some((position, *handle)),
             Resolution::Resolved(_) => None,

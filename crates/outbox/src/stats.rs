@@ -26,8 +26,8 @@ impl<P: Publication, W> Outbox<P, W> {
     }
 
     /// Returns how many events are unresolved.
-    #[must_use]
-    pub fn pending(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn pending(&self) -> usize {
         self.events.len()
     }
 
@@ -100,8 +100,8 @@ impl<P: Publication, W> Outbox<P, W> {
     }
 
     /// Returns how many requests wait.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
         self.requests.len()
     }
 }

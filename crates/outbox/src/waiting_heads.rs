@@ -1,10 +1,10 @@
 //! Lane heads that wait: for the broker, for the journal, for another replica, or for the end of a back-off.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::event::{Event, EventHandle, Stage};
 use super::no_hash::Hashed;
-use super::{LaneKey, Millis};
+use super::{FailureCode, LaneKey, Millis};
 
 /// The heads of lanes that the producer does not have, each in one of four sets. The only place that changes the stages
 /// [`Stage::Ready`] and [`Stage::BackingOff`].
@@ -18,9 +18,9 @@ pub(super) struct WaitingHeads {
     withheld: BTreeSet<EventHandle>,
     /// Lanes whose events another replica publishes first.
     withheld_lanes: HashSet<LaneKey, Hashed>,
-    /// Lanes that wait until other replicas know which of their events wait here, because their partition has stopped
-    /// accepting records. Always empty without other replicas.
-    closed_lanes: HashSet<LaneKey, Hashed>,
+    /// Lanes that wait until other replicas know which of their events wait here, each with the reason. Always empty
+    /// without other replicas.
+    closed_lanes: HashMap<LaneKey, FailureCode, Hashed>,
     /// They wait after a failure.
     backing_off: BTreeSet<(Millis, EventHandle)>,
 }
@@ -41,7 +41,12 @@ impl WaitingHeads {
 
     /// Returns true if the lane waits until its partition accepts records and the other replicas are asked.
     pub(super) fn is_closed(&self, lane: LaneKey) -> bool {
-        self.closed_lanes.contains(&lane)
+        self.closed_lanes.contains_key(&lane)
+    }
+
+    /// Returns why the lane is closed, if it is.
+    pub(super) fn closed_because(&self, lane: LaneKey) -> Option<FailureCode> {
+        self.closed_lanes.get(&lane).copied()
     }
 
     /// Returns true if any lane is closed.
@@ -50,14 +55,14 @@ impl WaitingHeads {
     }
 
     /// Closes a lane: it waits until its partition accepts records and the other replicas are asked. Its head stays
-    /// where it is until it is activated again. Returns false if the lane is already closed.
-    pub(super) fn close_lane(&mut self, lane: LaneKey) -> bool {
-        self.closed_lanes.insert(lane)
+    /// where it is until it is activated again. Returns false if the lane is already closed; it has the new reason then.
+    pub(super) fn close_lane(&mut self, lane: LaneKey, code: FailureCode) -> bool {
+        self.closed_lanes.insert(lane, code).is_none()
     }
 
     /// Ends the wait of all closed lanes.
     pub(super) fn reopen_lanes(&mut self) {
-        self.closed_lanes = HashSet::default();
+        self.closed_lanes = HashMap::default();
     }
 
     /// Lets a head wait until it can be published or replayed.

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use super::ENTITIES;
 use super::setting::{Setting, Shown, run, start};
-use crate::support::real_kafka::{Advertised, Nodes, Options, RealKafka, shared_one_node};
+use crate::support::real_kafka::{Advertised, Nodes, On, Options, RealKafka, shared_one_node};
 use crate::support::records::{Until, consume_all};
 
 fn names(prefix: &str) -> Vec<String> {
@@ -81,10 +81,6 @@ fn one_unreachable_leader_of_three_is_a_fault() {
     assert_eq!(check(kafka.bootstrap_servers(), &section("idaas", 3, 3)).code, 0);
 }
 
-/// Arguments of `kafka-acls.sh` for a right of the user `bridge` on all topics of the bridge.
-const BRIDGE_ON_ALL_TOPICS: [&str; 6] =
-    ["--allow-principal", "User:bridge", "--topic", "idaas.", "--resource-pattern-type", "prefixed"];
-
 /// A Kafka on which the user `bridge` has no right yet, and the section to log in as this user.
 fn kafka_with_acls() -> Option<(RealKafka, String, String)> {
     let options = Options::default()
@@ -113,15 +109,10 @@ fn rights_of_materialize_and_of_replicas_are_tested() {
     }
     kafka.create_topic("idaas.replicas.v1", 1, 1, &[]);
     let own = ["--bootstrap-server", kafka.bootstrap_servers()];
-    let change = |change: &[&str], on: &[&str]| {
-        let arguments = [&own[..], change, &["--allow-principal", "User:bridge"], on].concat();
-        kafka.java("org.apache.kafka.tools.AclCommand", &arguments, "");
-    };
     let state = "[state]\ngroup_id = \"states\"\ndirectory = \"state\"\n";
     let check = || check(&servers, &format!("{}{state}{login}", section("idaas", 2, 1)));
-    let topics = ["--topic", "idaas.", "--resource-pattern-type", "prefixed"];
-    let rights = ["Describe", "DescribeConfigs", "Read", "Write"].map(|right| ["--operation", right]).concat();
-    change(&["--add"], &[&topics[..], &rights].concat());
+    let topics = On::TopicsFrom("idaas.");
+    kafka.grant("bridge", &["Describe", "DescribeConfigs", "Read", "Write"], topics);
     let shown = check();
     assert_eq!(shown.code, 1, "{}", shown.out);
     for part in [
@@ -136,9 +127,8 @@ fn rights_of_materialize_and_of_replicas_are_tested() {
         assert!(shown.unbroken().contains(part), "{part}: {}", shown.out);
     }
 
-    change(&["--add"], &["--group", "states", "--operation", "Read"]);
-    let ids = ["--transactional-id", "states", "--resource-pattern-type", "prefixed"];
-    change(&["--add"], &[&ids[..], &["--operation", "Write", "--operation", "Describe"]].concat());
+    kafka.grant("bridge", &["Read"], On::Group("states"));
+    kafka.grant("bridge", &["Write", "Describe"], On::TransactionsFrom("states"));
     let shown = check();
     assert_eq!(shown.code, 0, "{}", shown.out);
     for part in [
@@ -154,7 +144,7 @@ fn rights_of_materialize_and_of_replicas_are_tested() {
     let ids = kafka.java("org.apache.kafka.tools.TransactionsCommand", &[&own[..], &["list"]].concat(), "");
     assert!(!groups.contains("states") && !ids.contains("states"), "nothing was stored: {groups}{ids}");
 
-    change(&["--remove", "--force"], &[&topics[..], &["--operation", "Read", "--operation", "Write"]].concat());
+    kafka.revoke("bridge", &["Read", "Write"], topics);
     let shown = check();
     assert_eq!(shown.code, 1, "{}", shown.out);
     for part in [
@@ -173,15 +163,8 @@ fn each_missing_right_is_named_with_the_command_that_grants_it() {
     let Some((kafka, servers, login)) = kafka_with_acls() else { return };
     let check = |topics: &str| check(&servers, &format!("{topics}{login}"));
     let topics = section("idaas", 2, 1);
-    let change = |change: &str, operations: &[&str]| {
-        let mut arguments = vec!["--bootstrap-server", kafka.bootstrap_servers(), change];
-        arguments.extend(BRIDGE_ON_ALL_TOPICS);
-        arguments.extend(operations.iter().flat_map(|operation| ["--operation", operation]));
-        if change == "--remove" {
-            arguments.push("--force");
-        }
-        kafka.java("org.apache.kafka.tools.AclCommand", &arguments, "");
-    };
+    let all = On::TopicsFrom("idaas.");
+    let grant = |operations: &[&str]| kafka.grant("bridge", operations, all);
     let may_not_write = |shown: &Shown| {
         let out = shown.flat();
         assert_eq!(shown.code, 1, "{}", shown.out);
@@ -190,22 +173,22 @@ fn each_missing_right_is_named_with_the_command_that_grants_it() {
         }
     };
 
-    change("--add", &["Describe", "Read"]);
+    grant(&["Describe", "Read"]);
     let shown = check(&topics);
     may_not_write(&shown);
     assert!(shown.flat().contains("--operation DescribeConfigs"), "{}", shown.out);
-    change("--add", &["DescribeConfigs"]);
+    grant(&["DescribeConfigs"]);
     let shown = check(&topics);
     may_not_write(&shown);
     assert!(!shown.out.contains("DescribeConfigs"), "{}", shown.out);
 
-    change("--add", &["Write"]);
+    grant(&["Write"]);
     let shown = check(&topics);
     assert_eq!(shown.code, 0, "{}", shown.out);
     assert!(shown.out.contains("all 6 topics: the user may write\n"), "{}", shown.out);
 
     // The rights that the documentation names: the permission is tested without the topics' settings as well.
-    change("--remove", &["DescribeConfigs"]);
+    kafka.revoke("bridge", &["DescribeConfigs"], all);
     let shown = check(&topics);
     assert_eq!(shown.code, 0, "{}", shown.out);
     assert!(shown.out.contains("all 6 topics: the user may write\n"), "{}", shown.out);
@@ -218,7 +201,7 @@ fn each_missing_right_is_named_with_the_command_that_grants_it() {
     let shown = check("[topics]\nprefix = \"idaas.more\"\ncreate = true\nreplication_factor = 1\n");
     assert_eq!(shown.code, 1, "{}", shown.out);
     assert!(shown.flat().contains("--operation Create"), "{}", shown.out);
-    change("--add", &["Create"]);
+    grant(&["Create"]);
     let shown = check("[topics]\nprefix = \"idaas.more\"\ncreate = true\nreplication_factor = 1\n");
     assert_eq!(shown.code, 0, "{}", shown.out);
 }

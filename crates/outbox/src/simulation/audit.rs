@@ -4,7 +4,6 @@ use crate::Seq;
 use crate::dedup_cache::Known;
 use crate::event::{Durability, Event, Publication, ReplaySlot, Stage};
 use crate::machine::Outbox;
-use crate::requests::Resolution;
 
 type AuditResult = Result<(), String>;
 
@@ -104,23 +103,15 @@ impl<P: Publication, W> Outbox<P, W> {
     }
 
     fn audit_requests(&self) -> AuditResult {
-        let (waiting, due_times) = (&self.requests.waiting, &self.requests.due_times);
-        ensure(due_times.len() == waiting.len(), || "due_times are missing".to_owned())?;
-        for (id, request) in waiting {
-            ensure(due_times.contains(&(request.next_due(), *id)), || format!("{id:?} has no due time"))?;
-            let open = request.open();
-            ensure(open.len() == request.open && !open.is_empty(), || format!("{id:?} waits for nothing"))?;
-            for (position, handle) in open {
-                let is_waiter = self.at(handle).is_some_and(|event| event.waiters.contains(&(*id, position)));
-                ensure(is_waiter, || format!("{id:?} is not is_waiter of {handle:?}"))?;
-            }
+        for (id, position, handle) in self.requests.audit()? {
+            let is_waiter = self.at(handle).is_some_and(|event| event.waiters.contains(&(id, position)));
+            ensure(is_waiter, || format!("{id:?} is no waiter of {handle:?}"))?;
         }
         for (_, event) in &self.events {
             for (id, position) in &event.waiters {
-                let Some(request) = waiting.get(id) else { continue };
-                let resolution = request.resolutions.get(*position as usize);
-                let open = matches!(resolution, Some(Resolution::Open(handle)) if handle.seq == event.seq);
-                ensure(open, || format!("{id:?} waits for another than {:?}", event.seq))?;
+                let Some(waits_for) = self.requests.event_at(*id, *position) else { continue };
+                let is_this = waits_for.is_some_and(|handle| handle.seq == event.seq);
+                ensure(is_this, || format!("{id:?} waits for another than {:?}", event.seq))?;
                 let blocked = self.slot(event.key).is_some_and(|slot| self.is_blocked(slot));
                 let soon = !blocked || event.durability == Durability::Pending;
                 ensure(soon, || format!("{id:?} waits for the end of the outage with {:?}", event.seq))?;

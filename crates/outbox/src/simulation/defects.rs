@@ -144,13 +144,7 @@ impl Machine {
                 (Defect::Unfenced, Admitted::Known(Verdict::Overloaded), _) => {
                     let spec = payload.spec;
                     let (key, lane, event_time) = (spec.key(), spec.lane_key(), spec.time);
-                    let again = NewEvent {
-                        key,
-                        lane,
-                        event_time,
-                        partition_unavailable: false,
-                        publication: Arc::new(spec.first()),
-                    };
+                    let again = NewEvent { key, lane, event_time, obstacle: None, publication: Arc::new(spec.first()) };
                     *what = self.outbox.admit([again], NO_WAITER, deadlines).1[0];
                 }
                 _ => {}

@@ -194,7 +194,7 @@ impl Machine {
 
     /// Returns when the machine needs the next tick.
     pub(super) fn due(&self) -> Option<Millis> {
-        let due_time = self.outbox.requests.due_times.first().map(|(at, _)| *at);
+        let due_time = self.outbox.requests.next_due();
         let retry = self.outbox.heads.next_retry();
         due_time.into_iter().chain(retry).min()
     }

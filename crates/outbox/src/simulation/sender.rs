@@ -8,10 +8,10 @@ use super::payload::{EventSpec, Number, lane_key, number};
 use super::plan::Kind;
 use super::rng::{About, RngExt};
 use super::scheduler::{Scheduler, SimEvent};
-use crate::Millis;
 use crate::event::NewEvent;
 use crate::machine::{Admitted, Deadlines};
 use crate::verdict::Verdict;
+use crate::{FailureCode, Millis};
 
 /// Intervals between the attempts.
 const SCHEDULE: [Millis; 5] = [1_000, 5_000, 10_000, 10_000, 10_000];
@@ -64,7 +64,7 @@ impl Scheduler<'_> {
             key: spec.key(),
             lane: spec.lane_key(),
             event_time: spec.time,
-            partition_unavailable: prompt,
+            obstacle: prompt.then_some(FailureCode::PartitionUnavailable),
             publication: Arc::new(spec.first()),
         };
         let new_events: Vec<_> = specs.map(new_event).collect();

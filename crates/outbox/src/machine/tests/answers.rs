@@ -68,7 +68,7 @@ fn prompt_event_is_answered_as_soon_as_it_is_durable() {
         key,
         lane: LaneKey(0),
         event_time: 0,
-        partition_unavailable: true,
+        obstacle: Some(FailureCode::PartitionUnavailable),
         publication: Arc::new(Form::Whole),
     };
     bench.outbox.admit([new_event], "prompt", SOON);

@@ -133,25 +133,25 @@ fn older_event_passes_the_head_of_a_closed_lane() {
 }
 
 #[test]
-fn closed_partition_gets_no_new_event_with_replicas() {
-    let mut bench = Bench::new(100);
-    bench.outbox.coordinate_recoveries(true);
-    let key = EventKey::of("app", "0");
-    let new_event = NewEvent {
-        key,
-        lane: LaneKey(7),
-        event_time: 0,
-        partition_unavailable: true,
-        publication: Arc::new(Form::Whole),
-    };
-    bench.outbox.admit([new_event], "one", SOON);
-    assert_eq!(bench.issued(), [Issued::Write(0)]);
-    bench.outbox.written([Seq(0)]);
-    assert_eq!(bench.issued(), [Issued::Answer("one", vec![Verdict::NotConfirmed])]);
-    let head = bench.outbox.waiting_heads(1)[0];
-    assert_eq!(head.reason, WaitReason::Failed(FailureCode::PartitionUnavailable));
-    bench.outbox.tick(700_000);
-    assert_eq!(bench.issued(), [Issued::Load(0)], "if the recovery is not reported");
+fn closed_lane_gets_no_new_event_and_shows_why_with_replicas() {
+    for code in [FailureCode::PartitionUnavailable, FailureCode::ReplicasAsked] {
+        let mut bench = Bench::new(100);
+        bench.outbox.coordinate_recoveries(true);
+        let new_event = |id, obstacle| {
+            let (key, publication) = (EventKey::of("app", id), Arc::new(Form::Whole));
+            NewEvent { key, lane: LaneKey(7), event_time: 0, obstacle, publication }
+        };
+        bench.outbox.admit([new_event("0", Some(code))], "one", SOON);
+        assert_eq!(bench.issued(), [Issued::Write(0)]);
+        bench.outbox.written([Seq(0)]);
+        assert_eq!(bench.issued(), [Issued::Answer("one", vec![Verdict::NotConfirmed])]);
+        bench.outbox.admit([new_event("1", None)], "two", SOON);
+        assert_eq!(bench.outbox.waiting_heads(1)[0].reason, WaitReason::Failed(code));
+        bench.outbox.written([Seq(1)]);
+        bench.issued();
+        bench.outbox.tick(700_000);
+        assert_eq!(bench.issued(), [Issued::Load(0)], "if the end of the wait is not reported");
+    }
 }
 
 #[test]

@@ -83,7 +83,7 @@ impl Bench {
             key: EventKey::of("app", &event.to_string()),
             lane: LaneKey(event),
             event_time: 0,
-            partition_unavailable: false,
+            obstacle: None,
             publication: Arc::new(Form::Whole),
         });
         self.outbox.admit(new_events, who, SOON).1
@@ -92,7 +92,7 @@ impl Bench {
     fn admit_one(&mut self, event: u64, lane: u64, event_time: i64, publication: Form) {
         let key = EventKey::of("app", &event.to_string());
         let (lane, publication) = (LaneKey(lane), Arc::new(publication));
-        let new_event = NewEvent { key, lane, event_time, partition_unavailable: false, publication };
+        let new_event = NewEvent { key, lane, event_time, obstacle: None, publication };
         self.outbox.admit([new_event], "one", SOON);
     }
 
