@@ -82,7 +82,7 @@ impl Executor {
         if !self.outbox.lock().coordinates_recoveries() {
             return self.admit(new_events, waiter, deadlines);
         }
-        new_events.iter_mut().for_each(|event| event.obstacle = Some(FailureCode::ReplicasAsked));
+        new_events.iter_mut().for_each(|event| event.obstacle = Some(FailureCode::AskingReplicas));
         self.step(|outbox, _| outbox.admit(new_events, waiter, deadlines))
     }
 }

@@ -116,7 +116,7 @@ const STEPS: [(&str, &str); 19] = [
          cleanup.policy=delete, and disable the validation.",
     ),
     (
-        "replicas_asked",
+        "asking_replicas",
         "Its callback was in quarantine, and other replicas may have it too. They are asked; then it is published \
         automatically.",
     ),

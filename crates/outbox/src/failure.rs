@@ -36,7 +36,7 @@ pub enum FailureCode {
     /// The journal entry cannot be read.
     JournalUnreadable,
     /// Other replicas can have the event too, and have to be asked before it is published.
-    ReplicasAsked,
+    AskingReplicas,
     /// Any other error of the broker or of librdkafka.
     Other,
 }
@@ -58,7 +58,7 @@ impl FailureCode {
         Self::ClusterReplaced,
         Self::ProducerFailed,
         Self::JournalUnreadable,
-        Self::ReplicasAsked,
+        Self::AskingReplicas,
         Self::Other,
     ];
 
@@ -68,17 +68,17 @@ impl FailureCode {
         self.into()
     }
 
-    /// Returns true if the failure concerns the record's partition, so that other records of the partition fail too.
-    /// They are tried again when the partition recovers, and, if there are other replicas, those are asked.
+    /// Returns true if the event is tried again when its partition recovers or, with other replicas, when those have
+    /// been asked. Other records of the partition fail too.
     #[must_use]
-    pub const fn concerns_partition(self) -> bool {
+    pub const fn ends_with_recovery(self) -> bool {
         match self {
             Self::TimedOut
             | Self::NotAuthorized
             | Self::UnknownTopic
             | Self::NotEnoughReplicas
             | Self::PartitionUnavailable
-            | Self::ReplicasAsked => true,
+            | Self::AskingReplicas => true,
             // `Other` includes fatal errors of the producer.
             Self::QueueFull
             | Self::RecordTooLarge

@@ -96,7 +96,7 @@ impl<P: Publication, W> Outbox<P, W> {
     pub fn release_closed_lanes(&mut self) {
         self.heads.reopen_lanes();
         let is_recovered = |handle: &EventHandle| {
-            self.at(*handle).and_then(|event| event.failure).is_some_and(FailureCode::concerns_partition)
+            self.at(*handle).and_then(|event| event.failure).is_some_and(FailureCode::ends_with_recovery)
         };
         let waiting: Vec<_> = self.heads.backing_off().filter(is_recovered).collect();
         for handle in waiting {

@@ -229,7 +229,7 @@ impl InFlight {
 /// Returns the failure if the report says something about the record's partition.
 fn partition_failure(report: DeliveryReport) -> Option<FailureCode> {
     match report {
-        DeliveryReport::Failed(code) => code.concerns_partition().then_some(code),
+        DeliveryReport::Failed(code) => code.ends_with_recovery().then_some(code),
         DeliveryReport::Confirmed
         | DeliveryReport::Rejected(_)
         | DeliveryReport::QueueFull

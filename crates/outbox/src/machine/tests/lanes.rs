@@ -134,7 +134,7 @@ fn older_event_passes_the_head_of_a_closed_lane() {
 
 #[test]
 fn closed_lane_gets_no_new_event_and_shows_why_with_replicas() {
-    for code in [FailureCode::PartitionUnavailable, FailureCode::ReplicasAsked] {
+    for code in [FailureCode::PartitionUnavailable, FailureCode::AskingReplicas] {
         let mut bench = Bench::new(100);
         bench.outbox.coordinate_recoveries(true);
         let new_event = |id, obstacle| {
