@@ -91,22 +91,27 @@ impl Dispatcher {
     }
 
     /// Handles the end of an outage of the whole cluster, with the topics and indexes of partitions that have a leader.
-    /// To be called before [`Dispatcher::set_connected`]: what waited for these partitions is published then.
+    /// To be called before [`Dispatcher::set_may_publish`]: what waited for these partitions is published then.
     pub fn outage_ended(&self, with_leader: &[(String, usize)]) {
         if let Some(producer) = &*self.executor.producer.load() {
             producer.outage_ended(with_leader);
         }
     }
 
-    /// Notes whether the broker is available.
-    pub fn set_connected(&self, connected: bool) {
-        self.executor.step(|outbox, _| outbox.connected(connected));
+    /// Notes whether Kafka is available. This only decides which reason operators see while nothing may be published.
+    pub fn set_kafka_available(&self, is_available: bool) {
+        self.executor.outbox.lock().set_kafka_available(is_available);
     }
 
-    /// Returns true if the broker is considered available.
+    /// Notes whether events may be published: Kafka is available, and the other replicas have been asked.
+    pub fn set_may_publish(&self, may_publish: bool) {
+        self.executor.step(|outbox, _| outbox.set_may_publish(may_publish));
+    }
+
+    /// Returns true if events may be published: Kafka is available, and the other replicas have been asked.
     #[must_use]
-    pub fn is_connected(&self) -> bool {
-        self.executor.outbox.lock().is_connected()
+    pub fn may_publish(&self) -> bool {
+        self.executor.outbox.lock().may_publish()
     }
 
     /// Notes which events are already in the topics.

@@ -115,11 +115,7 @@ const STEPS: [(&str, &str); 19] = [
         "The broker considers the record invalid. {topic} may be compacted, or validate records by another schema: set \
          cleanup.policy=delete, and disable the validation.",
     ),
-    (
-        "asking_replicas",
-        "Its callback was in quarantine, and other replicas may have it too. They are asked; then it is published \
-        automatically.",
-    ),
+    ("asking_replicas", "Other replicas may have it too. They are asked; then it is published automatically."),
     ("queue_full", "The producer's queue is full. It is retried automatically."),
     ("producer_replaced", "The producer was replaced before the broker confirmed it. It is retried automatically."),
     (

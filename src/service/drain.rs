@@ -123,7 +123,7 @@ async fn flush(dispatcher: &Arc<Dispatcher>, until: Instant) {
     loop {
         let waiting = Arc::clone(dispatcher);
         // In slices, because a flush cannot be shortened.
-        let flush_slice = move || waiting.flush(Duration::from_millis(100)) == 0 || !waiting.is_connected();
+        let flush_slice = move || waiting.flush(Duration::from_millis(100)) == 0 || !waiting.may_publish();
         let flushed = tokio::task::spawn_blocking(flush_slice).await.unwrap_or(true);
         let now = Instant::now();
         if flushed || now >= until || (dispatcher.not_durable() == 0 && now > began + FINAL_CONFIRMATIONS_TIMEOUT) {

@@ -66,7 +66,7 @@ impl ReplayPermit {
     }
 
     fn start_publishing(&self, dispatcher: &Dispatcher) {
-        dispatcher.set_connected(true);
+        dispatcher.set_may_publish(true);
         self.is_granted.store(true, Ordering::SeqCst);
         if self.is_history_read.load(Ordering::SeqCst) {
             dispatcher.enable_replay();
@@ -136,21 +136,22 @@ impl Replicas {
     }
 
     /// Records that Kafka is available, with the topics and indexes of partitions that have a leader.
-    pub(super) fn kafka_answers(&self, with_leader: &[(String, usize)]) {
+    pub(super) fn kafka_available(&self, with_leader: &[(String, usize)]) {
         if let Some(dispatcher) = self.dispatcher.upgrade() {
             dispatcher.outage_ended(with_leader);
         }
-        self.set_available(true);
+        self.set_kafka_available(true);
     }
 
     /// Records whether Kafka is available.
-    pub(super) fn set_available(&self, is_available: bool) {
+    pub(super) fn set_kafka_available(&self, is_available: bool) {
         self.replay_permit.is_available.store(is_available, Ordering::SeqCst);
         // Publishing ends at once. It begins at once only if there are no other replicas.
-        if let Some(dispatcher) = self.dispatcher.upgrade()
-            && (!is_available || self.replay_permit.is_alone.load(Ordering::SeqCst))
-        {
-            dispatcher.set_connected(is_available);
+        if let Some(dispatcher) = self.dispatcher.upgrade() {
+            dispatcher.set_kafka_available(is_available);
+            if !is_available || self.replay_permit.is_alone.load(Ordering::SeqCst) {
+                dispatcher.set_may_publish(is_available);
+            }
         }
         // Fails only if the thread has ended, which it does with the service.
         let _ = self.events.send(ReplicaEvent::Available(is_available));

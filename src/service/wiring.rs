@@ -146,7 +146,7 @@ pub(super) fn watch(
             if metrics.kafka.set_answering(true) {
                 tracing::info!(code = LogCode::KafkaAvailable.as_str(), "Kafka answers");
             }
-            replicas.kafka_answers(&with_leader);
+            replicas.kafka_available(&with_leader);
         }
         WatchEvent::Unavailable { brokers } => {
             // The producer may have reported it already, with the reason.
@@ -165,7 +165,7 @@ pub(super) fn watch(
             if metrics.kafka.unreachable_addresses().is_empty() {
                 metrics.kafka.set_unreachable(brokers);
             }
-            replicas.set_available(false);
+            replicas.set_kafka_available(false);
         }
     })
 }

@@ -103,7 +103,7 @@ pub enum WaitReason {
     ReplayPending,
     /// Another replica publishes the events of this lane first.
     OtherReplica,
-    /// The last attempt to publish it failed.
+    /// The last attempt to publish it failed, or other replicas are asked first.
     Failed(FailureCode),
 }
 

@@ -18,7 +18,7 @@ impl<P: Publication, W> Outbox<P, W> {
     /// only a record can show that the partition accepts records.
     pub(super) fn attempt(&mut self, slot: u32) {
         let Some(event) = self.events.get_mut(slot as usize) else { return };
-        if event.publication.is_some() && self.connected && !self.heads.is_withheld(event.lane) {
+        if event.publication.is_some() && self.may_publish && !self.heads.is_withheld(event.lane) {
             return self.publish_head(slot);
         }
         self.heads.insert(event, slot);

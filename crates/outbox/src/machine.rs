@@ -91,8 +91,10 @@ pub struct Outbox<P, W> {
     pub(super) memory: MemoryBudget,
     pub(super) replay_slots: ReplaySlots,
     pub(super) next: Seq,
-    /// True if the broker is considered available.
-    pub(super) connected: bool,
+    /// True if Kafka is available. Used only to say why events wait.
+    pub(super) kafka_available: bool,
+    /// True if events may be published: Kafka is available, and the other replicas have been asked.
+    pub(super) may_publish: bool,
     /// True if other replicas must be asked before events that waited for a partition are published.
     pub(super) coordinates_recoveries: bool,
     /// True if replay may begin. Before that, the driver must know which events are already in the topics.
@@ -105,8 +107,7 @@ pub struct Outbox<P, W> {
 }
 
 impl<P: Publication, W> Outbox<P, W> {
-    /// Creates an empty outbox. It considers the broker available, and replays nothing before
-    /// [`Outbox::enable_replay`].
+    /// Creates an empty outbox. New events may be published, but nothing is replayed before [`Outbox::enable_replay`].
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
@@ -120,7 +121,8 @@ impl<P: Publication, W> Outbox<P, W> {
             memory: MemoryBudget::new(&limits),
             replay_slots: ReplaySlots::new(&limits),
             next: Seq(0),
-            connected: true,
+            kafka_available: true,
+            may_publish: true,
             coordinates_recoveries: false,
             replay_enabled: false,
             replayed_total: 0,
@@ -219,7 +221,7 @@ impl<P: Publication, W> Outbox<P, W> {
     pub(super) fn is_blocked(&self, slot: u32) -> bool {
         let event = self.events.get(slot as usize);
         let is_held = |lane| self.heads.is_withheld(lane) || self.heads.is_closed(lane);
-        !self.connected || event.is_some_and(|event| event.obstacle.is_some() || is_held(event.lane))
+        !self.may_publish || event.is_some_and(|event| event.obstacle.is_some() || is_held(event.lane))
     }
 
     /// Forgets a request whose sender has disconnected. Its events continue.

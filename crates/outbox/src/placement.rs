@@ -21,7 +21,7 @@ impl<P: Publication, W> Outbox<P, W> {
         let is_head_ready =
             old_head.and_then(|head| self.events.get(head as usize)).is_some_and(|head| head.stage == Stage::Ready);
         // During an outage, requests arrive in any order.
-        let sorts = !self.connected || is_head_ready || self.heads.is_closed(lane);
+        let sorts = !self.may_publish || is_head_ready || self.heads.is_closed(lane);
         let tail = self.lanes.tail(lane);
         let previous = if sorts { self.position_by_event_time(slot, tail) } else { tail };
         if self.lanes.insert_after(&mut self.events, lane, previous, slot) {

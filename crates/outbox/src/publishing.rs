@@ -83,10 +83,15 @@ impl<P: Publication, W> Outbox<P, W> {
         self.replay();
     }
 
-    /// Notes whether the broker is available, and everything may be published: other replicas have been asked.
-    pub fn connected(&mut self, connected: bool) {
-        let changed = std::mem::replace(&mut self.connected, connected) != connected;
-        if connected {
+    /// Notes whether Kafka is available. This only decides which reason operators see while nothing may be published.
+    pub const fn set_kafka_available(&mut self, is_available: bool) {
+        self.kafka_available = is_available;
+    }
+
+    /// Notes whether events may be published: Kafka is available, and the other replicas have been asked.
+    pub fn set_may_publish(&mut self, may_publish: bool) {
+        let changed = std::mem::replace(&mut self.may_publish, may_publish) != may_publish;
+        if may_publish {
             for handle in self.heads.take_ready() {
                 self.publish_head(handle.slot);
             }

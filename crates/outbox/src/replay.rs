@@ -29,7 +29,7 @@ impl<P: Publication, W> Outbox<P, W> {
         if !self.replay_slots.is_worth_reading() {
             return;
         }
-        while self.connected && self.replay_enabled {
+        while self.may_publish && self.replay_enabled {
             let Some(handle) = self.heads.first_parked() else { return };
             let bytes = self.at(handle).map_or(0, |event| event.bytes as usize);
             if !self.replay_slots.has_room(bytes) {
@@ -59,7 +59,7 @@ impl<P: Publication, W> Outbox<P, W> {
         let (handle, is_withheld) = (event.handle(slot), self.heads.is_withheld(event.lane));
         let in_journal_only = event.publication.is_none();
         // A waiting event holds no slot, so there is as much room before it leaves its set as after.
-        let can_load = self.connected && self.replay_enabled && self.replay_slots.has_room(event.bytes as usize);
+        let can_load = self.may_publish && self.replay_enabled && self.replay_slots.has_room(event.bytes as usize);
         self.deactivate(slot);
         if in_journal_only && can_load && !is_withheld {
             self.load(handle);
@@ -78,7 +78,7 @@ impl<P: Publication, W> Outbox<P, W> {
     /// Handles the result of [`Command::Load`].
     pub fn loaded(&mut self, handle: EventHandle, loaded: Loaded<P>, now: Millis) {
         self.clock = self.clock.max(now);
-        let connected = self.connected;
+        let may_publish = self.may_publish;
         let Some(event) = self.events.get_mut(handle.slot as usize).filter(|event| event.seq == handle.seq) else {
             return;
         };
@@ -87,7 +87,7 @@ impl<P: Publication, W> Outbox<P, W> {
         }
         let withheld = self.heads.is_withheld(event.lane);
         match loaded {
-            Loaded::Found(mut publication) if connected && !withheld => {
+            Loaded::Found(mut publication) if may_publish && !withheld => {
                 for level in 0..event.fallback_level {
                     let Some(smaller) = publication.fallback() else {
                         // The smallest publication was rejected too.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::event::{Durability, Event, Publication};
 use super::machine::Outbox;
-use super::{LaneKey, Millis, WaitReason, WaitingHead};
+use super::{FailureCode, LaneKey, Millis, WaitReason, WaitingHead};
 
 impl<P> Event<P> {
     pub(super) fn waiting(&self, reason: WaitReason) -> WaitingHead {
@@ -72,7 +72,11 @@ impl<P: Publication, W> Outbox<P, W> {
     }
 
     pub(super) const fn reason_without_failure(&self) -> WaitReason {
-        if self.connected { WaitReason::ReplayPending } else { WaitReason::KafkaUnavailable }
+        match (self.may_publish, self.kafka_available) {
+            (true, _) => WaitReason::ReplayPending,
+            (false, true) => WaitReason::Failed(FailureCode::AskingReplicas),
+            (false, false) => WaitReason::KafkaUnavailable,
+        }
     }
 
     /// Counts the events that are not with the producer, by lane.
@@ -93,10 +97,10 @@ impl<P: Publication, W> Outbox<P, W> {
         (not_durable, self.writing.len())
     }
 
-    /// Returns true if the broker is considered available.
+    /// Returns true if events may be published: Kafka is available, and the other replicas have been asked.
     #[must_use]
-    pub const fn is_connected(&self) -> bool {
-        self.connected
+    pub const fn may_publish(&self) -> bool {
+        self.may_publish
     }
 
     /// Returns how many requests wait.

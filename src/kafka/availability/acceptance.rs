@@ -1,4 +1,5 @@
-//! Decides whether Kafka accepts records. The only owner of that decision.
+//! Decides whether Kafka accepts records. Owns both inputs of that decision; `KafkaMetrics` combines them for
+//! operators.
 //!
 //! Two threads report here. The watch probes whether the cluster answers and names leaders:
 //! `Acceptance::record_probe` returns whether Kafka counts as available. The producer's monitor observes the delivery

@@ -197,7 +197,7 @@ impl Runner {
                 self.log_agreement();
             }
             Command::StopPublishing => {
-                dispatcher.set_connected(false);
+                dispatcher.set_may_publish(false);
                 self.topic.purge();
             }
             Command::Hold(lanes) => {

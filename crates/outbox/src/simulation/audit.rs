@@ -73,11 +73,11 @@ impl<P: Publication, W> Outbox<P, W> {
         let (with_payload, others, waiting_for_time) = self.heads.counts();
         let counted = (with_payload + others, waiting_for_time);
         ensure((ready, backing_off) == counted, || "a head waits that no longer exists".to_owned())?;
-        ensure(with_payload == 0 || !self.connected, || "heads wait although the broker is available".to_owned())?;
+        ensure(with_payload == 0 || !self.may_publish, || "heads wait although the broker is available".to_owned())?;
         self.replay_slots.audit(&self.events)?;
         let first = self.heads.first_parked().and_then(|handle| self.at(handle));
         let room = first.is_some_and(|event| self.replay_slots.has_room(event.bytes as usize));
-        let idle = self.connected && self.replay_enabled && self.replay_slots.is_worth_reading() && room;
+        let idle = self.may_publish && self.replay_enabled && self.replay_slots.is_worth_reading() && room;
         ensure(!idle, || "parked heads are not replayed".to_owned())?;
         let publications = self.events.iter().filter_map(|(_, event)| event.publication.as_ref());
         self.memory.audit(publications.map(|publication| publication.bytes()))

@@ -121,10 +121,10 @@ impl Machine {
         }
     }
 
-    pub(super) fn connected(&mut self, is: bool) {
+    pub(super) fn set_may_publish(&mut self, is: bool) {
         match self.defect {
-            Some(Defect::ReturnUnheard) => self.outbox.connected = is,
-            _ => self.outbox.connected(is),
+            Some(Defect::ReturnUnheard) => self.outbox.may_publish = is,
+            _ => self.outbox.set_may_publish(is),
         }
     }
 

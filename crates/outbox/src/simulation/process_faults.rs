@@ -67,7 +67,7 @@ impl Scheduler<'_> {
             there.current().closed.clear();
         }
         if let Some(machine) = &mut there.machine {
-            machine.connected(is);
+            machine.set_may_publish(is);
         }
         self.execute(replica);
     }

@@ -8,7 +8,7 @@ fn a_burst_before_the_breaker_opens_leaves_memory_free() {
     bench.admit("burst", 0..4);
     bench.issued();
     assert_eq!(bench.admit("full", 4..5), [Admitted::Known(Verdict::Overloaded)]);
-    bench.outbox.connected(false);
+    bench.outbox.set_may_publish(false);
     bench.outbox.written((0..4).map(Seq));
     assert_eq!(bench.outbox.events_in_memory(), 0, "the journal has them, and the producer");
     assert_eq!(bench.admit("after", 5..9), [Admitted::New; 4]);
@@ -19,7 +19,7 @@ fn an_opening_breaker_answers_once_events_are_durable() {
     let mut bench = Bench::new(100);
     bench.admit("waits", 0..2);
     bench.issued();
-    bench.outbox.connected(false);
+    bench.outbox.set_may_publish(false);
     assert_eq!(bench.issued(), [Issued::Write(0), Issued::Write(1)]);
     bench.outbox.written([Seq(0)]);
     assert_eq!(bench.issued(), []);

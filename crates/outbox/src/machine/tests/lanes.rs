@@ -19,12 +19,12 @@ fn confirmed_record_is_not_sent_again_with_its_sibling() {
 #[test]
 fn events_of_an_outage_go_out_in_order_of_their_time() {
     let mut bench = Bench::new(100);
-    bench.outbox.connected(false);
+    bench.outbox.set_may_publish(false);
     for (event, event_time) in [(0, 20), (1, 30), (2, 10), (3, 20)] {
         bench.admit_one(event, 7, event_time, Form::Whole);
     }
     bench.issued();
-    bench.outbox.connected(true);
+    bench.outbox.set_may_publish(true);
     let mut order = Vec::new();
     for _ in 0..4 {
         let produced = bench.issued().into_iter().find_map(|issued| match issued {
@@ -116,8 +116,8 @@ fn partition_that_recovers_during_the_first_exchange_is_published_with_all_other
     bench.outbox.report(bench.last(), 0, DeliveryReport::Confirmed, 0);
     assert!(bench.outbox.partitions_available(), "the others are already asked");
     bench.issued();
-    // It was considered connected from the start.
-    bench.outbox.connected(true);
+    // Events might be published from the start.
+    bench.outbox.set_may_publish(true);
     assert_eq!(bench.issued(), [Issued::Load(2)]);
 }
 
@@ -169,4 +169,22 @@ fn closed_lanes_go_on_when_the_last_other_replica_leaves() {
     bench.issued();
     bench.outbox.coordinate_recoveries(false);
     assert_eq!(bench.issued(), [Issued::Load(2)]);
+}
+
+#[test]
+fn wait_after_an_outage_names_the_other_replicas() {
+    let mut bench = Bench::new(100);
+    bench.outbox.set_kafka_available(false);
+    bench.outbox.set_may_publish(false);
+    bench.admit("waits", 0..2);
+    assert_eq!(bench.outbox.waiting_heads_by_reason(), [(WaitReason::KafkaUnavailable, 2)].into());
+    bench.outbox.set_kafka_available(true);
+    bench.outbox.coordinate_recoveries(true);
+    let (key, publication) = (EventKey::of("app", "2"), Arc::new(Form::Whole));
+    let obstacle = Some(FailureCode::AskingReplicas);
+    bench.outbox.admit([NewEvent { key, lane: LaneKey(2), event_time: 0, obstacle, publication }], "replayed", SOON);
+    let asking = WaitReason::Failed(FailureCode::AskingReplicas);
+    assert_eq!(bench.outbox.waiting_heads_by_reason(), [(asking, 3)].into(), "one of them was in quarantine");
+    bench.outbox.set_may_publish(true);
+    assert_eq!(bench.outbox.waiting_heads_by_reason(), [].into());
 }

@@ -94,10 +94,11 @@ fn a_redriven_head_goes_before_all_others_that_wait() {
 #[test]
 fn a_redrive_does_not_override_what_forbids_publishing() {
     let mut bench = bench_in_back_off();
-    bench.outbox.connected(false);
+    bench.outbox.set_kafka_available(false);
+    bench.outbox.set_may_publish(false);
     assert_eq!(blocked_by(bench.redrive(0)), Some((WaitReason::KafkaUnavailable, 1)));
     bench.outbox.hold_lanes([LaneKey(0)]);
-    bench.outbox.connected(true);
+    bench.outbox.set_may_publish(true);
     assert_eq!(blocked_by(bench.redrive(0)), Some((WaitReason::OtherReplica, 1)));
     assert_eq!(bench.issued(), []);
     bench.outbox.hold_lanes([]);
