@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::publication::EventPublication;
 use crate::clock;
-use crate::kafka::producer::delivery::{DeliveryOpaque, Position};
+use crate::kafka::producer::delivery::{DeliveryTag, Position};
 use crate::telemetry::event::{PublishedAt, RecordedEvent, TrackedEvent};
 use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
@@ -24,18 +24,18 @@ pub(super) fn logged_type(record: &Record) -> Option<Box<str>> {
 }
 
 /// Writes the log line of a confirmed record. `took` is the time since the record was handed over.
-fn log(kind: &str, opaque: &DeliveryOpaque, topic: &str, position: Position, took: Duration) {
+fn log(kind: &str, tag: &DeliveryTag, topic: &str, position: Position, took: Duration) {
     let Position { partition, offset } = position;
     let milliseconds = (took.as_secs_f64() * 1e6).round() / 1e3;
-    let event = &opaque.event;
+    let event = &tag.event;
     // The level of a log line is a constant, so there are two lines.
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(
                 target: "event",
-                application = opaque.application.name(),
+                application = tag.application.name(),
                 "type" = kind,
-                entity = opaque.entity.name(),
+                entity = tag.entity.name(),
                 entity_id = event.entity_id(),
                 event_id = event.event_id(),
                 verdict = event.verdict.code(),
@@ -66,15 +66,15 @@ pub(super) fn tracked(publication: &EventPublication, record: &Record) -> Tracke
 /// was handed over.
 pub(super) fn published(
     metrics: &Metrics,
-    opaque: DeliveryOpaque,
+    tag: DeliveryTag,
     topic: &str,
     position: Position,
     (now, took): (Duration, Duration),
 ) {
-    if let Some(kind) = &opaque.logged_type {
-        log(kind, &opaque, topic, position, took);
+    if let Some(kind) = &tag.logged_type {
+        log(kind, &tag, topic, position, took);
     }
-    let DeliveryOpaque { application, entity, event, .. } = opaque;
+    let DeliveryTag { application, entity, event, .. } = tag;
     let Position { partition, offset } = position;
     let published = Some(PublishedAt { partition, offset, took });
     metrics.history.record(RecordedEvent { application, entity, event, published }, now);

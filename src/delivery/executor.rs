@@ -24,7 +24,7 @@ use crate::journal::admin::OutboxControl;
 use crate::journal::{Entry, Journal, JournalEvents, JournalRejection};
 use crate::kafka::availability::acceptance::Undeliverable;
 use crate::kafka::producer::Producer;
-use crate::kafka::producer::delivery::{DeliveryObserver, DeliveryOpaque, Position};
+use crate::kafka::producer::delivery::{DeliveryObserver, DeliveryTag, Position};
 use crate::telemetry::kafka::ProducerStatistics;
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
@@ -176,15 +176,15 @@ impl Executor {
 impl DeliveryObserver for Executor {
     fn report(
         &self,
-        opaque: DeliveryOpaque,
+        tag: DeliveryTag,
         topic: &str,
         (report, position): (DeliveryReport, Option<Position>),
         at: Instant,
     ) {
-        let (handle, record) = (opaque.handle, opaque.record);
-        trace_report(&opaque, report, position);
+        let (handle, record) = (tag.handle, tag.record);
+        trace_report(&tag, report, position);
         if let Some(position) = position {
-            self.record_confirmation(opaque, topic, position, at);
+            self.record_confirmation(tag, topic, position, at);
         }
         self.step_at(at, |outbox, now| outbox.report(handle, record, report, now));
     }

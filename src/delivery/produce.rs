@@ -11,7 +11,7 @@ use super::executor::Executor;
 use super::publication::EventPublication;
 use crate::clock;
 use crate::journal::JournalRejection;
-use crate::kafka::producer::delivery::{DeliveryOpaque, Position};
+use crate::kafka::producer::delivery::{DeliveryTag, Position};
 
 impl Executor {
     /// Hands the records whose bits are not set in `confirmed` to the producer.
@@ -30,7 +30,7 @@ impl Executor {
             }
             let trace = self.spans.get().zip(publication.trace.as_ref());
             let span = trace.map(|(spans, event)| spans.send(event, record, publication.id.text()));
-            let opaque = DeliveryOpaque {
+            let tag = DeliveryTag {
                 handle,
                 record: index,
                 entity: record.entity,
@@ -42,7 +42,7 @@ impl Executor {
                 application: Arc::clone(&publication.source.metrics),
             };
             let none = Err(DeliveryReport::Failed(FailureCode::ProducerFailed));
-            let sent = producer.as_ref().map_or(none, |producer| producer.send(record, opaque));
+            let sent = producer.as_ref().map_or(none, |producer| producer.send(record, tag));
             if let Err(report) = sent {
                 if let Some(span) = span {
                     span.end(report, None);
@@ -53,20 +53,20 @@ impl Executor {
     }
 
     /// Counts, logs and adds to the history a record that Kafka has confirmed.
-    pub(super) fn record_confirmation(&self, opaque: DeliveryOpaque, topic: &str, position: Position, at: Instant) {
-        let took = at.saturating_duration_since(opaque.handed_over);
-        opaque.application.published(opaque.entity);
+    pub(super) fn record_confirmation(&self, tag: DeliveryTag, topic: &str, position: Position, at: Instant) {
+        let took = at.saturating_duration_since(tag.handed_over);
+        tag.application.published(tag.entity);
         // A dead letter is a single record, so it is confirmed once.
-        if let Verdict::DeadLettered(reason) = opaque.event.verdict {
-            opaque.application.dead_letter(reason);
+        if let Verdict::DeadLettered(reason) = tag.event.verdict {
+            tag.application.dead_letter(reason);
         }
-        self.metrics.publish_duration(opaque.entity).observe(took.as_secs_f64());
+        self.metrics.publish_duration(tag.entity).observe(took.as_secs_f64());
         let now = clock::since_1970();
-        if let Some(event_time) = opaque.event_time {
+        if let Some(event_time) = tag.event_time {
             let age = now.as_secs_f64() - event_time as f64 / 1000.0;
-            self.metrics.event_age(opaque.entity).observe(age.max(0.0));
+            self.metrics.event_age(tag.entity).observe(age.max(0.0));
         }
-        event_log::published(&self.metrics, opaque, topic, position, (now, took));
+        event_log::published(&self.metrics, tag, topic, position, (now, took));
     }
 
     /// Traces that an event is about to be written to the journal.
@@ -85,8 +85,8 @@ impl Executor {
 }
 
 /// Traces the delivery report of a record.
-pub(super) fn trace_report(opaque: &DeliveryOpaque, report: DeliveryReport, position: Option<Position>) {
-    if let Some(span) = &opaque.span {
+pub(super) fn trace_report(tag: &DeliveryTag, report: DeliveryReport, position: Option<Position>) {
+    if let Some(span) = &tag.span {
         span.end(report, position.map(|position| (position.partition, position.offset)));
     }
 }

@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use super::connection::ConnectionState;
 use super::health::SupervisorEvent;
+use super::instance::InstanceState;
 use crate::kafka::client::connection_error::ErrorCollector;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::log_code::LogCode;
@@ -29,7 +29,7 @@ const SLOW_CHECK: Duration = Duration::from_secs(5);
 /// A message to the thread.
 pub(super) enum Check {
     /// This producer has new connections, or waiting confirmations.
-    Connection(Arc<ConnectionState>),
+    Instance(Arc<InstanceState>),
     /// Another client has found this cluster id at the bootstrap addresses.
     ClusterId(String),
     End,
@@ -39,7 +39,7 @@ pub(super) enum Check {
 pub(super) struct Checker {
     pub(super) cluster: Arc<ArcSwap<Cluster>>,
     /// The producer in use.
-    pub(super) current: Arc<dyn Fn() -> Option<Arc<ConnectionState>> + Send + Sync>,
+    pub(super) current: Arc<dyn Fn() -> Option<Arc<InstanceState>> + Send + Sync>,
     pub(super) events: Sender<SupervisorEvent>,
     /// The id of the cluster that was last published to.
     pub(super) identity: Arc<Mutex<Option<String>>>,
@@ -47,7 +47,7 @@ pub(super) struct Checker {
 
 impl Checker {
     pub(super) fn run(&self, checks: &Receiver<Check>) {
-        let mut pending: Vec<(Arc<ConnectionState>, Instant, bool)> = Vec::new();
+        let mut pending: Vec<(Arc<InstanceState>, Instant, bool)> = Vec::new();
         loop {
             let check = if pending.is_empty() {
                 checks.recv().map_err(|_| RecvTimeoutError::Disconnected)
@@ -55,7 +55,7 @@ impl Checker {
                 checks.recv_timeout(RETRY_INTERVAL)
             };
             match check {
-                Ok(Check::Connection(state)) => {
+                Ok(Check::Instance(state)) => {
                     if !pending.iter().any(|(known, _, _)| Arc::ptr_eq(known, &state)) {
                         pending.push((state, Instant::now(), false));
                     }
@@ -79,7 +79,7 @@ impl Checker {
     }
 
     /// Verifies each new connection of a producer. Returns true if some could not be verified.
-    fn verify(&self, state: &Arc<ConnectionState>) -> bool {
+    fn verify(&self, state: &Arc<InstanceState>) -> bool {
         let (mut unverified, has_pending) = state.gate.unverified();
         if unverified.is_empty() && has_pending {
             // No connection was announced, so the bootstrap addresses are verified instead.
@@ -108,7 +108,7 @@ impl Checker {
     }
 
     /// Handles a producer that has reached another cluster: none of its further reports counts.
-    fn foreign(&self, state: &Arc<ConnectionState>, id: &str) {
+    fn foreign(&self, state: &Arc<InstanceState>, id: &str) {
         // Stored first, so that events that fail now do not find the old cluster's confirmations in the dedup cache.
         self.store_cluster_id(id);
         state.release(state.gate.record_foreign(), Some(FailureCode::ClusterReplaced));

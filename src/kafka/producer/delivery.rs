@@ -15,7 +15,7 @@ use crate::telemetry::spans::SendSpan;
 
 /// The data of a record that is returned with its report.
 #[derive(Clone)]
-pub struct DeliveryOpaque {
+pub struct DeliveryTag {
     /// The outbox's handle of the event that the record belongs to.
     pub handle: EventHandle,
     /// The record's index among the event's records.
@@ -48,7 +48,7 @@ pub struct Position {
 /// Observes the producer's reports. Called on the producer's threads: must return quickly, and must not panic.
 pub trait DeliveryObserver: Send + Sync {
     /// Receives the result for one record, and the time at which it arrived.
-    fn report(&self, opaque: DeliveryOpaque, topic: &str, result: (DeliveryReport, Option<Position>), at: Instant);
+    fn report(&self, tag: DeliveryTag, topic: &str, result: (DeliveryReport, Option<Position>), at: Instant);
     /// Receives the producer's statistics, about once a second.
     fn statistics(&self, statistics: ProducerStatistics);
     /// Called when the producer was replaced, except by one with other settings.

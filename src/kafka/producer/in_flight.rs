@@ -9,14 +9,14 @@ use idaas_callback::record::Record;
 use outbox::{DeliveryReport, EventHandle, FailureCode};
 use parking_lot::Mutex;
 
-use super::delivery::{DeliveryObserver, DeliveryOpaque, Position};
+use super::delivery::{DeliveryObserver, DeliveryTag, Position};
 use super::record_error::FailureLog;
 use crate::kafka::availability::acceptance::{Acceptance, Undeliverable};
 use crate::kafka::availability::partitions::{Changes, PartitionIndex, Partitions, Silent};
 
-/// The opaque of a record, which librdkafka returns with its report.
-pub(super) struct HandedOver {
-    pub(super) opaque: DeliveryOpaque,
+/// A record that the producer has, as librdkafka returns it with its report.
+pub(super) struct InFlightRecord {
+    pub(super) tag: DeliveryTag,
     pub(super) index: PartitionIndex,
 }
 
@@ -67,16 +67,16 @@ impl InFlight {
     ///
     /// # Errors
     /// The report, if the record must not be given to a producer.
-    pub(super) fn hand_over(&self, record: &Record, opaque: DeliveryOpaque) -> Result<HandedOver, DeliveryReport> {
+    pub(super) fn hand_over(&self, record: &Record, tag: DeliveryTag) -> Result<InFlightRecord, DeliveryReport> {
         if self.is_denied() {
             return Err(DeliveryReport::NotSent(FailureCode::NotAuthorized));
         }
         let target = (&*record.topic, record.key.as_deref());
-        let now = opaque.handed_over.saturating_duration_since(self.started);
-        let index = self.partitions.lock().hand_over(target, opaque.handle, record.value.len(), now);
+        let now = tag.handed_over.saturating_duration_since(self.started);
+        let index = self.partitions.lock().hand_over(target, tag.handle, record.value.len(), now);
         let index = index.ok_or(DeliveryReport::NotSent(FailureCode::PartitionUnavailable))?;
         self.outstanding.fetch_add(1, Ordering::Relaxed);
-        Ok(HandedOver { opaque, index })
+        Ok(InFlightRecord { tag, index })
     }
 
     /// Removes a record that was counted but that the producer did not accept, for example because it knows that the
@@ -91,12 +91,12 @@ impl InFlight {
     /// Handles the report of a record.
     pub(super) fn finish(
         &self,
-        handed_over: HandedOver,
+        in_flight_record: InFlightRecord,
         topic: &str,
         report: DeliveryReport,
         position: Option<Position>,
     ) {
-        let (index, handle, at) = (handed_over.index, handed_over.opaque.handle, Instant::now());
+        let (index, handle, at) = (in_flight_record.index, in_flight_record.tag.handle, Instant::now());
         let now = at.duration_since(self.started);
         let (mut opened, mut openings) = (false, 0);
         let waiting = match report {
@@ -118,7 +118,7 @@ impl InFlight {
             }
         };
         self.report_closed(&waiting, openings);
-        self.observer.report(handed_over.opaque, topic, (report, position), at);
+        self.observer.report(in_flight_record.tag, topic, (report, position), at);
         self.outstanding.fetch_sub(1, Ordering::Release);
         if opened {
             self.observer.partitions_available();

@@ -7,10 +7,10 @@
 
 mod cluster_check;
 mod confirmation_gate;
-mod connection;
 pub mod delivery;
 mod health;
 mod in_flight;
+mod instance;
 mod monitor;
 pub mod publisher;
 mod record_error;
@@ -32,10 +32,10 @@ use outbox::DeliveryReport;
 use parking_lot::Mutex;
 
 use self::cluster_check::{Check, Checker};
-use self::connection::Connection;
-use self::delivery::{DeliveryObserver, DeliveryOpaque};
+use self::delivery::{DeliveryObserver, DeliveryTag};
 use self::health::{Health, LAST_EPOCH, SupervisorEvent};
 use self::in_flight::InFlight;
+use self::instance::ProducerInstance;
 use self::monitor::Monitor;
 use self::replacement::ProducerState;
 use self::supervisor::Supervisor;
@@ -61,7 +61,7 @@ pub struct Producer {
 /// A producer with other settings that is not in use yet. Dropping it closes it, which blocks.
 pub struct PreparedProducer {
     cluster: Cluster,
-    connection: Connection,
+    instance: ProducerInstance,
 }
 
 impl Producer {
@@ -89,10 +89,10 @@ impl Producer {
         let in_flight = Arc::new(InFlight::new(observer));
         let current = Arc::new(AtomicU64::new(0));
         let health = Health::new(0, Arc::clone(&current), events.clone(), last_epoch);
-        let connection = Connection::start(cluster, Arc::clone(&in_flight), health, checks.clone(), liveness)?;
+        let instance = ProducerInstance::start(cluster, Arc::clone(&in_flight), health, checks.clone(), liveness)?;
         let state = Arc::new(ProducerState {
             cluster: Arc::new(ArcSwap::from_pointee(cluster.clone())),
-            connection: ArcSwap::from_pointee(connection),
+            instance: ArcSwap::from_pointee(instance),
             replacement_lock: Mutex::new(()),
             current,
             newest: AtomicU64::new(0),
@@ -107,7 +107,7 @@ impl Producer {
         let (weak, for_checks) = (Arc::downgrade(&state), Arc::downgrade(&state));
         let checker = Checker {
             cluster: Arc::clone(&state.cluster),
-            current: Arc::new(move || for_checks.upgrade().map(|state| Arc::clone(state.connection.load().state()))),
+            current: Arc::new(move || for_checks.upgrade().map(|state| Arc::clone(state.instance.load().state()))),
             events: events.clone(),
             identity: Arc::new(Mutex::new(None)),
         };
@@ -126,8 +126,8 @@ impl Producer {
     /// [`DeliveryReport::QueueFull`] if the queue is full, [`DeliveryReport::NotSent`] if its partition does not accept
     /// records, [`DeliveryReport::Rejected`] if the record is larger than the producer accepts,
     /// [`DeliveryReport::Failed`] for everything else.
-    pub fn send(&self, record: &Record, opaque: DeliveryOpaque) -> Result<(), DeliveryReport> {
-        self.state.connection.load().send(record, opaque)
+    pub fn send(&self, record: &Record, tag: DeliveryTag) -> Result<(), DeliveryReport> {
+        self.state.instance.load().send(record, tag)
     }
 
     /// Returns true if records of that topic and key are considered to be accepted at the moment.
@@ -162,7 +162,7 @@ impl Producer {
     /// second for them. `None` if the cluster does not answer in time.
     #[must_use]
     pub fn warm_up(&self, limit: Duration) -> Option<Vec<String>> {
-        self.state.connection.load_full().warm_up(limit)
+        self.state.instance.load_full().warm_up(limit)
     }
 
     /// Records the id of the cluster that answers at the bootstrap addresses.
@@ -176,17 +176,17 @@ impl Producer {
     /// [`ProducerFault`] if librdkafka rejects the settings, or if the cluster answers with the old settings and does
     /// not with the new ones.
     pub fn prepare(&self, cluster: Cluster) -> Result<PreparedProducer, ProducerFault> {
-        let connection = self.state.new_connection(&cluster)?;
-        if connection.warm_up(WARM_UP).is_none() && self.warm_up(Duration::from_secs(1)).is_some() {
+        let instance = self.state.new_instance(&cluster)?;
+        if instance.warm_up(WARM_UP).is_none() && self.warm_up(Duration::from_secs(1)).is_some() {
             return Err(ProducerFault::unanswered());
         }
-        Ok(PreparedProducer { cluster, connection })
+        Ok(PreparedProducer { cluster, instance })
     }
 
     /// Replaces the producer in use. Records of the old one stay with it until they have their reports.
-    pub fn replace(&self, PreparedProducer { cluster, connection }: PreparedProducer) {
-        let number = connection.health().number();
-        self.state.replace_with(connection, cluster);
+    pub fn replace(&self, PreparedProducer { cluster, instance }: PreparedProducer) {
+        let number = instance.health().number();
+        self.state.replace_with(instance, cluster);
         // Errors that it reported before it was in use were ignored, so it is checked again.
         let _ = self.events.send(SupervisorEvent::ErrorReported(number));
     }

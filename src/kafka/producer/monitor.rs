@@ -122,7 +122,7 @@ impl Monitor {
         if state.replaced.replace(Instant::now()).is_some() {
             state.min_interval = (state.min_interval * 2).min(MAX_STUCK_INTERVAL);
         }
-        let _ = self.events.send(SupervisorEvent::Stuck(producer.connection.load().health().number()));
+        let _ = self.events.send(SupervisorEvent::Stuck(producer.instance.load().health().number()));
     }
 }
 

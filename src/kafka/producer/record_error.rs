@@ -6,7 +6,7 @@ use outbox::{DeliveryReport, FailureCode};
 use parking_lot::Mutex;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::delivery::DeliveryOpaque;
+use super::delivery::DeliveryTag;
 use crate::telemetry::log_code::LogCode;
 
 /// Minimum time between two log lines with the same code, so that an outage does not fill the log.
@@ -99,15 +99,15 @@ pub(super) struct FailureLog {
 }
 
 impl FailureLog {
-    pub(super) fn failed(&self, code: FailureCode, opaque: &DeliveryOpaque, topic: &str, error: &KafkaError) {
+    pub(super) fn failed(&self, code: FailureCode, tag: &DeliveryTag, topic: &str, error: &KafkaError) {
         let Some(suppressed) = self.is_due(code, Instant::now()) else { return };
         tracing::warn!(
             target: "kafka",
             code = LogCode::RecordFailed.as_str(),
             reason = code.code(),
             topic,
-            application = opaque.application.name(),
-            event_id = opaque.event.event_id(),
+            application = tag.application.name(),
+            event_id = tag.event.event_id(),
             suppressed,
             "a record was not published: {error}"
         );

@@ -1,4 +1,4 @@
-//! Replaces the connection in use, and drains the old one. Holds the state that the producer and its threads share.
+//! Replaces the instance in use, and drains the old one. Holds the state that the producer and its threads share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::cluster_check::Check;
-use super::connection::Connection;
 use super::health::{Health, ReplaceReason, SupervisorEvent};
 use super::in_flight::InFlight;
+use super::instance::ProducerInstance;
 use crate::kafka::client::error::ProducerFault;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::liveness::Liveness;
@@ -25,15 +25,15 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(150);
 /// Poll interval while a replaced producer drains.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
 
-/// State that the producer and its threads share: the connection in use, its settings, and the records in flight.
+/// State that the producer and its threads share: the instance in use, its settings, and the records in flight.
 pub(super) struct ProducerState {
     pub(super) cluster: Arc<ArcSwap<Cluster>>,
-    pub(super) connection: ArcSwap<Connection>,
-    /// Held while connection and settings change together.
+    pub(super) instance: ArcSwap<ProducerInstance>,
+    /// Held while instance and settings change together.
     pub(super) replacement_lock: Mutex<()>,
-    /// The number of the connection in use.
+    /// The number of the instance in use.
     pub(super) current: Arc<AtomicU64>,
-    /// The number of the newest connection.
+    /// The number of the newest instance.
     pub(super) newest: AtomicU64,
     pub(super) in_flight: Arc<InFlight>,
     pub(super) ended: Arc<AtomicBool>,
@@ -58,44 +58,44 @@ impl ProducerState {
         if !self.is_current(number) {
             return None;
         }
-        let code = self.connection.load().fatal()?;
+        let code = self.instance.load().fatal()?;
         let denied = [RDKafkaErrorCode::ClusterAuthorizationFailed, RDKafkaErrorCode::TopicAuthorizationFailed];
         Some(if denied.contains(&code) { ReplaceReason::Denied } else { ReplaceReason::Fatal })
     }
 
     /// Creates a new producer that is not in use yet.
-    pub(super) fn new_connection(&self, cluster: &Cluster) -> Result<Connection, ProducerFault> {
+    pub(super) fn new_instance(&self, cluster: &Cluster) -> Result<ProducerInstance, ProducerFault> {
         let number = self.newest.fetch_add(1, Ordering::Relaxed) + 1;
         let health = Health::new(number, Arc::clone(&self.current), self.events.clone(), self.last_epoch);
-        Connection::start(cluster, Arc::clone(&self.in_flight), health, self.checks.clone(), &self.liveness)
+        ProducerInstance::start(cluster, Arc::clone(&self.in_flight), health, self.checks.clone(), &self.liveness)
     }
 
-    /// Replaces the connection in use, and changes the settings.
-    pub(super) fn replace_with(&self, connection: Connection, cluster: Cluster) {
+    /// Replaces the instance in use, and changes the settings.
+    pub(super) fn replace_with(&self, instance: ProducerInstance, cluster: Cluster) {
         let _one = self.replacement_lock.lock();
         self.cluster.store(Arc::new(cluster));
-        self.switch_to(connection, ReplaceReason::Settings);
+        self.switch_to(instance, ReplaceReason::Settings);
     }
 
-    /// Replaces the connection in use. Returns false, and closes the new one, if the settings have changed since it was
+    /// Replaces the instance in use. Returns false, and closes the new one, if the settings have changed since it was
     /// created: the one in use already has the new settings.
     pub(super) fn replace_unless_outdated(
         &self,
-        connection: Connection,
+        instance: ProducerInstance,
         of: &Arc<Cluster>,
         why: ReplaceReason,
     ) -> bool {
         let _one = self.replacement_lock.lock();
         let is_current = Arc::ptr_eq(of, &self.cluster.load());
         if is_current {
-            self.switch_to(connection, why);
+            self.switch_to(instance, why);
         }
         is_current
     }
 
-    fn switch_to(&self, connection: Connection, why: ReplaceReason) {
-        self.current.store(connection.health().number(), Ordering::Relaxed);
-        let old = self.connection.swap(Arc::new(connection));
+    fn switch_to(&self, instance: ProducerInstance, why: ReplaceReason) {
+        self.current.store(instance.health().number(), Ordering::Relaxed);
+        let old = self.instance.swap(Arc::new(instance));
         // The metric counts faults, and a reload is not one.
         if why != ReplaceReason::Settings {
             self.in_flight.observer.producer_recreated();
@@ -119,11 +119,11 @@ impl ProducerState {
 }
 
 /// Waits until an old producer has reported all of its records, then closes it.
-fn retire(mut shared: Arc<Connection>, why: ReplaceReason, ended: &AtomicBool) {
+fn retire(mut shared: Arc<ProducerInstance>, why: ReplaceReason, ended: &AtomicBool) {
     // A caller that loaded it before the replacement may be handing over a record right now.
-    let connection = loop {
+    let instance = loop {
         match Arc::try_unwrap(shared) {
-            Ok(connection) => break connection,
+            Ok(instance) => break instance,
             Err(held) => shared = held,
         }
         std::thread::sleep(Duration::from_millis(1));
@@ -134,13 +134,13 @@ fn retire(mut shared: Arc<Connection>, why: ReplaceReason, ended: &AtomicBool) {
         ReplaceReason::Denied | ReplaceReason::Cluster => Duration::ZERO,
         ReplaceReason::Epoch | ReplaceReason::Settings => DRAIN_TIMEOUT,
     };
-    while connection.wait(DRAIN_INTERVAL) > 0 {
+    while instance.wait(DRAIN_INTERVAL) > 0 {
         // Repeatedly, because records that were rejected in between are sent alone now.
         if began.elapsed() >= limit || ended.load(Ordering::Relaxed) {
-            connection.purge(true);
+            instance.purge(true);
         } else if why == ReplaceReason::Stuck {
             // Records without a request in flight need not wait.
-            connection.purge(false);
+            instance.purge(false);
         }
     }
 }

@@ -11,8 +11,8 @@ use rdkafka::config::ClientConfig;
 use rdkafka::message::{Message, OwnedMessage};
 use rdkafka::producer::{BaseRecord, Producer as _, PurgeConfig};
 
-use super::connection::{ConnectionState, Context};
-use super::in_flight::HandedOver;
+use super::in_flight::InFlightRecord;
+use super::instance::{Context, InstanceState};
 use super::record_error::RecordError;
 use crate::clock;
 use crate::kafka::client::error::ProducerFault;
@@ -27,7 +27,7 @@ const MAX_RECORDS: u32 = 10_000;
 /// A message to the thread.
 pub(super) enum Resend {
     /// Send this record alone, with the current time as its timestamp if the flag is set.
-    Record(Box<OwnedMessage>, Box<HandedOver>, bool),
+    Record(Box<OwnedMessage>, Box<InFlightRecord>, bool),
     /// Fail all records that have no report.
     Purge,
 }
@@ -45,7 +45,7 @@ impl Resender {
     /// [`ProducerFault`] if no thread can be started.
     pub(super) fn start(
         mut settings: ClientConfig,
-        state: Arc<ConnectionState>,
+        state: Arc<InstanceState>,
         liveness: Arc<Liveness>,
     ) -> Result<Self, ProducerFault> {
         settings.set("batch.num.messages", "1").set("statistics.interval.ms", "0");
@@ -81,7 +81,7 @@ impl Drop for Resender {
 
 struct Worker {
     settings: ClientConfig,
-    state: Arc<ConnectionState>,
+    state: Arc<InstanceState>,
     liveness: Arc<Liveness>,
     producer: Option<Polled<Context>>,
     records: u32,
@@ -91,7 +91,7 @@ impl Worker {
     fn run(mut self, receiver: &Receiver<Resend>) {
         while let Ok(message) = receiver.recv() {
             match message {
-                Resend::Record(record, handed_over, now) => self.send(&record, handed_over, now),
+                Resend::Record(record, in_flight_record, now) => self.send(&record, in_flight_record, now),
                 Resend::Purge => {
                     if let Some(producer) = &self.producer {
                         producer.get().purge(PurgeConfig::default().queue().inflight());
@@ -101,14 +101,19 @@ impl Worker {
         }
     }
 
-    fn send(&mut self, message: &OwnedMessage, handed_over: Box<HandedOver>, with_current_time: bool) {
+    fn send(&mut self, message: &OwnedMessage, in_flight_record: Box<InFlightRecord>, with_current_time: bool) {
         let topic = message.topic();
         let Some(producer) = self.producer() else {
             // Not a rejection, because the record was never sent alone.
-            return self.state.finish(*handed_over, topic, DeliveryReport::Failed(FailureCode::ProducerFailed), None);
+            return self.state.finish(
+                *in_flight_record,
+                topic,
+                DeliveryReport::Failed(FailureCode::ProducerFailed),
+                None,
+            );
         };
-        let mut record: BaseRecord<'_, [u8], [u8], Box<HandedOver>> =
-            BaseRecord::with_opaque_to(topic, handed_over).payload(message.payload().unwrap_or_default());
+        let mut record: BaseRecord<'_, [u8], [u8], Box<InFlightRecord>> =
+            BaseRecord::with_opaque_to(topic, in_flight_record).payload(message.payload().unwrap_or_default());
         record.key = message.key();
         record.timestamp = if with_current_time { Some(clock::now()) } else { message.timestamp().to_millis() };
         record.headers = message.headers().cloned();

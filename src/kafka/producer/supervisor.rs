@@ -4,8 +4,8 @@ use std::sync::Weak;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-use super::connection::Connection;
 use super::health::{ReplaceReason, SupervisorEvent};
+use super::instance::ProducerInstance;
 use super::replacement::ProducerState;
 use crate::kafka::client::error::ProducerFault;
 use crate::kafka::client::settings::Cluster;
@@ -84,9 +84,9 @@ impl Supervisor {
         loop {
             let cluster = producer.cluster.load_full();
             match fresh(producer, &cluster, why) {
-                Ok(Fresh::Working(connection)) => {
-                    let number = connection.health().number();
-                    if !producer.replace_unless_outdated(connection, &cluster, why) {
+                Ok(Fresh::Working(instance)) => {
+                    let number = instance.health().number();
+                    if !producer.replace_unless_outdated(instance, &cluster, why) {
                         continue;
                     }
                     producer.in_flight.set_denied(false);
@@ -113,7 +113,7 @@ impl Supervisor {
 
 /// The result of starting a new producer.
 enum Fresh {
-    Working(Connection),
+    Working(ProducerInstance),
     /// It does not connect, and the old one still works.
     Cold,
     /// It is not allowed to publish either.
@@ -121,22 +121,22 @@ enum Fresh {
 }
 
 fn fresh(producer: &ProducerState, cluster: &Cluster, why: ReplaceReason) -> Result<Fresh, ProducerFault> {
-    let connection = producer.new_connection(cluster)?;
+    let instance = producer.new_instance(cluster)?;
     let (limit, needed) = match why {
         ReplaceReason::Fatal | ReplaceReason::Cluster | ReplaceReason::Denied => (SHORT_WARM_UP, false),
         ReplaceReason::Epoch | ReplaceReason::Stuck | ReplaceReason::Settings => (WARM_UP, true),
     };
-    let warm = connection.warm_up(limit).is_some();
+    let warm = instance.warm_up(limit).is_some();
     if why == ReplaceReason::Denied {
         let end = Instant::now() + AUTHORIZATION;
-        while warm && connection.fatal().is_none() && Instant::now() < end {
+        while warm && instance.fatal().is_none() && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(10));
         }
-        if !warm || connection.fatal().is_some() {
+        if !warm || instance.fatal().is_some() {
             return Ok(Fresh::Denied);
         }
     }
-    Ok(if warm || !needed { Fresh::Working(connection) } else { Fresh::Cold })
+    Ok(if warm || !needed { Fresh::Working(instance) } else { Fresh::Cold })
 }
 
 /// Handles a Kafka user that may not publish: records that are with the producer fail at once, and new records are not
@@ -150,5 +150,5 @@ fn set_denied(producer: &ProducerState) {
         );
     }
     producer.in_flight.set_denied(true);
-    producer.connection.load().purge(true);
+    producer.instance.load().purge(true);
 }

@@ -19,7 +19,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
-use super::{Connection, Failed, Partition, REQUEST_TIMEOUT};
+use super::{Failed, LoggingContext, Partition, REQUEST_TIMEOUT};
 use crate::kafka::admin::topics::state_topics::TopicPair;
 use crate::kafka::client::headers;
 use crate::kafka::client::settings::Cluster;
@@ -227,18 +227,18 @@ fn partition_of(pairs: &[TopicPair], topic: &str, number: i32) -> Option<Partiti
 #[derive(Default)]
 struct Group {
     pairs: Arc<[TopicPair]>,
-    connection: Connection,
+    logging: LoggingContext,
     changes: Mutex<Vec<Polled>>,
     bounds: Mutex<BTreeMap<Partition, Bounds>>,
 }
 
 impl ClientContext for Group {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.connection.log(level, facility, message);
+        self.logging.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.connection.error(error, reason);
+        self.logging.error(error, reason);
     }
 
     fn stats(&self, statistics: Statistics) {

@@ -101,8 +101,8 @@ pub fn partition_counts(
     cluster: &crate::kafka::client::settings::Cluster,
     topics: &[&str],
 ) -> Result<Vec<usize>, Failed> {
-    let consumer: BaseConsumer<Connection> =
-        BaseConsumer::from_config_and_context(&cluster.observer(), Connection::default())
+    let consumer: BaseConsumer<LoggingContext> =
+        BaseConsumer::from_config_and_context(&cluster.observer(), LoggingContext::default())
             .map_err(|error| Failed::new("the metadata client cannot start", &error))?;
     let counts = many_topics::partition_counts(topics, |topic| consumer.fetch_metadata(topic, REQUEST_TIMEOUT));
     counts.map_err(|error| Failed::new("the cluster does not describe its topics", &error))
@@ -110,11 +110,11 @@ pub fn partition_counts(
 
 /// The context of a client that only logs.
 #[derive(Default)]
-pub(super) struct Connection {
+pub(super) struct LoggingContext {
     last_warning: Mutex<Option<Instant>>,
 }
 
-impl Connection {
+impl LoggingContext {
     /// Logs errors that keep a client from working, at most once a minute, and everything else at debug level.
     fn note(&self, error: &KafkaError, reason: &str) {
         let serious = matches!(
@@ -140,7 +140,7 @@ impl Connection {
     }
 }
 
-impl ClientContext for Connection {
+impl ClientContext for LoggingContext {
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(target: "kafka", facility, message);
     }
@@ -150,4 +150,4 @@ impl ClientContext for Connection {
     }
 }
 
-impl ConsumerContext for Connection {}
+impl ConsumerContext for LoggingContext {}

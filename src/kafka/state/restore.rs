@@ -10,7 +10,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{Connection, Failed, Partition, REQUEST_TIMEOUT};
+use super::{Failed, LoggingContext, Partition, REQUEST_TIMEOUT};
 use crate::kafka::admin::topics::state_topics::TopicPair;
 use crate::kafka::client::headers;
 use crate::kafka::client::settings::Cluster;
@@ -51,9 +51,9 @@ pub enum RestoreStep {
 
 /// Restores one partition at a time.
 pub struct Restore {
-    reader: BaseConsumer<Connection>,
+    reader: BaseConsumer<LoggingContext>,
     /// Reads the end of the log, including uncommitted records.
-    observer: BaseConsumer<Connection>,
+    observer: BaseConsumer<LoggingContext>,
     pairs: Arc<[TopicPair]>,
 }
 
@@ -69,7 +69,7 @@ impl Restore {
                 settings.set(name, value);
             }
             settings.set("isolation.level", isolation);
-            BaseConsumer::from_config_and_context(&settings, Connection::default())
+            BaseConsumer::from_config_and_context(&settings, LoggingContext::default())
                 .map_err(|error| Failed::new("the restoring consumer cannot start", &error))
         };
         let (reader, observer) = (client("read_committed")?, client("read_uncommitted")?);
@@ -92,7 +92,7 @@ impl Restore {
         Ok(self.watermark(&self.reader, partition)? >= end)
     }
 
-    fn watermark(&self, client: &BaseConsumer<Connection>, partition: Partition) -> Result<i64, Failed> {
+    fn watermark(&self, client: &BaseConsumer<LoggingContext>, partition: Partition) -> Result<i64, Failed> {
         let topic = self.topic(partition);
         client.fetch_watermarks(topic, partition.number, REQUEST_TIMEOUT).map(|(_, end)| end).map_err(|error| {
             // A broker that has just started can return metadata without this partition, or with an old leader.

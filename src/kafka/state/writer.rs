@@ -12,7 +12,7 @@ use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
-use super::{CallClock, Connection, Failed, Membership, Partition};
+use super::{CallClock, Failed, LoggingContext, Membership, Partition};
 use crate::kafka::admin::topics::state_topics::TopicPair;
 use crate::kafka::client::error::describe;
 use crate::kafka::client::polled::Polled;
@@ -249,7 +249,7 @@ fn is_purged(error: &KafkaError) -> bool {
 /// Collects the delivery reports of the current transaction.
 #[derive(Default)]
 struct Reports {
-    connection: Connection,
+    logging: LoggingContext,
     partitions: Mutex<Vec<Partition>>,
     ends: Mutex<BTreeMap<Partition, i64>>,
     failure: Mutex<Option<String>>,
@@ -269,11 +269,11 @@ impl Reports {
 
 impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.connection.log(level, facility, message);
+        self.logging.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.connection.error(error, reason);
+        self.logging.error(error, reason);
     }
 }
 

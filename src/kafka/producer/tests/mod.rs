@@ -53,8 +53,8 @@ struct Pages {
 }
 
 impl DeliveryObserver for Book {
-    fn report(&self, opaque: DeliveryOpaque, _: &str, (report, _): (DeliveryReport, Option<Position>), _: Instant) {
-        self.pages.lock().reports.entry(opaque.handle).or_default().push(report);
+    fn report(&self, tag: DeliveryTag, _: &str, (report, _): (DeliveryReport, Option<Position>), _: Instant) {
+        self.pages.lock().reports.entry(tag.handle).or_default().push(report);
         self.turned.notify_all();
     }
 
@@ -159,15 +159,15 @@ impl Stage {
         match self.hand_over() {
             Ok(()) => true,
             Err(report) => {
-                self.book.report(self.opaque(), TOPIC, (report, None), Instant::now());
+                self.book.report(self.tag(), TOPIC, (report, None), Instant::now());
                 false
             }
         }
     }
 
-    fn opaque(&self) -> DeliveryOpaque {
+    fn tag(&self) -> DeliveryTag {
         let handle = EventHandle::new(Seq(self.sent as u64), 0);
-        DeliveryOpaque {
+        DeliveryTag {
             handle,
             record: 0,
             entity: Entity::User,
@@ -189,7 +189,7 @@ impl Stage {
             headers: Headers::default(),
             timestamp: 1_700_000_000_000,
         };
-        self.producer.send(&record, self.opaque())
+        self.producer.send(&record, self.tag())
     }
 
     /// Hands over this many records, each of which must be accepted, at the latest when its partition is tried again.

@@ -47,11 +47,11 @@ fn producer_with_outdated_settings_is_not_put_into_use() {
     let state = &stage.producer.state;
     let old = state.cluster.load_full();
     // The supervisor makes a new producer while the settings change.
-    let outdated = state.new_connection(&old).unwrap();
+    let outdated = state.new_instance(&old).unwrap();
     stage.producer.replace(stage.producer.prepare((*old).clone()).unwrap());
-    let number = state.connection.load().health().number();
+    let number = state.instance.load().health().number();
     assert!(!state.replace_unless_outdated(outdated, &old, ReplaceReason::Fatal));
-    assert_eq!(state.connection.load().health().number(), number);
+    assert_eq!(state.instance.load().health().number(), number);
     let (settings, why) = (state.cluster.load_full(), ReplaceReason::Fatal);
-    assert!(state.replace_unless_outdated(state.new_connection(&settings).unwrap(), &settings, why));
+    assert!(state.replace_unless_outdated(state.new_instance(&settings).unwrap(), &settings, why));
 }

@@ -1,5 +1,5 @@
-//! One connection to the cluster: accepts records, and returns one report per record. Only the broker's delivery
-//! report confirms a record. `supervisor` replaces the connection when it no longer works.
+//! One instance of librdkafka's producer: accepts records, and returns one report per record. Only the broker's
+//! delivery report confirms a record. `supervisor` replaces the instance when it no longer works.
 //!
 //! A record stays in the producer for two minutes, regardless of IDaaS's answer. That keeps a short outage of the
 //! cluster from causing duplicates. Nothing here may panic, because a panic would end librdkafka's thread, and no
@@ -21,9 +21,9 @@ use rdkafka::statistics::Statistics;
 
 use super::cluster_check::Check;
 use super::confirmation_gate::{Change, ConfirmationGate, GateDecision};
-use super::delivery::{DeliveryOpaque, Position};
+use super::delivery::{DeliveryTag, Position};
 use super::health::Health;
-use super::in_flight::{HandedOver, InFlight};
+use super::in_flight::{InFlight, InFlightRecord};
 use super::record_error::RecordError;
 use super::resend::{Resend, Resender};
 use super::statistics::{epoch, producer_statistics};
@@ -37,7 +37,7 @@ use crate::telemetry::liveness::Liveness;
 
 /// One producer of librdkafka, and a second one for records that are sent alone. Dropping it closes both, which
 /// blocks; records without a report get a failure report.
-pub(super) struct Connection {
+pub(super) struct ProducerInstance {
     // In this order, because closing the first two produces reports.
     inner: Polled<Context>,
     resender: Resender,
@@ -45,11 +45,11 @@ pub(super) struct Connection {
 }
 
 /// On drop, reports the confirmations that can no longer be verified.
-struct LastReports(Arc<ConnectionState>);
+struct LastReports(Arc<InstanceState>);
 
-/// State that a connection and its callbacks share. Owns no producer, so that a thread of librdkafka can never be a
+/// State that an instance and its callbacks share. Owns no producer, so that a thread of librdkafka can never be a
 /// producer's last owner.
-pub(super) struct ConnectionState {
+pub(super) struct InstanceState {
     pub(super) in_flight: Arc<InFlight>,
     pub(super) health: Health,
     pub(super) gate: ConfirmationGate<PendingReport>,
@@ -59,12 +59,12 @@ pub(super) struct ConnectionState {
 
 /// A confirmation that waits until the cluster is verified.
 pub(super) struct PendingReport {
-    handed_over: Box<HandedOver>,
+    in_flight_record: Box<InFlightRecord>,
     topic: Box<str>,
     position: Position,
 }
 
-impl Connection {
+impl ProducerInstance {
     /// Starts a producer and its threads. Connects in the background.
     ///
     /// # Errors
@@ -77,7 +77,7 @@ impl Connection {
         liveness: &Arc<Liveness>,
     ) -> Result<Self, ProducerFault> {
         let settings = cluster.producer();
-        let state = Arc::new(ConnectionState {
+        let state = Arc::new(InstanceState {
             in_flight,
             health,
             gate: ConfirmationGate::new(),
@@ -97,16 +97,16 @@ impl Connection {
     /// [`DeliveryReport::QueueFull`] if the queue is full, [`DeliveryReport::NotSent`] if its partition does not accept
     /// records, [`DeliveryReport::Rejected`] if the record is larger than the producer accepts,
     /// [`DeliveryReport::Failed`] for everything else.
-    pub(super) fn send(&self, record: &Record, opaque: DeliveryOpaque) -> Result<(), DeliveryReport> {
+    pub(super) fn send(&self, record: &Record, tag: DeliveryTag) -> Result<(), DeliveryReport> {
         if self.state.0.gate.is_foreign() {
             return Err(DeliveryReport::Failed(FailureCode::ClusterReplaced));
         }
-        let (handle, in_flight) = (opaque.handle, &self.state.0.in_flight);
-        let headers = headers::of(record, opaque.span.as_ref().map(|span| span.traceparent()));
-        let handed_over = Box::new(in_flight.hand_over(record, opaque)?);
-        let index = handed_over.index;
-        let mut base_record: BaseRecord<'_, str, [u8], Box<HandedOver>> =
-            BaseRecord::with_opaque_to(&record.topic, handed_over)
+        let (handle, in_flight) = (tag.handle, &self.state.0.in_flight);
+        let headers = headers::of(record, tag.span.as_ref().map(|span| span.traceparent()));
+        let in_flight_record = Box::new(in_flight.hand_over(record, tag)?);
+        let index = in_flight_record.index;
+        let mut base_record: BaseRecord<'_, str, [u8], Box<InFlightRecord>> =
+            BaseRecord::with_opaque_to(&record.topic, in_flight_record)
                 .payload(record.value.as_slice())
                 .timestamp(record_timestamp(record.timestamp))
                 .headers(headers);
@@ -157,7 +157,7 @@ impl Connection {
         &self.state.0.health
     }
 
-    pub(super) const fn state(&self) -> &Arc<ConnectionState> {
+    pub(super) const fn state(&self) -> &Arc<InstanceState> {
         &self.state.0
     }
 
@@ -180,38 +180,38 @@ impl Drop for LastReports {
     }
 }
 
-impl ConnectionState {
+impl InstanceState {
     /// Handles the report of a record.
     pub(super) fn finish(
         &self,
-        handed_over: HandedOver,
+        in_flight_record: InFlightRecord,
         topic: &str,
         report: DeliveryReport,
         position: Option<Position>,
     ) {
-        self.in_flight.finish(handed_over, topic, report, position);
+        self.in_flight.finish(in_flight_record, topic, report, position);
         self.outstanding.fetch_sub(1, Ordering::Release);
     }
 
     /// Reports confirmations that have waited in the gate: as confirmed, or as failed with `failure`.
     pub(super) fn release(&self, pending: Vec<PendingReport>, failure: Option<FailureCode>) {
-        for PendingReport { handed_over, topic, position } in pending {
+        for PendingReport { in_flight_record, topic, position } in pending {
             match failure {
-                None => self.finish(*handed_over, &topic, DeliveryReport::Confirmed, Some(position)),
-                Some(code) => self.finish(*handed_over, &topic, DeliveryReport::Failed(code), None),
+                None => self.finish(*in_flight_record, &topic, DeliveryReport::Confirmed, Some(position)),
+                Some(code) => self.finish(*in_flight_record, &topic, DeliveryReport::Failed(code), None),
             }
         }
     }
 
     fn check(self: &Arc<Self>) {
         // Fails only after the checker has ended, during shutdown.
-        let _ = self.checks.send(Check::Connection(Arc::clone(self)));
+        let _ = self.checks.send(Check::Instance(Arc::clone(self)));
     }
 }
 
 /// librdkafka's callbacks.
 pub(super) struct Context {
-    pub(super) state: Arc<ConnectionState>,
+    pub(super) state: Arc<InstanceState>,
     /// `None` in the producer for records that are sent alone.
     pub(super) resend: Option<Sender<Resend>>,
 }
@@ -243,19 +243,19 @@ impl ClientContext for Context {
 }
 
 impl ProducerContext for Context {
-    type DeliveryOpaque = Box<HandedOver>;
+    type DeliveryOpaque = Box<InFlightRecord>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, handed_over: Box<HandedOver>) {
+    fn delivery(&self, result: &DeliveryResult<'_>, in_flight_record: Box<InFlightRecord>) {
         let message = match result {
             Ok(message) => message,
-            Err((error, message)) => return self.failed(error, message, handed_over),
+            Err((error, message)) => return self.failed(error, message, in_flight_record),
         };
         let (state, topic) = (&self.state, message.topic());
         let position = Position { partition: message.partition(), offset: message.offset() };
         if !state.gate.is_shut() {
-            return state.finish(*handed_over, topic, DeliveryReport::Confirmed, Some(position));
+            return state.finish(*in_flight_record, topic, DeliveryReport::Confirmed, Some(position));
         }
-        match state.gate.pass(PendingReport { handed_over, topic: topic.into(), position }) {
+        match state.gate.pass(PendingReport { in_flight_record, topic: topic.into(), position }) {
             GateDecision::Open(pending) => state.release(vec![pending], None),
             GateDecision::Pending => state.check(),
             GateDecision::Foreign(pending) => state.release(vec![pending], Some(FailureCode::ClusterReplaced)),
@@ -264,13 +264,13 @@ impl ProducerContext for Context {
 }
 
 impl Context {
-    fn failed(&self, error: &KafkaError, message: &BorrowedMessage<'_>, handed_over: Box<HandedOver>) {
+    fn failed(&self, error: &KafkaError, message: &BorrowedMessage<'_>, in_flight_record: Box<InFlightRecord>) {
         self.state.health.report_error();
         let failure = RecordError::of(error.rdkafka_error_code());
         let report = match (failure, &self.resend) {
             (RecordError::Alone(code), Some(resend)) => {
                 let now = code == FailureCode::InvalidTimestamp;
-                match resend.send(Resend::Record(Box::new(message.detach()), handed_over, now)) {
+                match resend.send(Resend::Record(Box::new(message.detach()), in_flight_record, now)) {
                     Ok(()) => return,
                     Err(back) => return self.not_resent(back.0, message.topic(), failure),
                 }
@@ -280,17 +280,19 @@ impl Context {
         };
         match report {
             DeliveryReport::Failed(code) | DeliveryReport::Rejected(code) => {
-                self.state.in_flight.log.failed(code, &handed_over.opaque, message.topic(), error);
+                self.state.in_flight.log.failed(code, &in_flight_record.tag, message.topic(), error);
             }
             DeliveryReport::Confirmed | DeliveryReport::QueueFull | DeliveryReport::NotSent(_) => {}
         }
-        self.state.finish(*handed_over, message.topic(), report, None);
+        self.state.finish(*in_flight_record, message.topic(), report, None);
     }
 
     /// Handles a record that cannot be sent alone, because the thread for this has ended.
     fn not_resent(&self, back: Resend, topic: &str, failure: RecordError) {
         match back {
-            Resend::Record(_, handed_over, _) => self.state.finish(*handed_over, topic, failure.when_batched(), None),
+            Resend::Record(_, in_flight_record, _) => {
+                self.state.finish(*in_flight_record, topic, failure.when_batched(), None)
+            }
             Resend::Purge => {}
         }
     }
