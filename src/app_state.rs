@@ -18,7 +18,7 @@ use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
 use crate::clock;
-use crate::delivery::dispatcher::{Dispatcher, EventSource};
+use crate::delivery::dispatcher::{Dispatcher, OwningApplication};
 use crate::kafka::client::settings::Cluster;
 use crate::keys::{KeyRing, KeyStore};
 use crate::telemetry::application::ApplicationMetrics;
@@ -40,7 +40,7 @@ pub struct Application {
     /// Its metrics.
     pub metrics: Arc<ApplicationMetrics>,
     /// The data of this application that its events need while they are in progress.
-    pub source: Arc<EventSource>,
+    pub owner: Arc<OwningApplication>,
 }
 
 /// The applications and their key stores.
@@ -52,8 +52,8 @@ pub struct Applications {
 }
 
 impl Applications {
-    fn sources(&self) -> impl Iterator<Item = Arc<EventSource>> {
-        self.by_name.values().map(|application| Arc::clone(&application.source))
+    fn owners(&self) -> impl Iterator<Item = Arc<OwningApplication>> {
+        self.by_name.values().map(|application| Arc::clone(&application.owner))
     }
 }
 
@@ -95,7 +95,7 @@ impl AppState {
     /// Creates the state of a service that is not ready yet.
     #[must_use]
     pub fn new(limits: Limits, metrics: Arc<Metrics>, dispatcher: Arc<Dispatcher>, applications: Applications) -> Self {
-        dispatcher.set_sources(applications.sources());
+        dispatcher.set_owners(applications.owners());
         Self {
             limits,
             metrics,
@@ -124,7 +124,7 @@ impl AppState {
 
     /// Replaces all applications.
     pub fn replace_applications(&self, applications: Applications) {
-        self.dispatcher.set_sources(applications.sources());
+        self.dispatcher.set_owners(applications.owners());
         self.applications.store(Arc::new(applications));
     }
 

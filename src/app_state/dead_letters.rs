@@ -181,7 +181,7 @@ impl AppState {
         let deadline = Instant::now() + self.limits.response_deadline;
         // The dead letter's position distinguishes this attempt from attempts on other dead letters of the same event.
         let attempt = format!("{event_id} {position}");
-        let republished = self.dispatcher.republish(event, &attempt, &application.source, deadline).await;
+        let republished = self.dispatcher.republish(event, &attempt, &application.owner, deadline).await;
         match republished.verdict {
             Verdict::Confirmed if republished.known => DeadLetterOutcome::AlreadyPublished,
             Verdict::Confirmed => published,

@@ -71,7 +71,7 @@ impl AppState {
         }
         let events = prepared.events.len();
         let deadline = Instant::now() + self.limits.response_deadline;
-        let verdicts = self.dispatcher.deliver_quarantined(prepared.events, &application.source, deadline).await;
+        let verdicts = self.dispatcher.deliver_quarantined(prepared.events, &application.owner, deadline).await;
         let Ok(verdicts) = verdicts else { return QuarantineRedrive::NoRoom };
         if verdicts.iter().any(|event| event.verdict == Verdict::Overloaded) {
             return QuarantineRedrive::NoRoom;

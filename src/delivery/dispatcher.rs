@@ -10,7 +10,7 @@ use outbox::machine::Limits;
 use outbox::{EventKey, LaneKey, Published, Recovered, WaitReason, WaitingHead};
 
 use super::executor::Executor;
-pub use super::publication::EventSource;
+pub use super::publication::OwningApplication;
 use super::request::WRITE_ALLOWANCE;
 use super::ticker::tick;
 use crate::diagnosis::Diagnosis;
@@ -157,9 +157,9 @@ impl Dispatcher {
     }
 
     /// Replaces the configured applications.
-    pub fn set_sources(&self, sources: impl IntoIterator<Item = Arc<EventSource>>) {
-        let sources: HashMap<_, _> = sources.into_iter().map(|source| (source.name.clone(), source)).collect();
-        self.executor.sources.store(Arc::new(sources));
+    pub fn set_owners(&self, owners: impl IntoIterator<Item = Arc<OwningApplication>>) {
+        let owners: HashMap<_, _> = owners.into_iter().map(|owner| (owner.name.clone(), owner)).collect();
+        self.executor.owners.store(Arc::new(owners));
     }
 
     /// Returns the journal. `None` after [`Dispatcher::close`].

@@ -84,7 +84,7 @@ pub(super) fn published(
 pub(super) fn journaled(metrics: &Metrics, publication: &EventPublication) {
     let mut event = tracked(publication, &publication.record);
     event.verdict = Verdict::NotConfirmed;
-    let (application, entity) = (Arc::clone(&publication.source.metrics), publication.record.entity);
+    let (application, entity) = (Arc::clone(&publication.owner.metrics), publication.record.entity);
     metrics.history.record(RecordedEvent { application, entity, event, published: None }, clock::since_1970());
 }
 

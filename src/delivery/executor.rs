@@ -17,7 +17,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::event_log;
 use super::produce::trace_report;
-use super::publication::{EventPublication, EventSource};
+use super::publication::{EventPublication, OwningApplication};
 use crate::clock;
 use crate::journal;
 use crate::journal::admin::OutboxControl;
@@ -30,8 +30,8 @@ use crate::telemetry::log_code::LogCode;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::spans::Spans;
 
-pub(super) type Waiter = oneshot::Sender<Vec<Verdict>>;
-pub(super) type Machine = Outbox<EventPublication, Waiter>;
+pub(super) type VerdictReply = oneshot::Sender<Vec<Verdict>>;
+pub(super) type Machine = Outbox<EventPublication, VerdictReply>;
 
 /// The state machine, and the producer and journal that it drives.
 pub(super) struct Executor {
@@ -40,7 +40,7 @@ pub(super) struct Executor {
     pub(super) producer: ArcSwapOption<Producer>,
     pub(super) journal: ArcSwapOption<Journal>,
     /// The configured applications.
-    pub(super) sources: ArcSwap<HashMap<String, Arc<EventSource>>>,
+    pub(super) owners: ArcSwap<HashMap<String, Arc<OwningApplication>>>,
     /// Entries that are being read back.
     loading: Mutex<HashMap<Seq, EventHandle>>,
     pub(super) metrics: Arc<Metrics>,
@@ -67,7 +67,7 @@ impl Executor {
             outbox: Mutex::new(Outbox::new(limits)),
             producer: ArcSwapOption::empty(),
             journal: ArcSwapOption::empty(),
-            sources: ArcSwap::default(),
+            owners: ArcSwap::default(),
             loading: Mutex::default(),
             metrics,
             spans: OnceLock::new(),
@@ -103,7 +103,7 @@ impl Executor {
     }
 
     /// Executes commands, until no more follow.
-    fn execute(&self, mut commands: Vec<Command<EventPublication, Waiter>>) {
+    fn execute(&self, mut commands: Vec<Command<EventPublication, VerdictReply>>) {
         while !commands.is_empty() {
             let mut journal_ops = JournalOps::default();
             let mut failed = Vec::new();
@@ -163,12 +163,12 @@ impl Executor {
     }
 
     /// Returns the application with that name. If it is no longer configured, returns what its events need.
-    fn source(&self, name: &str) -> Arc<EventSource> {
-        let sources = self.sources.load();
-        sources.get(name).cloned().unwrap_or_else(|| {
+    fn owner(&self, name: &str) -> Arc<OwningApplication> {
+        let owners = self.owners.load();
+        owners.get(name).cloned().unwrap_or_else(|| {
             let metrics = self.metrics.application(name, 0);
-            let fallback_policy = sources.values().find_map(|source| source.policy.clone());
-            Arc::new(EventSource { name: name.to_owned(), policy: None, fallback_policy, metrics })
+            let fallback_policy = owners.values().find_map(|owner| owner.policy.clone());
+            Arc::new(OwningApplication { name: name.to_owned(), policy: None, fallback_policy, metrics })
         })
     }
 }
@@ -255,9 +255,9 @@ impl JournalEvents for Executor {
 
     fn read(&self, entries: Vec<(Seq, Option<Entry>)>) {
         let publication = |entry: Entry| {
-            let source = self.source(&entry.application);
+            let owner = self.owner(&entry.application);
             let trace = self.spans.get().and_then(|spans| spans.resumed(&entry.record));
-            EventPublication::from_entry(entry, source, trace)
+            EventPublication::from_entry(entry, owner, trace)
         };
         let loaded = |entry: Option<Entry>| entry.map_or(Loaded::Damaged, |entry| Loaded::Found(publication(entry)));
         self.loaded(entries.into_iter().map(|(seq, entry)| (seq, loaded(entry))));

@@ -3,7 +3,8 @@
 //!
 //! Decides nothing itself.
 
-mod batch;
+mod admission;
+mod callback_events;
 mod clients;
 mod coordination;
 pub mod dispatcher;

@@ -39,7 +39,7 @@ impl Executor {
                 event: event_log::tracked(publication, record),
                 logged_type: event_log::logged_type(record),
                 span: span.clone(),
-                application: Arc::clone(&publication.source.metrics),
+                application: Arc::clone(&publication.owner.metrics),
             };
             let none = Err(DeliveryReport::Failed(FailureCode::ProducerFailed));
             let sent = producer.as_ref().map_or(none, |producer| producer.send(record, tag));

@@ -13,7 +13,7 @@ use crate::telemetry::application::ApplicationMetrics;
 use crate::telemetry::spans::EventContext;
 
 /// An application, reduced to what its events need while they are in progress.
-pub struct EventSource {
+pub struct OwningApplication {
     /// Its configured name.
     pub name: String,
     /// Its rules. `None` if it is no longer configured and only the journal has its events.
@@ -25,7 +25,7 @@ pub struct EventSource {
     pub metrics: Arc<ApplicationMetrics>,
 }
 
-impl EventSource {
+impl OwningApplication {
     /// Returns the application's id. Empty if the application is no longer configured, because none of its events are
     /// accepted then.
     pub(super) fn application_id(&self) -> &str {
@@ -47,7 +47,7 @@ pub(super) struct EventPublication {
     pub(super) key: EventKey,
     pub(super) lane: LaneKey,
     pub(super) id: EventId,
-    pub(super) source: Arc<EventSource>,
+    pub(super) owner: Arc<OwningApplication>,
     pub(super) event_time: Option<i64>,
     pub(super) verdict: Verdict,
     pub(super) record: Record,
@@ -68,7 +68,7 @@ enum Form {
 
 impl EventPublication {
     /// Creates the publication of an event. Returns `None` if the operator skips its type.
-    pub(super) fn of(event: PreparedEvent, key: EventKey, source: &Arc<EventSource>) -> Option<Self> {
+    pub(super) fn of(event: PreparedEvent, key: EventKey, owner: &Arc<OwningApplication>) -> Option<Self> {
         let PreparedEvent { id, event_time, disposition, dead_letter_source, entity: _, action: _, drift: _ } = event;
         let (verdict, record, credential) = match disposition {
             Disposition::Publish { record, credential } => (Verdict::Confirmed, record, credential),
@@ -80,7 +80,7 @@ impl EventPublication {
             // A record without a key has no order to keep, so it gets a lane of its own.
             lane: LaneKey::of(&record.topic, record.key.as_deref().unwrap_or(id.text())),
             id,
-            source: Arc::clone(source),
+            owner: Arc::clone(owner),
             event_time,
             verdict,
             record,
@@ -98,7 +98,7 @@ impl EventPublication {
     }
 
     /// Restores the publication from a journal entry.
-    pub(super) fn from_entry(entry: Entry, source: Arc<EventSource>, trace: Option<EventContext>) -> Self {
+    pub(super) fn from_entry(entry: Entry, owner: Arc<OwningApplication>, trace: Option<EventContext>) -> Self {
         let Entry {
             key, lane, event_id, id_provided, event_time, verdict, record, credential, dead_letter_source, ..
         } = entry;
@@ -107,7 +107,7 @@ impl EventPublication {
             key,
             lane,
             id,
-            source,
+            owner,
             event_time,
             verdict,
             record,
@@ -126,7 +126,7 @@ impl EventPublication {
             lane: self.lane,
             event_id: self.id.text().to_owned(),
             id_provided: matches!(self.id, EventId::Provided(_)),
-            application: self.source.name.clone(),
+            application: self.owner.name.clone(),
             received_at: self.record.timestamp,
             event_time: self.event_time,
             verdict: self.verdict,
@@ -163,7 +163,7 @@ impl Publication for EventPublication {
 
     /// Returns the dead letter that replaces it.
     fn fallback(&self) -> Option<Self> {
-        let rules = self.source.dead_letters(&self.record)?;
+        let rules = self.owner.dead_letters(&self.record)?;
         let form = match self.form {
             // A dead letter can only be rejected because it is too large.
             Form::Event if matches!(self.verdict, Verdict::DeadLettered(_)) => Form::Fingerprint,
@@ -183,7 +183,7 @@ impl Publication for EventPublication {
             key: self.key,
             lane: self.lane,
             id: self.id.clone(),
-            source: Arc::clone(&self.source),
+            owner: Arc::clone(&self.owner),
             event_time: self.event_time,
             verdict: Verdict::DeadLettered(reason),
             record,

@@ -3,11 +3,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use outbox::machine::{Admitted, Deadlines};
-use outbox::{FailureCode, NewEvent, RequestId};
-
-use super::executor::{Executor, Machine, Waiter};
-use super::publication::EventPublication;
+use super::executor::{Executor, Machine};
 
 /// Begins to ask the other replicas. Returns false if they cannot be asked.
 type AskReplicas = dyn Fn() -> bool + Send + Sync;
@@ -45,44 +41,5 @@ impl Executor {
         if self.outbox.lock().coordinates_recoveries() {
             self.recovered();
         }
-    }
-
-    /// Admits events. Those whose partition is known not to accept records at the moment are marked.
-    pub(super) fn admit(
-        &self,
-        mut new_events: Vec<NewEvent<EventPublication>>,
-        waiter: Waiter,
-        deadlines: Deadlines,
-    ) -> (RequestId, Vec<Admitted>) {
-        let recoveries = self.recoveries();
-        if let Some(producer) = &*self.producer.load() {
-            for NewEvent { obstacle, publication, .. } in &mut new_events {
-                let mut records = publication.all_records();
-                let is_closed = records.any(|record| !producer.accepts(&record.topic, record.key.as_deref()));
-                *obstacle = is_closed.then_some(FailureCode::PartitionUnavailable);
-            }
-        }
-        self.step(|outbox, _| {
-            if self.recoveries() != recoveries && outbox.coordinates_recoveries() {
-                // Nothing would end the wait for a partition that has recovered meanwhile.
-                new_events.iter_mut().for_each(|event| event.obstacle = None);
-            }
-            outbox.admit(new_events, waiter, deadlines)
-        })
-    }
-
-    /// Admits events that other replicas can have as well. If there are other replicas, the events wait, as if their
-    /// partitions did not accept records, until [`Executor::recheck_partitions`] asks the replicas.
-    pub(super) fn admit_shared(
-        &self,
-        mut new_events: Vec<NewEvent<EventPublication>>,
-        waiter: Waiter,
-        deadlines: Deadlines,
-    ) -> (RequestId, Vec<Admitted>) {
-        if !self.outbox.lock().coordinates_recoveries() {
-            return self.admit(new_events, waiter, deadlines);
-        }
-        new_events.iter_mut().for_each(|event| event.obstacle = Some(FailureCode::AskingReplicas));
-        self.step(|outbox, _| outbox.admit(new_events, waiter, deadlines))
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::dispatcher::{Dispatcher, EventSource};
+use super::dispatcher::{Dispatcher, OwningApplication};
 use super::publication::EventPublication;
 use idaas_callback::PreparedEvent;
 use outbox::EventKey;
@@ -32,17 +32,17 @@ impl Dispatcher {
         &self,
         event: PreparedEvent,
         attempt: &str,
-        source: &Arc<EventSource>,
+        owner: &Arc<OwningApplication>,
         deadline: tokio::time::Instant,
     ) -> Republished {
-        let key = EventKey::of(source.application_id(), &format!("republish {attempt}"));
-        let publication = EventPublication::of(event, key, source);
+        let key = EventKey::of(owner.application_id(), &format!("republish {attempt}"));
+        let publication = EventPublication::of(event, key, owner);
         let Some(publication) = publication.filter(|publication| publication.verdict == Verdict::Confirmed) else {
             return Republished { verdict: Verdict::NotSubscribed, known: false };
         };
-        let (waiter, waiting) = oneshot::channel();
+        let (reply, waiting) = oneshot::channel();
         let new_events = vec![publication.into_new_event()];
-        let (_, admitted) = self.executor.admit(new_events, waiter, self.deadlines(deadline));
+        let (_, admitted) = self.executor.admit(new_events, reply, self.deadlines(deadline));
         let verdicts = waiting.await.unwrap_or_default();
         let known = matches!(admitted.first(), Some(Admitted::Known(verdict)) if verdict.is_final());
         // Without an answer, nothing is promised.

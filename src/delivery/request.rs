@@ -8,11 +8,11 @@ use outbox::verdict::Verdict;
 use outbox::{Millis, NewEvent, RequestId};
 use tokio::sync::oneshot;
 
-use super::batch::Batch;
-pub use super::batch::EventVerdict;
+use super::callback_events::CallbackEvents;
+pub use super::callback_events::EventVerdict;
 use super::dispatcher::Dispatcher;
-use super::executor::{Executor, Waiter};
-use super::publication::{EventPublication, EventSource};
+use super::executor::{Executor, VerdictReply};
+use super::publication::{EventPublication, OwningApplication};
 use crate::telemetry::spans::CallbackTrace;
 
 /// How long before its answer the unconfirmed events of a request are written, so that the write completes in time.
@@ -27,11 +27,11 @@ impl Dispatcher {
     pub async fn deliver(
         &self,
         events: Vec<PreparedEvent>,
-        source: &Arc<EventSource>,
+        owner: &Arc<OwningApplication>,
         deadline: tokio::time::Instant,
         trace: &CallbackTrace,
     ) -> Result<Vec<EventVerdict>, Refusal> {
-        self.wait_for_verdicts(Batch::of(events, source, trace), source, deadline, Executor::admit).await
+        self.wait_for_verdicts(CallbackEvents::of(events, owner, trace), owner, deadline, Executor::admit).await
     }
 
     /// As [`Dispatcher::deliver`], for events from quarantine: IDaaS sends a callback several times, so other replicas
@@ -43,11 +43,11 @@ impl Dispatcher {
     pub async fn deliver_quarantined(
         &self,
         events: Vec<PreparedEvent>,
-        source: &Arc<EventSource>,
+        owner: &Arc<OwningApplication>,
         deadline: tokio::time::Instant,
     ) -> Result<Vec<EventVerdict>, Refusal> {
-        let batch = Batch::of(events, source, &CallbackTrace::default());
-        self.wait_for_verdicts(batch, source, deadline, Executor::admit_shared).await
+        let events = CallbackEvents::of(events, owner, &CallbackTrace::default());
+        self.wait_for_verdicts(events, owner, deadline, Executor::admit_shared).await
     }
 
     /// Publishes the events from quarantine that wait, once the other replicas are asked. To be called after the last
@@ -58,20 +58,25 @@ impl Dispatcher {
 
     async fn wait_for_verdicts(
         &self,
-        mut batch: Batch,
-        source: &Arc<EventSource>,
+        mut events: CallbackEvents,
+        owner: &Arc<OwningApplication>,
         deadline: tokio::time::Instant,
-        admit: impl FnOnce(&Executor, Vec<NewEvent<EventPublication>>, Waiter, Deadlines) -> (RequestId, Vec<Admitted>),
+        admit: impl FnOnce(
+            &Executor,
+            Vec<NewEvent<EventPublication>>,
+            VerdictReply,
+            Deadlines,
+        ) -> (RequestId, Vec<Admitted>),
     ) -> Result<Vec<EventVerdict>, Refusal> {
-        let (waiter, waiting) = oneshot::channel();
-        let new_events = std::mem::take(&mut batch.new_events);
+        let (reply, waiting) = oneshot::channel();
+        let new_events = std::mem::take(&mut events.new_events);
         // All events are handed over before the first wait, so a sender that disconnects stops nothing half-way.
-        let (request_id, admitted) = admit(&self.executor, new_events, waiter, self.deadlines(deadline));
-        batch.record_admissions(&admitted, source);
-        let mut request = CancelOnDrop { executor: &self.executor, request_id, batch: Some(batch), source };
+        let (request_id, admitted) = admit(&self.executor, new_events, reply, self.deadlines(deadline));
+        events.record_admissions(&admitted, owner);
+        let mut request = CancelOnDrop { executor: &self.executor, request_id, events: Some(events), owner };
         // The outbox answers each request by its deadline. If it has ended, it has accepted nothing.
         let verdicts = waiting.await.unwrap_or_else(|_| vec![Verdict::Overloaded; admitted.len()]);
-        request.batch.take().map_or_else(|| Ok(Vec::new()), |batch| batch.answer(&verdicts, source))
+        request.events.take().map_or_else(|| Ok(Vec::new()), |events| events.answer(&verdicts, owner))
     }
 
     pub(super) fn deadlines(&self, deadline: tokio::time::Instant) -> Deadlines {
@@ -88,16 +93,16 @@ impl Dispatcher {
 struct CancelOnDrop<'a> {
     executor: &'a Executor,
     request_id: RequestId,
-    batch: Option<Batch>,
-    source: &'a EventSource,
+    events: Option<CallbackEvents>,
+    owner: &'a OwningApplication,
 }
 
 impl Drop for CancelOnDrop<'_> {
     fn drop(&mut self) {
-        if let Some(batch) = self.batch.take() {
+        if let Some(events) = self.events.take() {
             self.executor.outbox.lock().cancel(self.request_id);
             // Only for the counts: the sender has disconnected.
-            let _ = batch.answer(&[], self.source);
+            let _ = events.answer(&[], self.owner);
         }
     }
 }

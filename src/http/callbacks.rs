@@ -124,7 +124,7 @@ async fn process(
         application.metrics.decrypted(position);
     }
     application.metrics.record_callback_time(seconds(clock::now()));
-    app_state.dispatcher.deliver(prepared.events, &application.source, deadline, trace).await
+    app_state.dispatcher.deliver(prepared.events, &application.owner, deadline, trace).await
 }
 
 /// A callback that yields no records. If it is authentic, it carries the data to quarantine.

@@ -9,7 +9,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::app_state::{Application, Applications, Limits};
 use crate::config::{self, Config};
-use crate::delivery::dispatcher::{Dispatcher, EventSource};
+use crate::delivery::dispatcher::{Dispatcher, OwningApplication};
 use crate::diagnosis::{Diagnosis, misconfigured};
 use crate::http::{CertificateFault, ListenerCertificate, certificate_expiry};
 use crate::journal::JournalAdmin;
@@ -110,7 +110,7 @@ pub(super) fn applications(
     for (application, metrics) in config.applications.iter().zip(metrics) {
         let Some(store) = keys.get(&application.name) else { continue };
         let policy = Arc::new(policy(config, application));
-        let source = EventSource {
+        let owner = OwningApplication {
             name: application.name.clone(),
             policy: Some(Arc::clone(&policy)),
             fallback_policy: None,
@@ -122,7 +122,7 @@ pub(super) fn applications(
             networks: application.allowed_networks.clone(),
             keys: Arc::clone(store),
             metrics,
-            source: Arc::new(source),
+            owner: Arc::new(owner),
         };
         by_name.insert(application.name.clone(), Arc::new(made));
     }

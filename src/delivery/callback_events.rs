@@ -8,7 +8,7 @@ use outbox::machine::Admitted;
 use outbox::verdict::Verdict;
 use outbox::{EventKey, Hashed, NewEvent};
 
-use super::publication::{EventPublication, EventSource};
+use super::publication::{EventPublication, OwningApplication};
 use crate::telemetry::spans::{CallbackTrace, EventSpan};
 
 /// One event and its verdict, for the answer.
@@ -19,7 +19,7 @@ pub struct EventVerdict {
     pub verdict: Verdict,
 }
 
-pub(super) struct Batch {
+pub(super) struct CallbackEvents {
     pub(super) new_events: Vec<NewEvent<EventPublication>>,
     /// The id of each new event.
     ids: Vec<EventId>,
@@ -29,11 +29,11 @@ pub(super) struct Batch {
     spans: Vec<EventSpan>,
 }
 
-impl Batch {
-    /// Creates the batch of a callback's events. Starts a span for each new event, if the callback is traced.
-    pub(super) fn of(events: Vec<PreparedEvent>, source: &Arc<EventSource>, trace: &CallbackTrace) -> Self {
+impl CallbackEvents {
+    /// Prepares a callback's events. Starts a span for each new event, if the callback is traced.
+    pub(super) fn of(events: Vec<PreparedEvent>, owner: &Arc<OwningApplication>, trace: &CallbackTrace) -> Self {
         let size = events.len();
-        let mut batch = Self {
+        let mut prepared = Self {
             new_events: Vec::with_capacity(size),
             ids: Vec::with_capacity(size),
             skipped: Vec::new(),
@@ -41,45 +41,45 @@ impl Batch {
         };
         let mut known_keys: HashSet<EventKey, Hashed> = HashSet::with_capacity_and_hasher(size, Hashed::default());
         for event in events {
-            let key = EventKey::of(source.application_id(), event.id.text());
+            let key = EventKey::of(owner.application_id(), event.id.text());
             // An id that occurs twice in the callback has one verdict.
             if !known_keys.insert(key) {
                 continue;
             }
             if let EventId::Provided(_) = event.id {
-                source.metrics.received(event.entity, event.action);
+                owner.metrics.received(event.entity, event.action);
             }
-            source.metrics.drifted(event.entity, event.drift);
+            owner.metrics.drifted(event.entity, event.drift);
             let id = event.id.clone();
-            match EventPublication::of(event, key, source) {
+            match EventPublication::of(event, key, owner) {
                 Some(mut publication) => {
                     if let Some(span) = trace.event(key, id.text(), publication.record.entity) {
                         publication.trace = Some(span.context());
-                        batch.spans.push(span);
+                        prepared.spans.push(span);
                     }
-                    batch.new_events.push(publication.into_new_event());
-                    batch.ids.push(id);
+                    prepared.new_events.push(publication.into_new_event());
+                    prepared.ids.push(id);
                 }
-                None => batch.skipped.push(id),
+                None => prepared.skipped.push(id),
             }
         }
-        batch
+        prepared
     }
 
     /// Counts the results of the admission.
-    pub(super) fn record_admissions(&mut self, admitted: &[Admitted], source: &EventSource) {
+    pub(super) fn record_admissions(&mut self, admitted: &[Admitted], owner: &OwningApplication) {
         self.spans.iter_mut().zip(admitted).for_each(|(span, what)| span.admitted(*what));
         for what in admitted {
             match what {
-                Admitted::Joined => source.metrics.duplicates.inc(),
-                Admitted::Known(verdict) if verdict.is_final() => source.metrics.duplicates.inc(),
+                Admitted::Joined => owner.metrics.duplicates.inc(),
+                Admitted::Known(verdict) if verdict.is_final() => owner.metrics.duplicates.inc(),
                 Admitted::New | Admitted::Known(_) => {}
             }
         }
     }
 
     /// Builds the answer. A missing verdict counts as not confirmed.
-    pub(super) fn answer(self, verdicts: &[Verdict], source: &EventSource) -> Result<Vec<EventVerdict>, Refusal> {
+    pub(super) fn answer(self, verdicts: &[Verdict], owner: &OwningApplication) -> Result<Vec<EventVerdict>, Refusal> {
         let skipped = self.skipped.into_iter().map(|(EventId::Provided(event_id) | EventId::Generated(event_id))| {
             EventVerdict { event_id, verdict: Verdict::NotSubscribed }
         });
@@ -104,7 +104,7 @@ impl Batch {
         }
         for event in &answered {
             // The whole callback is refused, so IDaaS sends each of its events again.
-            source.metrics.answered(if overloaded { Verdict::Overloaded } else { event.verdict });
+            owner.metrics.answered(if overloaded { Verdict::Overloaded } else { event.verdict });
         }
         if overloaded { Err(Refusal::Overloaded) } else { Ok(answered) }
     }
