@@ -73,7 +73,7 @@ pub struct Console {
 
 /// The result of a search.
 #[derive(Debug, Serialize)]
-pub struct Found {
+pub struct SearchResult {
     /// The number of events that were searched.
     #[serde(rename = "held")]
     searched: usize,
@@ -133,11 +133,11 @@ impl Console {
 
     /// Returns the events in memory whose id, or whose entity's id, starts with `query`.
     #[must_use]
-    pub fn find(&self, query: &str) -> Found {
+    pub fn find(&self, query: &str) -> SearchResult {
         let history = &self.app_state.metrics.history;
         let sound = query.len() <= MAX_QUERY_LENGTH;
         let events = if sound { history.find(query.trim(), MAX_FOUND) } else { Vec::new() };
-        Found { searched: history.size().held, events }
+        SearchResult { searched: history.size().held, events }
     }
 
     /// Reads the counters of the metrics.

@@ -8,7 +8,6 @@ mod callback_events;
 mod clients;
 mod coordination;
 pub mod dispatcher;
-mod episodes;
 mod event_log;
 mod executor;
 mod produce;
@@ -17,5 +16,6 @@ mod recovery;
 mod republish;
 pub mod request;
 mod ticker;
+mod waiting_log;
 
 pub use republish::Republished;

@@ -3,8 +3,8 @@
 use std::sync::Weak;
 use std::time::Duration;
 
-use super::episodes::Episodes;
 use super::executor::Executor;
+use super::waiting_log::WaitingLog;
 use crate::telemetry::liveness::Alive;
 
 /// Interval at which deadlines are checked. Each check wakes up a thread, which costs more than the check itself.
@@ -14,18 +14,18 @@ const TICK: Duration = Duration::from_millis(25);
 pub(super) async fn tick(executor: Weak<Executor>, alive: Alive) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut episodes = Episodes::default();
+    let mut waiting_log = WaitingLog::default();
     loop {
         ticks.tick().await;
         let Some(executor) = executor.upgrade() else { return drop(alive) };
         executor.step(|outbox, now| outbox.tick(now));
-        if episodes.is_due(executor.now()) {
+        if waiting_log.is_due(executor.now()) {
             let (heads, replayed) = {
                 let outbox = executor.outbox.lock();
                 (outbox.waiting_heads_by_reason(), outbox.replayed_total())
             };
             let journaled = executor.journal.load().as_ref().map_or(0, |journal| journal.usage().events);
-            episodes.observe(&heads, journaled, replayed, executor.now());
+            waiting_log.observe(&heads, journaled, replayed, executor.now());
         }
     }
 }

@@ -14,7 +14,7 @@ const SCOPE: &str = "urn:alibaba:idaas:scope:";
 
 /// A successful answer.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ApiResponse {
     /// The body.
     pub body: Vec<u8>,
     /// When the request was sent, in milliseconds since 1970, on the earlier one of this clock and the server's.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::Deserialize;
 
-use super::answers::{Answer, Meaning, Rejection, meaning};
+use super::answers::{ApiResponse, Meaning, Rejection, meaning};
 use super::calls::{Call, segment};
 use super::fault::{ApiFault, Cause};
 use super::schedule::{Backoff, RateLimiter, Token, read_at, retry_after};
@@ -129,7 +129,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ApiFault`] if the API rejects the call or does not answer.
-    pub async fn call(&mut self, call: &Call) -> Result<Answer, ApiFault> {
+    pub async fn call(&mut self, call: &Call) -> Result<ApiResponse, ApiFault> {
         let fault = |cause| ApiFault { call: call.name(), permission: call.permission(), cause };
         let url = format!("{}{}", self.base_url, call.path());
         let (mut backoff, mut renewed) = (Backoff::new(self.settings.attempts), false);
@@ -143,7 +143,7 @@ impl Client {
             let date = response.as_ref().ok().and_then(|response| response.header("date"));
             self.read_at = read_at(sent, date, began.elapsed());
             match classify(response, call.entity()) {
-                Attempt::Answered(response) => return Ok(Answer { body: response.body, read_at: self.read_at }),
+                Attempt::Answered(response) => return Ok(ApiResponse { body: response.body, read_at: self.read_at }),
                 Attempt::Failed(cause) => return Err(fault(cause)),
                 Attempt::InvalidToken if renewed => return Err(fault(Cause::TokenRefused)),
                 Attempt::InvalidToken => {

@@ -28,7 +28,7 @@ pub mod summary;
 mod verify;
 mod walk;
 
-pub use answers::{Answer, Rejection};
+pub use answers::{ApiResponse, Rejection};
 pub use calls::Call;
 pub use client::{ATTEMPTS, Client, ClientSettings, Notice, Notify};
 pub use fault::{ApiFault, Cause};

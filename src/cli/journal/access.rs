@@ -20,8 +20,8 @@ use crate::journal::QuarantineId;
 use crate::journal::store::Store;
 use crate::journal::summary::{EntrySummary, Summary};
 
-/// The journal's answer, once it is there, or a message why there is none.
-pub(in crate::cli) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, String>> + 'a>>;
+/// An answer of the journal that is awaited, or a message why there is none.
+pub(in crate::cli) type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, String>> + 'a>>;
 
 /// A page of an export: JSON lines, and the position after them. `None` at the end.
 pub(in crate::cli) type Page<P> = (String, Option<P>);
@@ -55,28 +55,28 @@ pub(in crate::cli) trait JournalAccess {
     fn is_served(&self) -> bool;
 
     /// Returns a summary with up to `shown` entries listed individually.
-    fn summary(&self, shown: usize) -> Answer<'_, Summary>;
+    fn summary(&self, shown: usize) -> Pending<'_, Summary>;
 
     /// Returns a page of entries starting at `from`.
-    fn export(&self, from: u64) -> Answer<'_, Page<u64>>;
+    fn export(&self, from: u64) -> Pending<'_, Page<u64>>;
 
     /// Returns a page of quarantined callbacks starting at `from`.
-    fn export_quarantine(&self, from: QuarantineId) -> Answer<'_, Page<QuarantineId>>;
+    fn export_quarantine(&self, from: QuarantineId) -> Pending<'_, Page<QuarantineId>>;
 
     /// Returns the entries about the id of an event or of an entity: some hundreds at most.
-    fn entries_about<'a>(&'a self, id: &'a str) -> Answer<'a, Vec<EntrySummary>>;
+    fn entries_about<'a>(&'a self, id: &'a str) -> Pending<'a, Vec<EntrySummary>>;
 
     /// Returns the target with its sealed contents.
-    fn line<'a>(&'a self, target: Target<'a>) -> Answer<'a, Line>;
+    fn line<'a>(&'a self, target: Target<'a>) -> Pending<'a, Line>;
 
     /// Looks the target up.
-    fn find<'a>(&'a self, target: Target<'a>) -> Answer<'a, EntryKind>;
+    fn find<'a>(&'a self, target: Target<'a>) -> Pending<'a, EntryKind>;
 
     /// Removes the target.
-    fn discard<'a>(&'a self, target: Target<'a>) -> Answer<'a, EntryKind>;
+    fn discard<'a>(&'a self, target: Target<'a>) -> Pending<'a, EntryKind>;
 
     /// Tries to publish the target now. Only a running service publishes.
-    fn redrive<'a>(&'a self, _target: Target<'a>) -> Answer<'a, EntryKind> {
+    fn redrive<'a>(&'a self, _target: Target<'a>) -> Pending<'a, EntryKind> {
         let problem = "no service runs; start it, and everything that can be published is published";
         Box::pin(std::future::ready(Err(problem.to_owned())))
     }
@@ -111,7 +111,7 @@ impl dyn JournalAccess + '_ {
     }
 }
 
-async fn first_found<'a>(id: &'a str, ask: impl Fn(Target<'a>) -> Answer<'a, EntryKind>) -> Result<EntryKind, String> {
+async fn first_found<'a>(id: &'a str, ask: impl Fn(Target<'a>) -> Pending<'a, EntryKind>) -> Result<EntryKind, String> {
     let mut found = EntryKind::NotFound;
     for target in Target::named(id) {
         found = ask(target).await?;
@@ -150,7 +150,7 @@ mod tests {
             (&hex, EntryKind::NoRoom, "callback"),
         ] {
             let asked = RefCell::new(Vec::new());
-            let ask = |target: Target<'_>| -> Answer<'_, EntryKind> {
+            let ask = |target: Target<'_>| -> Pending<'_, EntryKind> {
                 asked.borrow_mut().push(match target {
                     Target::Callback(_) => "callback",
                     Target::Entry(_) => "entry",

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::fetch::answers::Answer;
+use crate::fetch::answers::ApiResponse;
 use crate::fetch::entities::Object;
 use idaas_callback::event_type::Entity;
 
@@ -40,7 +40,7 @@ pub(super) struct ParentIds {
 }
 
 /// Parses a JSON object. Serde alone would accept an array.
-pub(super) fn parse<'a, T: Deserialize<'a>>(answer: &'a Answer) -> Result<T, Malformed> {
+pub(super) fn parse<'a, T: Deserialize<'a>>(answer: &'a ApiResponse) -> Result<T, Malformed> {
     let body = answer.body.as_slice();
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(Malformed);
@@ -49,18 +49,18 @@ pub(super) fn parse<'a, T: Deserialize<'a>>(answer: &'a Answer) -> Result<T, Mal
 }
 
 /// Parses a page. A page without rows must contain the total number.
-fn parse_rows(answer: &Answer) -> Result<Rows, Malformed> {
+fn parse_rows(answer: &ApiResponse) -> Result<Rows, Malformed> {
     let rows: Rows = parse(answer)?;
     if rows.data.is_none() && rows.total_count.is_none() { Err(Malformed) } else { Ok(rows) }
 }
 
 /// Parses an answer that is an entity.
-pub(super) fn object(entity: Entity, answer: &Answer) -> Result<Object, Malformed> {
+pub(super) fn object(entity: Entity, answer: &ApiResponse) -> Result<Object, Malformed> {
     Object::parse(entity, parse(answer)?, answer.read_at).ok_or(Malformed)
 }
 
 /// Parses a numbered page. Returns its entities and the total number.
-pub(super) fn numbered_page(entity: Entity, answer: &Answer) -> Result<(Vec<Object>, Option<u64>), Malformed> {
+pub(super) fn numbered_page(entity: Entity, answer: &ApiResponse) -> Result<(Vec<Object>, Option<u64>), Malformed> {
     let Rows { total_count, data, .. } = parse_rows(answer)?;
     Ok((objects(entity, data, answer.read_at)?, total_count))
 }
@@ -76,7 +76,7 @@ pub(in crate::fetch) struct TokenPage {
 
 impl TokenPage {
     /// Parses the answer to a request with the token `sent`. A list whose next page is the same one would never end.
-    pub(in crate::fetch) fn parse(entity: Entity, sent: Option<&str>, answer: &Answer) -> Result<Self, Malformed> {
+    pub(in crate::fetch) fn parse(entity: Entity, sent: Option<&str>, answer: &ApiResponse) -> Result<Self, Malformed> {
         let Rows { data, next_token, total_count } = parse_rows(answer)?;
         let next = next_token.filter(|token| !token.is_empty());
         if next.is_some() && next.as_deref() == sent {

@@ -18,7 +18,7 @@ use self::answer::{ParentIds, Scope, numbered_page, object, parse};
 use self::groups::{Groups, MembersRead};
 use self::pass::{Next, Pass};
 use self::phase::Phase;
-use super::answers::Answer;
+use super::answers::ApiResponse;
 use super::calls::Call;
 use super::entities::Object;
 use idaas_callback::event_type::Entity;
@@ -127,7 +127,7 @@ impl Walk {
     }
 
     /// Processes the answer to a call. Returns the entities found in it.
-    pub(super) fn answered(&mut self, call: Call, answer: &Answer) -> Result<Vec<Object>, Malformed> {
+    pub(super) fn answered(&mut self, call: Call, answer: &ApiResponse) -> Result<Vec<Object>, Malformed> {
         match call {
             Call::Scope => {
                 let Scope { organizational_unit_ids, group_ids } = parse(answer)?;
@@ -237,7 +237,7 @@ struct PageRows {
 }
 
 impl Walk {
-    fn rows(&mut self, entity: Entity, answer: &Answer, page: usize) -> Result<PageRows, Malformed> {
+    fn rows(&mut self, entity: Entity, answer: &ApiResponse, page: usize) -> Result<PageRows, Malformed> {
         let (objects, total) = numbered_page(entity, answer)?;
         let next = self.pass.page(page, objects.iter().map(|row| row.id.as_str()), total);
         Ok(PageRows { objects, next })
@@ -252,7 +252,7 @@ impl Walk {
         }
     }
 
-    fn members(&mut self, group: String, sent: Option<&str>, answer: &Answer) -> Result<Vec<Object>, Malformed> {
+    fn members(&mut self, group: String, sent: Option<&str>, answer: &ApiResponse) -> Result<Vec<Object>, Malformed> {
         let TokenPage { rows, total, next } = TokenPage::parse(Entity::User, sent, answer)?;
         self.groups.add_members(rows.into_iter().map(|row| row.id), total);
         if next.is_some() {

@@ -37,7 +37,8 @@ pub enum Use {
 pub fn settings_fault(cluster: &Cluster) -> Option<String> {
     let mut settings = cluster.producer();
     settings.remove("bootstrap.servers");
-    BaseProducer::from_config_and_context(&settings, writing::Answers::default()).err().map(|error| describe(&error))
+    let producer = BaseProducer::from_config_and_context(&settings, writing::WriteContext::default());
+    producer.err().map(|error| describe(&error))
 }
 
 /// Logs at debug level only, because the test results matter, not the log lines.

@@ -1,6 +1,6 @@
 //! The journal in a directory that no service uses.
 
-use super::{Answer, JournalAccess, Line, Page, Target};
+use super::{JournalAccess, Line, Page, Pending, Target};
 use crate::config::Config;
 use crate::diagnosis::{Diagnosis, misconfigured};
 use crate::http::journal::EntryKind;
@@ -45,23 +45,23 @@ impl JournalAccess for Directory {
         false
     }
 
-    fn summary(&self, shown: usize) -> Answer<'_, Summary> {
+    fn summary(&self, shown: usize) -> Pending<'_, Summary> {
         Box::pin(async move { self.journal_admin.summary(shown).await.map_err(why) })
     }
 
-    fn export(&self, from: u64) -> Answer<'_, Page<u64>> {
+    fn export(&self, from: u64) -> Pending<'_, Page<u64>> {
         Box::pin(async move { self.journal_admin.export(from, ENTRIES_PER_PAGE).await.map_err(why) })
     }
 
-    fn export_quarantine(&self, from: QuarantineId) -> Answer<'_, Page<QuarantineId>> {
+    fn export_quarantine(&self, from: QuarantineId) -> Pending<'_, Page<QuarantineId>> {
         Box::pin(async move { self.journal_admin.export_quarantine(from, CALLBACKS_PER_PAGE).await.map_err(why) })
     }
 
-    fn entries_about<'a>(&'a self, id: &'a str) -> Answer<'a, Vec<EntrySummary>> {
+    fn entries_about<'a>(&'a self, id: &'a str) -> Pending<'a, Vec<EntrySummary>> {
         Box::pin(async move { self.journal_admin.entries_about(id, ENTRIES_PER_PAGE).await.map_err(why) })
     }
 
-    fn line<'a>(&'a self, target: Target<'a>) -> Answer<'a, Line> {
+    fn line<'a>(&'a self, target: Target<'a>) -> Pending<'a, Line> {
         Box::pin(async move {
             let line = match target {
                 Target::Callback(id) => self.journal_admin.callback(id).await,
@@ -75,7 +75,7 @@ impl JournalAccess for Directory {
         })
     }
 
-    fn find<'a>(&'a self, target: Target<'a>) -> Answer<'a, EntryKind> {
+    fn find<'a>(&'a self, target: Target<'a>) -> Pending<'a, EntryKind> {
         Box::pin(async move {
             let found = match target {
                 Target::Callback(id) => self.journal_admin.find_callback(id).await,
@@ -85,7 +85,7 @@ impl JournalAccess for Directory {
         })
     }
 
-    fn discard<'a>(&'a self, target: Target<'a>) -> Answer<'a, EntryKind> {
+    fn discard<'a>(&'a self, target: Target<'a>) -> Pending<'a, EntryKind> {
         Box::pin(async move {
             let found = match target {
                 Target::Callback(id) => self.journal_admin.discard_callback(id, OPERATOR).await,

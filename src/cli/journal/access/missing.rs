@@ -2,7 +2,7 @@
 
 use std::future::ready;
 
-use super::{Answer, JournalAccess, Line, Page, Target};
+use super::{JournalAccess, Line, Page, Pending, Target};
 use crate::config::Journal;
 use crate::http::journal::EntryKind;
 use crate::journal::QuarantineId;
@@ -29,31 +29,31 @@ impl JournalAccess for Missing {
         false
     }
 
-    fn summary(&self, _: usize) -> Answer<'_, Summary> {
+    fn summary(&self, _: usize) -> Pending<'_, Summary> {
         Box::pin(ready(Ok(Summary { limit_bytes: self.limit_bytes, ..Summary::default() })))
     }
 
-    fn export(&self, _: u64) -> Answer<'_, Page<u64>> {
+    fn export(&self, _: u64) -> Pending<'_, Page<u64>> {
         Box::pin(ready(Ok(Page::default())))
     }
 
-    fn export_quarantine(&self, _: QuarantineId) -> Answer<'_, Page<QuarantineId>> {
+    fn export_quarantine(&self, _: QuarantineId) -> Pending<'_, Page<QuarantineId>> {
         Box::pin(ready(Ok(Page::default())))
     }
 
-    fn entries_about<'a>(&'a self, _: &'a str) -> Answer<'a, Vec<EntrySummary>> {
+    fn entries_about<'a>(&'a self, _: &'a str) -> Pending<'a, Vec<EntrySummary>> {
         Box::pin(ready(Ok(Vec::new())))
     }
 
-    fn line<'a>(&'a self, _: Target<'a>) -> Answer<'a, Line> {
+    fn line<'a>(&'a self, _: Target<'a>) -> Pending<'a, Line> {
         Box::pin(ready(Ok(Err(EntryKind::NotFound))))
     }
 
-    fn find<'a>(&'a self, _: Target<'a>) -> Answer<'a, EntryKind> {
+    fn find<'a>(&'a self, _: Target<'a>) -> Pending<'a, EntryKind> {
         Box::pin(ready(Ok(EntryKind::NotFound)))
     }
 
-    fn discard<'a>(&'a self, _: Target<'a>) -> Answer<'a, EntryKind> {
+    fn discard<'a>(&'a self, _: Target<'a>) -> Pending<'a, EntryKind> {
         Box::pin(ready(Ok(EntryKind::NotFound)))
     }
 }

@@ -8,7 +8,7 @@ use reqwest::{Client, Method, Response, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::address::{path, reachable, segment};
-use super::{Answer, JournalAccess, Line, Page, Target};
+use super::{JournalAccess, Line, Page, Pending, Target};
 use crate::app_state::DeadLetterOutcome;
 use crate::config::Config;
 use crate::diagnosis::{Diagnosis, misconfigured};
@@ -124,27 +124,27 @@ impl JournalAccess for Service {
         true
     }
 
-    fn summary(&self, shown: usize) -> Answer<'_, Summary> {
+    fn summary(&self, shown: usize) -> Pending<'_, Summary> {
         Box::pin(async move { self.json(Method::GET, &format!("/journal?entries={shown}")).await })
     }
 
-    fn export(&self, from: u64) -> Answer<'_, Page<u64>> {
+    fn export(&self, from: u64) -> Pending<'_, Page<u64>> {
         Box::pin(async move { self.page(&format!("from={from}"), |next| next.parse().ok()).await })
     }
 
-    fn export_quarantine(&self, from: QuarantineId) -> Answer<'_, Page<QuarantineId>> {
+    fn export_quarantine(&self, from: QuarantineId) -> Pending<'_, Page<QuarantineId>> {
         Box::pin(async move { self.page(&format!("quarantine={from}"), QuarantineId::parse).await })
     }
 
-    fn entries_about<'a>(&'a self, id: &'a str) -> Answer<'a, Vec<EntrySummary>> {
+    fn entries_about<'a>(&'a self, id: &'a str) -> Pending<'a, Vec<EntrySummary>> {
         Box::pin(async move { self.json(Method::GET, &format!("/journal/entries?about={}", segment(id))).await })
     }
 
-    fn line<'a>(&'a self, target: Target<'a>) -> Answer<'a, Line> {
+    fn line<'a>(&'a self, target: Target<'a>) -> Pending<'a, Line> {
         Box::pin(self.get_line(target))
     }
 
-    fn find<'a>(&'a self, target: Target<'a>) -> Answer<'a, EntryKind> {
+    fn find<'a>(&'a self, target: Target<'a>) -> Pending<'a, EntryKind> {
         Box::pin(async move {
             let line = match self.get_line(target).await? {
                 Ok(line) => line,
@@ -158,11 +158,11 @@ impl JournalAccess for Service {
         })
     }
 
-    fn discard<'a>(&'a self, target: Target<'a>) -> Answer<'a, EntryKind> {
+    fn discard<'a>(&'a self, target: Target<'a>) -> Pending<'a, EntryKind> {
         Box::pin(async move { self.json(Method::DELETE, &path(target)).await })
     }
 
-    fn redrive<'a>(&'a self, target: Target<'a>) -> Answer<'a, EntryKind> {
+    fn redrive<'a>(&'a self, target: Target<'a>) -> Pending<'a, EntryKind> {
         Box::pin(async move { self.json(Method::POST, &format!("{}/redrive", path(target))).await })
     }
 }

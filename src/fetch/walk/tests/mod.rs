@@ -55,7 +55,7 @@ impl Environment {
             let time = i64::try_from(calls.len()).unwrap();
             calls.push(call.clone());
             let new = match self.answer(&call) {
-                Ok(body) => walk.answered(call, &Answer { body, read_at: time }).unwrap(),
+                Ok(body) => walk.answered(call, &ApiResponse { body, read_at: time }).unwrap(),
                 Err(_) => walk.rejected(call),
             };
             found.extend(new.into_iter().map(|object| {
@@ -162,7 +162,7 @@ fn published_users_are_not_asked_for_again() {
     let mut found = 0;
     while let Some(call) = walk.next() {
         assert!(!matches!(call, Call::User(_)));
-        let answer = Answer { body: environment.answer(&call).unwrap(), read_at: 0 };
+        let answer = ApiResponse { body: environment.answer(&call).unwrap(), read_at: 0 };
         found += walk.answered(call, &answer).unwrap().iter().filter(|found| found.entity == Entity::User).count();
     }
     assert_eq!(found, 150);
@@ -267,7 +267,7 @@ fn user_who_can_never_be_read_does_not_keep_the_walk_going() {
             continue;
         }
         let body = environment.answer(&call).unwrap();
-        walk.answered(call, &Answer { body, read_at: 0 }).unwrap();
+        walk.answered(call, &ApiResponse { body, read_at: 0 }).unwrap();
     }
     assert_eq!(walk.vanished(), 1);
     assert_eq!(walk.seen(Entity::User).unwrap().len(), 149);
@@ -288,7 +288,7 @@ fn walk_of_a_group(members: &mut dyn FnMut() -> &'static str) -> (Walk, Vec<Obje
             Call::User(_) => r#"{"userId":"u"}"#,
             Call::ParentIds(_) | Call::Unit(_) | Call::Units { .. } | Call::Users { .. } | Call::Group(_) => "{}",
         };
-        found.extend(walk.answered(call, &Answer { body: body.into(), read_at: 0 }).unwrap());
+        found.extend(walk.answered(call, &ApiResponse { body: body.into(), read_at: 0 }).unwrap());
     }
     (walk, found)
 }
@@ -313,7 +313,7 @@ fn group_whose_members_stay_missing_is_published_without_members() {
 #[test]
 fn token_that_repeats_is_malformed() {
     let mut walk = Walk::new(WalkOptions::default(), |_| false);
-    let answer = Answer { body: r#"{"data":[],"nextToken":"x"}"#.into(), read_at: 0 };
+    let answer = ApiResponse { body: r#"{"data":[],"nextToken":"x"}"#.into(), read_at: 0 };
     for call in [
         Call::Groups { token: Some("x".to_owned()) },
         Call::Members { group: "g".to_owned(), token: Some("x".to_owned()) },
@@ -362,6 +362,6 @@ fn answer_of_another_form_is_malformed() {
         (Call::Scope, "<html>"),
         (Call::Scope, "[]"),
     ] {
-        assert!(walk.answered(call, &Answer { body: body.into(), read_at: 0 }).is_err(), "{body}");
+        assert!(walk.answered(call, &ApiResponse { body: body.into(), read_at: 0 }).is_err(), "{body}");
     }
 }

@@ -35,9 +35,9 @@ pub fn membership(cluster: &Cluster, group_id: &str, topic: &str, limit: Duratio
 fn ask(cluster: &Cluster, group_id: &str, topic: &str, limit: Duration) -> Result<Use, String> {
     let mut settings = cluster.partition_reader("check");
     settings.set("group.id", group_id);
-    let answer = Answer::default();
-    let consumer: BaseConsumer<Answer> =
-        BaseConsumer::from_config_and_context(&settings, answer.clone()).map_err(|error| describe(&error))?;
+    let context = CommitContext::default();
+    let consumer: BaseConsumer<CommitContext> =
+        BaseConsumer::from_config_and_context(&settings, context.clone()).map_err(|error| describe(&error))?;
     let mut offsets = TopicPartitionList::new();
     offsets.add_partition_offset(topic, NO_PARTITION, Offset::Offset(0)).map_err(|error| error.to_string())?;
     consumer.commit(&offsets, CommitMode::Async).map_err(|error| error.to_string())?;
@@ -48,7 +48,7 @@ fn ask(cluster: &Cluster, group_id: &str, topic: &str, limit: Duration) -> Resul
         if denied {
             return Ok(Use::NotAllowed);
         }
-        if let Some(result) = answer.result.lock().take() {
+        if let Some(result) = context.result.lock().take() {
             return Ok(judge(&result));
         }
     }
@@ -76,11 +76,11 @@ fn is_denied(error: &KafkaError) -> bool {
 
 /// Receives the answer to the commit.
 #[derive(Clone, Default)]
-struct Answer {
+struct CommitContext {
     result: Arc<Mutex<Option<KafkaResult<()>>>>,
 }
 
-impl ClientContext for Answer {
+impl ClientContext for CommitContext {
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(target: "kafka", facility, message);
     }
@@ -90,7 +90,7 @@ impl ClientContext for Answer {
     }
 }
 
-impl ConsumerContext for Answer {
+impl ConsumerContext for CommitContext {
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
         // The commit as a whole can succeed although a partition is rejected.
         let of_partition = offsets.elements().into_iter().find_map(|element| element.error().err());

@@ -13,7 +13,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{BaseProducer, Producer as _};
 
 use super::Use;
-use super::writing::Answers;
+use super::writing::WriteContext;
 use crate::kafka::client::error::describe;
 use crate::kafka::client::settings::Cluster;
 
@@ -26,10 +26,11 @@ const INVALID_TIMEOUT: &str = "2000000000";
 pub fn transactions(cluster: &Cluster, prefix: &str, limit: Duration) -> Use {
     let mut settings = cluster.transactional(&format!("{prefix}-check"), usize::MAX);
     settings.set("transaction.timeout.ms", INVALID_TIMEOUT);
-    let producer: BaseProducer<Answers> = match BaseProducer::from_config_and_context(&settings, Answers::default()) {
-        Ok(producer) => producer,
-        Err(error) => return Use::Unknown(describe(&error)),
-    };
+    let producer: BaseProducer<WriteContext> =
+        match BaseProducer::from_config_and_context(&settings, WriteContext::default()) {
+            Ok(producer) => producer,
+            Err(error) => return Use::Unknown(describe(&error)),
+        };
     let result = producer.init_transactions(limit);
     // The fatal error has the broker's code; the result of the call can have another one.
     let fatal = producer.client().fatal_error().map(|(code, _)| code);

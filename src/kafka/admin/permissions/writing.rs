@@ -76,9 +76,9 @@ pub fn writing(cluster: &Cluster, tests: &[WriteTest<'_>], limit: Duration) -> R
         .set("compression.type", "none")
         .set("message.send.max.retries", "2")
         .set("batch.num.messages", "1");
-    let answers = Answers::default();
+    let context = WriteContext::default();
     let producer =
-        BaseProducer::from_config_and_context(&settings, answers.clone()).map_err(|error| describe(&error))?;
+        BaseProducer::from_config_and_context(&settings, context.clone()).map_err(|error| describe(&error))?;
     let record = vec![0; largest];
     let end = Instant::now() + limit + Duration::from_secs(1);
     for test in tests {
@@ -87,7 +87,7 @@ pub fn writing(cluster: &Cluster, tests: &[WriteTest<'_>], limit: Duration) -> R
         while let Err((error, rejected)) = producer.send(record) {
             // With many topics, or large records, the queue is full until the first answers arrive.
             if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) || Instant::now() >= end {
-                answers.add(test.topic, Writing::Unknown(error.to_string()));
+                context.add(test.topic, Writing::Unknown(error.to_string()));
                 break;
             }
             producer.poll(Duration::from_millis(10));
@@ -98,24 +98,24 @@ pub fn writing(cluster: &Cluster, tests: &[WriteTest<'_>], limit: Duration) -> R
         producer.poll(Duration::from_millis(50));
     }
     producer.purge(PurgeConfig::default().queue().inflight());
-    let answers = answers.by_topic.lock();
+    let answers = context.by_topic.lock();
     let unanswered = || Writing::Unknown("no answer in time".to_owned());
     Ok(tests.iter().map(|test| answers.get(test.topic).cloned().unwrap_or_else(unanswered)).collect())
 }
 
 /// Collects the brokers' answers.
 #[derive(Clone, Default)]
-pub(super) struct Answers {
+pub(super) struct WriteContext {
     by_topic: Arc<Mutex<HashMap<String, Writing>>>,
 }
 
-impl Answers {
+impl WriteContext {
     fn add(&self, topic: &str, writing: Writing) {
         self.by_topic.lock().insert(topic.to_owned(), writing);
     }
 }
 
-impl ClientContext for Answers {
+impl ClientContext for WriteContext {
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
         tracing::debug!(target: "kafka", facility, message);
     }
@@ -125,7 +125,7 @@ impl ClientContext for Answers {
     }
 }
 
-impl ProducerContext for Answers {
+impl ProducerContext for WriteContext {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {

@@ -15,7 +15,7 @@ const GRACE: Millis = 2_000;
 
 /// Tracks which reasons were logged.
 #[derive(Default)]
-pub(super) struct Episodes {
+pub(super) struct WaitingLog {
     next: Millis,
     /// When events began to wait for each reason.
     since: BTreeMap<FailureCode, Millis>,
@@ -24,7 +24,7 @@ pub(super) struct Episodes {
     journaling: Option<(Millis, u64)>,
 }
 
-impl Episodes {
+impl WaitingLog {
     /// Returns true if the next check is due.
     pub(super) const fn is_due(&self, now: Millis) -> bool {
         now >= self.next
