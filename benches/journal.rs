@@ -127,12 +127,12 @@ fn store(count: u64, per_commit: usize, size: usize) {
     eprintln!("  opened in {:?}", began.elapsed());
     let mut took = Duration::ZERO;
     for from in (0..count).step_by(1000) {
-        let removes: Vec<_> = (from..from + 1000).map(Seq).collect();
+        let deletes: Vec<_> = (from..from + 1000).map(Seq).collect();
         let began = Instant::now();
-        assert!(store.commit(&Batch { removes: &removes, ..Batch::default() }).removed);
+        assert!(store.commit(&Batch { deletes: &deletes, ..Batch::default() }).deleted);
         took += began.elapsed();
     }
-    report("  remove them, 1000 at once", count, took);
+    report("  delete them, 1000 at once", count, took);
     let began = Instant::now();
     store.compact();
     eprintln!("  tidied in {:?} to {} KB on disk", began.elapsed(), store.size_on_disk() >> 10);

@@ -26,7 +26,7 @@ pub(super) struct Headline {
 
 /// The inputs of the headline.
 #[derive(Debug, Default)]
-pub(super) struct Facts {
+pub(super) struct HeadlineInput {
     pub(super) draining: bool,
     pub(super) ready: bool,
     pub(super) kafka_available: bool,
@@ -43,26 +43,26 @@ pub(super) struct Facts {
 
 impl Headline {
     /// Returns the headline for the first condition that holds, in order of severity.
-    pub(super) fn of(facts: &Facts) -> Self {
+    pub(super) fn of(input: &HeadlineInput) -> Self {
         let headline =
             |level, title: String, since, detail: &str| Self { level, title, since, detail: detail.to_owned() };
-        if facts.draining {
+        if input.draining {
             return headline(Level::Warning, "Shutting down".into(), None, "Callbacks in progress are finished.");
         }
-        if let Some(headline) = Self::outage(facts) {
+        if let Some(headline) = Self::outage(input) {
             return headline;
         }
-        if facts.without_keys > 0 {
-            let title = if facts.without_keys == facts.applications {
+        if input.without_keys > 0 {
+            let title = if input.without_keys == input.applications {
                 "No application has its public keys".to_owned()
             } else {
-                format!("{} without public keys", counted(facts.without_keys as u64, "application"))
+                format!("{} without public keys", counted(input.without_keys as u64, "application"))
             };
             let detail = "Their callbacks are answered keys_unavailable, and IDaaS sends them again.";
             return headline(Level::Critical, title, None, detail);
         }
-        if facts.partitions_unavailable > 0 {
-            let count = u64::try_from(facts.partitions_unavailable).unwrap_or_default();
+        if input.partitions_unavailable > 0 {
+            let count = u64::try_from(input.partitions_unavailable).unwrap_or_default();
             let title = match count {
                 1 => "1 partition accepts no records".to_owned(),
                 count => format!("{count} partitions accept no records"),
@@ -74,20 +74,20 @@ impl Headline {
                 "Their events wait in the journal. All others are delivered.",
             );
         }
-        if facts.quarantine_callbacks > 0 {
-            let title = format!("{} in quarantine", counted(facts.quarantine_callbacks, "callback"));
+        if input.quarantine_callbacks > 0 {
+            let title = format!("{} in quarantine", counted(input.quarantine_callbacks, "callback"));
             let detail = "They cannot be decrypted or read. They are published once a matching key is configured.";
             return headline(Level::Warning, title, None, detail);
         }
-        if facts.journal_events > 0 {
-            let title = format!("{} in the journal", counted(facts.journal_events, "event"));
+        if input.journal_events > 0 {
+            let title = format!("{} in the journal", counted(input.journal_events, "event"));
             return headline(Level::Warning, title, None, "Kafka is available, and they are being published in order.");
         }
-        if facts.reload_failed {
+        if input.reload_failed {
             let detail = "The previous configuration stays in force. The log names the problem.";
             return headline(Level::Warning, "The last reload failed".into(), None, detail);
         }
-        if !facts.ready {
+        if !input.ready {
             return headline(
                 Level::Warning,
                 "Starting".into(),
@@ -98,20 +98,20 @@ impl Headline {
         headline(Level::Ok, "Everything is delivered".into(), None, "Kafka is available, and nothing waits.")
     }
 
-    fn outage(facts: &Facts) -> Option<Self> {
-        if facts.kafka_available {
+    fn outage(input: &HeadlineInput) -> Option<Self> {
+        if input.kafka_available {
             return None;
         }
-        let (level, title) = match facts.kafka_since {
+        let (level, title) = match input.kafka_since {
             Some(_) => (Level::Critical, "Kafka is unavailable"),
             None => (Level::Warning, "Kafka has not answered yet"),
         };
-        let detail = if facts.journal_full {
+        let detail = if input.journal_full {
             "The journal is full: events are answered as overloaded, and IDaaS sends them again for 36 s."
         } else {
             "Events wait in the journal, and are published once Kafka is available."
         };
-        Some(Self { level, title: title.to_owned(), since: facts.kafka_since, detail: detail.to_owned() })
+        Some(Self { level, title: title.to_owned(), since: input.kafka_since, detail: detail.to_owned() })
     }
 }
 
@@ -123,44 +123,50 @@ fn counted(count: u64, what: &str) -> String {
 mod tests {
     use super::*;
 
-    fn fine() -> Facts {
-        Facts { ready: true, kafka_available: true, kafka_since: Some(1), applications: 3, ..Facts::default() }
+    fn fine() -> HeadlineInput {
+        HeadlineInput {
+            ready: true,
+            kafka_available: true,
+            kafka_since: Some(1),
+            applications: 3,
+            ..HeadlineInput::default()
+        }
     }
 
-    fn title(facts: Facts) -> (Level, String) {
-        let headline = Headline::of(&facts);
+    fn title(input: HeadlineInput) -> (Level, String) {
+        let headline = Headline::of(&input);
         (headline.level, headline.title)
     }
 
     #[test]
     fn the_worst_that_is_true_is_the_headline() {
         assert_eq!(title(fine()), (Level::Ok, "Everything is delivered".to_owned()));
-        let journal = || Facts { journal_events: 1, ..fine() };
+        let journal = || HeadlineInput { journal_events: 1, ..fine() };
         assert_eq!(title(journal()), (Level::Warning, "1 event in the journal".to_owned()));
-        let quarantine = || Facts { quarantine_callbacks: 2, ..journal() };
+        let quarantine = || HeadlineInput { quarantine_callbacks: 2, ..journal() };
         assert_eq!(title(quarantine()), (Level::Warning, "2 callbacks in quarantine".to_owned()));
-        let partitions = || Facts { partitions_unavailable: 4, ..quarantine() };
+        let partitions = || HeadlineInput { partitions_unavailable: 4, ..quarantine() };
         assert_eq!(title(partitions()), (Level::Critical, "4 partitions accept no records".to_owned()));
-        let keys = || Facts { without_keys: 1, ..partitions() };
+        let keys = || HeadlineInput { without_keys: 1, ..partitions() };
         assert_eq!(title(keys()), (Level::Critical, "1 application without public keys".to_owned()));
-        let kafka = || Facts { kafka_available: false, ..keys() };
+        let kafka = || HeadlineInput { kafka_available: false, ..keys() };
         assert_eq!(title(kafka()), (Level::Critical, "Kafka is unavailable".to_owned()));
-        assert_eq!(title(Facts { draining: true, ..kafka() }), (Level::Warning, "Shutting down".to_owned()));
+        assert_eq!(title(HeadlineInput { draining: true, ..kafka() }), (Level::Warning, "Shutting down".to_owned()));
     }
 
     #[test]
     fn an_outage_says_since_when_and_what_becomes_of_events() {
-        let outage = Facts { kafka_available: false, kafka_since: Some(7), ..fine() };
+        let outage = HeadlineInput { kafka_available: false, kafka_since: Some(7), ..fine() };
         let headline = Headline::of(&outage);
         assert_eq!(headline.since, Some(7));
         assert!(headline.detail.contains("wait in the journal"), "{headline:?}");
-        let full = Headline::of(&Facts { journal_full: true, ..outage });
+        let full = Headline::of(&HeadlineInput { journal_full: true, ..outage });
         assert!(full.detail.contains("overloaded"), "{full:?}");
     }
 
     #[test]
     fn a_start_without_kafka_is_not_an_outage_yet() {
-        let facts = Facts { kafka_available: false, kafka_since: None, ready: false, ..fine() };
-        assert_eq!(title(facts), (Level::Warning, "Kafka has not answered yet".to_owned()));
+        let input = HeadlineInput { kafka_available: false, kafka_since: None, ready: false, ..fine() };
+        assert_eq!(title(input), (Level::Warning, "Kafka has not answered yet".to_owned()));
     }
 }

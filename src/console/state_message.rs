@@ -6,7 +6,7 @@ use std::sync::Arc;
 use idaas_callback::Refusal;
 use serde::Serialize;
 
-use super::headline::{Facts, Headline};
+use super::headline::{Headline, HeadlineInput};
 use super::materialize::MaterializeState;
 use super::traffic::{MAX_SHOWN, Traffic};
 use crate::app_state::{AppState, Application};
@@ -121,7 +121,7 @@ impl StateMessage {
         let kafka = metrics.kafka.state();
         let (journal, quarantine) = journal(app_state, reasons);
         let applications = applications(app_state, traffic);
-        let facts = Facts {
+        let input = HeadlineInput {
             draining: app_state.is_draining(),
             ready: app_state.is_ready(),
             kafka_available: kafka.available,
@@ -140,7 +140,7 @@ impl StateMessage {
             revision: option_env!("IDAAS_BRIDGE_REVISION").unwrap_or("unknown"),
             started,
             ids: false,
-            headline: Headline::of(&facts),
+            headline: Headline::of(&input),
             kafka,
             journal,
             quarantine,

@@ -273,11 +273,11 @@ impl OutboxControl for Executor {
         self.step(|outbox, _| outbox.redrive(key))
     }
 
-    fn waiting(&self, limit: usize) -> Vec<journal::waiting::WaitingHead> {
+    fn waiting(&self, limit: usize) -> Vec<journal::waiting::WaitingEntry> {
         let (now, since_1970) = (self.now(), clock::since_1970());
         let since = |at: Millis| since_1970.saturating_sub(Duration::from_millis(now.saturating_sub(at)));
         let heads = self.outbox.lock().waiting_heads(limit);
-        let waiting = heads.into_iter().map(|head| journal::waiting::WaitingHead {
+        let waiting = heads.into_iter().map(|head| journal::waiting::WaitingEntry {
             seq: head.seq,
             reason: head.reason.code(),
             attempts: head.attempts.into(),

@@ -16,7 +16,7 @@ use super::handle::{Journal, JournalEvents, Response};
 use super::quarantine::{QuarantineId, QuarantineRow};
 use super::store::Store;
 use super::summary::{EntrySummary, QuarantinedSummary, Summary, SummaryBuilder};
-use super::waiting::{LaneHead, WaitingHead, next_step};
+use super::waiting::{LaneHead, WaitingEntry, next_step};
 use crate::telemetry::journal::JournalRejection;
 
 /// Maximum number of entries on a page that an operator gets.
@@ -42,7 +42,7 @@ pub trait OutboxControl: Send + Sync {
     fn redrive(&self, key: EventKey) -> RedriveOutcome;
 
     /// Returns the waiting lane heads, up to this number.
-    fn waiting(&self, limit: usize) -> Vec<WaitingHead>;
+    fn waiting(&self, limit: usize) -> Vec<WaitingEntry>;
 
     /// Returns the advertised broker addresses that do not respond, as far as they are known.
     fn unreachable_brokers(&self) -> Vec<String>;
@@ -128,7 +128,7 @@ impl JournalAdmin {
     async fn waiting(&self, limit: usize) -> Result<Vec<LaneHead>, JournalRejection> {
         let mut heads = Vec::new();
         let unreachable = self.outbox.unreachable_brokers();
-        for WaitingHead { seq, reason, attempts, since } in self.outbox.waiting(limit) {
+        for WaitingEntry { seq, reason, attempts, since } in self.outbox.waiting(limit) {
             let rows = or_closed(self.journal.list(seq, 1)).await?;
             // An event without an entry has just been published, or is only in memory.
             let Some(row) = rows.into_iter().find(|row| row.seq == seq) else { continue };
@@ -282,7 +282,7 @@ impl OutboxControl for OfflineOutbox {
         RedriveOutcome::NotWaiting
     }
 
-    fn waiting(&self, _: usize) -> Vec<WaitingHead> {
+    fn waiting(&self, _: usize) -> Vec<WaitingEntry> {
         Vec::new()
     }
 

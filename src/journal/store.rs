@@ -1,6 +1,6 @@
 //! The durable store: sealed entries and quarantined callbacks in one file. The only module that uses `redb`.
 //!
-//! What [`Store::commit`] reports as written is synced. Nothing is removed without being named. After a failure nothing
+//! What [`Store::commit`] reports as written is synced. Nothing is deleted without being named. After a failure nothing
 //! that is in memory is trusted: the file is reopened, read back from the disk and verified, before it is used again.
 
 mod codec;
@@ -70,7 +70,7 @@ pub struct Batch<'a> {
     /// Entries to make durable, in the order of acceptance.
     pub puts: &'a [Entry],
     /// Entries to delete. Entries that do not exist are ignored.
-    pub removes: &'a [Seq],
+    pub deletes: &'a [Seq],
     /// Callbacks to quarantine.
     pub quarantines: &'a [Quarantined],
     /// Callbacks to remove from quarantine.
@@ -85,7 +85,7 @@ pub struct Committed {
     /// Entries that were rejected, with the reason.
     pub rejected: Vec<(Seq, JournalRejection)>,
     /// True if the deletions are durable. Otherwise, request them again.
-    pub removed: bool,
+    pub deleted: bool,
     /// Result of each callback to quarantine, in the order of the batch.
     pub quarantined: Vec<Result<(), JournalRejection>>,
 }
@@ -114,9 +114,9 @@ impl Store {
         if let Err(rejection) = self.ready() {
             return Committed::all_rejected(batch, rejection);
         }
-        let mut committed = Committed { removed: true, ..Committed::default() };
+        let mut committed = Committed { deleted: true, ..Committed::default() };
         let mut changes = Changes {
-            removes: batch.removes.iter().map(|seq| seq.0).collect(),
+            deletes: batch.deletes.iter().map(|seq| seq.0).collect(),
             releases: batch.releases.iter().map(|id| id.0).collect(),
             ..Changes::default()
         };
@@ -271,7 +271,7 @@ impl Committed {
         committed
     }
 
-    /// Marks all entries and callbacks as rejected. Does not change `removed`.
+    /// Marks all entries and callbacks as rejected. Does not change `deleted`.
     fn reject(&mut self, batch: &Batch<'_>, rejection: JournalRejection) {
         self.written.clear();
         self.rejected = batch.puts.iter().map(|entry| (entry.seq, rejection)).collect();

@@ -7,7 +7,7 @@ use super::summary::time;
 
 /// The waiting head of a lane. The rest of the lane waits behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WaitingHead {
+pub struct WaitingEntry {
     /// Sequence number of its entry.
     pub seq: Seq,
     /// The stable code of the reason; see [`next_step`].
@@ -33,7 +33,7 @@ pub struct WaitState {
 impl WaitState {
     /// Describes why an event for this topic waits. `unreachable` is as for [`next_step`].
     #[must_use]
-    pub fn of(head: &WaitingHead, topic: &str, unreachable: &[String]) -> Self {
+    pub fn of(head: &WaitingEntry, topic: &str, unreachable: &[String]) -> Self {
         let next_step = next_step(head.reason, topic, unreachable);
         Self { reason: head.reason.to_owned(), attempts: head.attempts, next_step }
     }

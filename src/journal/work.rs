@@ -9,7 +9,7 @@ use super::quarantine::QuarantineId;
 /// Limits of one commit: bytes of entries (and, separately, of callbacks), and number of deletions. They bound the time
 /// that a commit takes.
 const COMMIT_BYTES: usize = 4 << 20;
-const COMMIT_REMOVALS: usize = 20_000;
+const COMMIT_DELETIONS: usize = 20_000;
 
 /// What the journal's thread handles at once.
 pub(super) struct Work {
@@ -45,7 +45,7 @@ impl Work {
             quarantine_requests.push(request);
         }
         queue.writing = writes.len();
-        let rest = queue.deletes.split_off(queue.deletes.len().min(COMMIT_REMOVALS));
+        let rest = queue.deletes.split_off(queue.deletes.len().min(COMMIT_DELETIONS));
         let deletes = std::mem::replace(&mut queue.deletes, rest);
         if queue.deletes.is_empty() {
             queue.deletes_since = None;

@@ -121,18 +121,18 @@ impl Writer {
         let ids: Vec<_> = releases.iter().map(|(id, _)| *id).collect();
         let mut done = true;
         if !(writes.is_empty() && deletes.is_empty() && callbacks.is_empty() && ids.is_empty()) {
-            let batch = Batch { puts: &writes, removes: &deletes, quarantines: &callbacks, releases: &ids };
+            let batch = Batch { puts: &writes, deletes: &deletes, quarantines: &callbacks, releases: &ids };
             let committed = self.store.commit(&batch);
-            self.compaction_due |= committed.removed && !deletes.is_empty();
-            if !committed.removed && !deletes.is_empty() {
+            self.compaction_due |= committed.deleted && !deletes.is_empty();
+            if !committed.deleted && !deletes.is_empty() {
                 self.inbox.delete_later(&deletes);
                 done = false;
             }
             self.publish_usage();
             for (_, reply) in releases {
-                let _ = reply.send(if committed.removed { Ok(()) } else { Err(JournalRejection::Failed) });
+                let _ = reply.send(if committed.deleted { Ok(()) } else { Err(JournalRejection::Failed) });
             }
-            let freed = committed.removed && committed.rejected.is_empty() && !(deletes.is_empty() && ids.is_empty());
+            let freed = committed.deleted && committed.rejected.is_empty() && !(deletes.is_empty() && ids.is_empty());
             self.report(committed, &callbacks, replies);
             if freed {
                 let contents = self.store.contents();

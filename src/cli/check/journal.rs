@@ -167,8 +167,8 @@ mod tests {
             let (gone, left): (Vec<_>, Vec<_>) = held.iter().enumerate().partition(|(at, _)| at % step == 0);
             let gone: Vec<_> = gone.into_iter().map(|(_, seq)| *seq).collect();
             held = left.into_iter().map(|(_, seq)| *seq).collect();
-            for removes in gone.chunks(500) {
-                store.commit(&Batch { removes, ..Batch::default() });
+            for deletes in gone.chunks(500) {
+                store.commit(&Batch { deletes, ..Batch::default() });
             }
             loop {
                 let count = ((1 << 20) / size as u64).clamp(1, 512);

@@ -164,7 +164,7 @@ mod tests {
         let mut entry = waiting_entry();
         let shown = redriven(&EntryKind::TriedByItself(entry.clone()), "evnt_7", 10_000_000, &CALL);
         assert!(shown.contains("waits behind an earlier event"), "{shown}");
-        let head = crate::journal::waiting::WaitingHead {
+        let head = crate::journal::waiting::WaitingEntry {
             seq: outbox::Seq(7),
             reason: "not_authorized",
             attempts: 4,

@@ -153,8 +153,8 @@ impl JournalFile {
             {
                 let mut table =
                     IndexedTable { index: transaction.open_table(INDEX)?, bodies: transaction.open_table(BODIES)? };
-                for seq in &changes.removes {
-                    table.remove(*seq, &mut counts)?;
+                for seq in &changes.deletes {
+                    table.delete(*seq, &mut counts)?;
                 }
                 table.put_all(&changes.puts, &mut counts)?;
                 let next = changes.puts.iter().map(|put| put.key + 1).max();
@@ -166,7 +166,7 @@ impl JournalFile {
                 let mut table = IndexedTable { index, bodies: transaction.open_table(QUARANTINE_BODIES)? };
                 (counts.count, counts.bytes) = (before.quarantined, before.quarantine_bytes);
                 for id in &changes.releases {
-                    table.remove(*id, &mut counts)?;
+                    table.delete(*id, &mut counts)?;
                 }
                 for put in &changes.quarantines {
                     table.put(put, &mut counts)?;

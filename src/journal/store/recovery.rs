@@ -127,7 +127,7 @@ impl Store {
                 "the disk has lost data that it had reported as synced"
             );
         }
-        let possibly_written = Changes { removes: self.recovery.possibly_written.clone(), ..Changes::default() };
+        let possibly_written = Changes { deletes: self.recovery.possibly_written.clone(), ..Changes::default() };
         // They were rejected, so their owners keep them elsewhere, or submit them again.
         let state = if possibly_written.is_empty() {
             state

@@ -61,7 +61,7 @@ impl<K> Put<K> {
 #[derive(Default)]
 pub(super) struct Changes {
     pub(super) puts: Vec<Put<u64>>,
-    pub(super) removes: Vec<u64>,
+    pub(super) deletes: Vec<u64>,
     pub(super) quarantines: Vec<Put<u128>>,
     pub(super) releases: Vec<u128>,
 }
@@ -69,7 +69,7 @@ pub(super) struct Changes {
 impl Changes {
     /// Returns true if there are no changes.
     pub(super) fn is_empty(&self) -> bool {
-        self.puts.is_empty() && self.removes.is_empty() && self.quarantines.is_empty() && self.releases.is_empty()
+        self.puts.is_empty() && self.deletes.is_empty() && self.quarantines.is_empty() && self.releases.is_empty()
     }
 }
 
@@ -135,16 +135,16 @@ impl<K: redb::Key + Copy + for<'k> redb::Value<SelfType<'k> = K> + 'static> Inde
         Ok(())
     }
 
-    /// Removes a row and its body, and counts the change.
-    pub(super) fn remove(&mut self, key: K, counts: &mut TableCounts) -> Result<(), redb::Error> {
-        let mut removed = 0;
+    /// Deletes a row and its body, and counts the change.
+    pub(super) fn delete(&mut self, key: K, counts: &mut TableCounts) -> Result<(), redb::Error> {
+        let mut deleted = 0;
         if let Some(old) = self.index.remove(key)? {
             counts.keys.add(old.value(), -1);
             counts.count = counts.count.saturating_sub(1);
-            removed += cost(old.value().len());
+            deleted += cost(old.value().len());
         }
-        removed += self.bodies.remove(key)?.map_or(0, |old| cost(old.value().len()));
-        counts.bytes = counts.bytes.saturating_sub(removed);
+        deleted += self.bodies.remove(key)?.map_or(0, |old| cost(old.value().len()));
+        counts.bytes = counts.bytes.saturating_sub(deleted);
         Ok(())
     }
 }

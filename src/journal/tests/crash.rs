@@ -16,8 +16,8 @@ fn a_process_that_writes_until_it_is_killed() {
     let mut next = open_next(&mut store);
     loop {
         let batch = entries(next..next + 20);
-        let removes: Vec<_> = (next..next + 10).filter_map(|seq| seq.checked_sub(100).map(Seq)).collect();
-        let committed = store.commit(&Batch { puts: &batch, removes: &removes, ..Batch::default() });
+        let deletes: Vec<_> = (next..next + 10).filter_map(|seq| seq.checked_sub(100).map(Seq)).collect();
+        let committed = store.commit(&Batch { puts: &batch, deletes: &deletes, ..Batch::default() });
         assert_eq!(committed.written.len(), 20);
         #[allow(clippy::print_stdout, reason = "the parent listens")]
         {

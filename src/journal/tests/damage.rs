@@ -15,7 +15,7 @@ fn closed() -> (tempfile::TempDir, PathBuf) {
     let mut store = open(directory.path()).store;
     put(&mut store, &entries(0..40));
     put(&mut store, &entries(40..60));
-    remove(&mut store, 10..20);
+    delete(&mut store, 10..20);
     drop(store);
     let path = directory.path().join("journal.redb");
     (directory, path)

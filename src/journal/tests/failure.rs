@@ -23,7 +23,7 @@ fn a_full_disk_rejects_writes_but_allows_removals() {
     put(&mut store, &entries(0..10));
     faults.set_reserve_fails(true);
     refused(&put(&mut store, &entries(10..12)), JournalRejection::DiskFull, &[10, 11]);
-    assert!(remove(&mut store, 0..5).removed);
+    assert!(delete(&mut store, 0..5).deleted);
     faults.set_reserve_fails(false);
     assert_eq!(seqs(&put(&mut store, &entries(12..14)).written), [12, 13]);
     drop(store);
@@ -38,7 +38,7 @@ fn a_disk_full_in_a_commit_loses_nothing_written_before() {
     faults.set_write_full(true);
     refused(&put(&mut store, &entries(10..12)), JournalRejection::DiskFull, &[10, 11]);
     refused(&put(&mut store, &entries(12..13)), JournalRejection::DiskFull, &[12]);
-    assert!(!remove(&mut store, [1]).removed, "to be asked for again");
+    assert!(!delete(&mut store, [1]).deleted, "to be asked for again");
     faults.set_write_full(false);
     let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while put(&mut store, &entries([20])).written.is_empty() {
@@ -127,10 +127,10 @@ fn a_full_disk_loses_nothing_and_is_used_again_later() {
     let mut rest = std::fs::File::create(&other).unwrap();
     while std::io::Write::write(&mut rest, &[1; 4096]).is_ok_and(|length| length > 0) {}
     let gone = written.len() * 6 / 10;
-    assert!(remove(&mut store, written.drain(..gone)).removed, "there is room for removing");
+    assert!(delete(&mut store, written.drain(..gone)).deleted, "there is room for deleting");
     let batch: Vec<_> = (from..from + 100).map(|seq| entry_of(seq, 1500)).collect();
     let committed = put(&mut store, &batch);
-    assert_eq!(committed.rejected, [], "what was removed made room in the file");
+    assert_eq!(committed.rejected, [], "what was deleted made room in the file");
     written.extend(seqs(&committed.written));
     drop(rest);
     std::fs::remove_file(other).unwrap();

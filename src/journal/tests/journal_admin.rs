@@ -6,7 +6,7 @@ use super::*;
 use outbox::{RedriveOutcome, WaitReason};
 
 use crate::journal::admin::{EntryRedrive, Lookup};
-use crate::journal::waiting::WaitingHead;
+use crate::journal::waiting::WaitingEntry;
 
 #[tokio::test]
 async fn a_summary_groups_entries_and_shows_the_oldest() {
@@ -119,8 +119,8 @@ impl crate::journal::OutboxControl for Lanes {
         }
     }
 
-    fn waiting(&self, limit: usize) -> Vec<WaitingHead> {
-        let head = |seq, since| WaitingHead { seq: Seq(seq), reason: "not_authorized", attempts: 3, since };
+    fn waiting(&self, limit: usize) -> Vec<WaitingEntry> {
+        let head = |seq, since| WaitingEntry { seq: Seq(seq), reason: "not_authorized", attempts: 3, since };
         vec![head(1, Some(5_000_000)), head(2, None), head(77, None)].into_iter().take(limit).collect()
     }
 

@@ -104,9 +104,9 @@ fn put(store: &mut Store, puts: &[Entry]) -> Committed {
     store.commit(&Batch { puts, ..Batch::default() })
 }
 
-fn remove(store: &mut Store, seqs: impl IntoIterator<Item = u64>) -> Committed {
-    let removes: Vec<_> = seqs.into_iter().map(Seq).collect();
-    store.commit(&Batch { removes: &removes, ..Batch::default() })
+fn delete(store: &mut Store, seqs: impl IntoIterator<Item = u64>) -> Committed {
+    let deletes: Vec<_> = seqs.into_iter().map(Seq).collect();
+    store.commit(&Batch { deletes: &deletes, ..Batch::default() })
 }
 
 /// Returns the sequence numbers in the journal of the directory.

@@ -163,7 +163,7 @@ fn a_full_quarantine_accepts_again_after_a_removal() {
     assert!(bytes <= 1 << 20 && bytes > 900_000, "{bytes}");
     assert_eq!(seqs(&put(&mut store, &entries([0])).written), [0], "entries have room of their own");
     let releases = [many[0].id()];
-    assert!(store.commit(&Batch { releases: &releases, ..Batch::default() }).removed);
+    assert!(store.commit(&Batch { releases: &releases, ..Batch::default() }).deleted);
     assert_eq!(store.commit(&Batch { quarantines: &many[199..], ..Batch::default() }).quarantined, [Ok(())]);
 }
 

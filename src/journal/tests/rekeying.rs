@@ -26,7 +26,7 @@ fn what_an_old_key_has_sealed_is_counted_and_sealed_again() {
     put(&mut store, &entries(1000..1003));
     assert_eq!(store.contents().old_key, 1000);
     assert_eq!(store.old_keys(), [(key('a').id().to_owned(), 1000)]);
-    remove(&mut store, 0..10);
+    delete(&mut store, 0..10);
     assert_eq!(store.contents().old_key, 990);
     let before = store.contents().bytes;
     let mut steps = 0;

@@ -10,7 +10,7 @@ fn entries_keep_their_order_over_a_restart() {
     let mut store = open(directory.path()).store;
     let committed = put(&mut store, &entries(0..50));
     assert_eq!(seqs(&committed.written), (0..50).collect::<Vec<_>>());
-    assert!(remove(&mut store, [3, 4, 99]).removed);
+    assert!(delete(&mut store, [3, 4, 99]).deleted);
     drop(store);
     let Opened { mut store, inventory, next, quarantined } = open(directory.path());
     let expected: Vec<_> = (0..50).filter(|seq| ![3, 4].contains(seq)).collect();
@@ -21,7 +21,7 @@ fn entries_keep_their_order_over_a_restart() {
     assert_eq!((listed.key, listed.lane, listed.received_at), (original.key, original.lane, original.received_at));
     let read = store.read(&[Seq(7), Seq(3)]).unwrap();
     assert_eq!(read[0].1.as_ref().unwrap().record.value, original.record.value);
-    assert!(read[1].1.is_none(), "it was removed");
+    assert!(read[1].1.is_none(), "it was deleted");
     assert_eq!(store.read_from(Seq(2), 3).unwrap().iter().map(|(seq, _)| seq.0).collect::<Vec<_>>(), [2, 5, 6]);
     let row = &store.list(Seq(7), 1).unwrap()[0];
     assert_eq!((row.event_id.as_str(), &*row.topic, row.entity), ("evnt_7", "idaas.user.v1", Entity::User));
@@ -33,7 +33,7 @@ fn a_journal_that_was_emptied_gives_no_place_twice() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = open(directory.path()).store;
     put(&mut store, &entries(0..5));
-    remove(&mut store, 0..5);
+    delete(&mut store, 0..5);
     assert_eq!((store.contents().events, store.contents().bytes), (0, 0));
     drop(store);
     assert_eq!(open(directory.path()).next, Seq(5));
@@ -65,7 +65,7 @@ fn a_full_journal_keeps_the_order_within_a_lane() {
     assert!(!rest.written.is_empty() && !rest.rejected.is_empty());
     assert!(store.contents().bytes <= 100_000);
     assert!(put(&mut store, &entries([2000])).written.is_empty(), "it is full");
-    assert!(remove(&mut store, 0..7).removed, "removing works all the same");
+    assert!(delete(&mut store, 0..7).deleted, "deleting works all the same");
     assert_eq!(seqs(&put(&mut store, &entries([2000])).written), [2000], "and makes room");
 }
 
@@ -87,7 +87,7 @@ fn a_missing_journal_key_is_named_with_its_entry_count() {
     let remedy = Diagnosis::from(&text).remedy.unwrap();
     assert!(remedy.text.contains("journal.keys"), "{remedy}");
     let mut store = opened(directory.path(), &both, ROOM).ok().unwrap().store;
-    remove(&mut store, 0..3);
+    delete(&mut store, 0..3);
     drop(store);
     assert!(opened(directory.path(), &[new], ROOM).is_ok(), "the old one is no longer needed");
 }
@@ -111,7 +111,7 @@ fn a_file_that_is_nearly_empty_gives_the_disk_its_room_back() {
     assert_eq!(put(&mut store, &batch).written.len(), 12_000);
     let full = store.size_on_disk();
     // The last entry, at the end of the file, stays.
-    remove(&mut store, 0..11_999);
+    delete(&mut store, 0..11_999);
     store.compact();
     assert!(store.size_on_disk() < full / 4, "{} of {full}", store.size_on_disk());
     assert!(store.read(&[Seq(11_999)]).unwrap()[0].1.is_some());

@@ -70,7 +70,7 @@ fn wait_until(what: impl Fn() -> bool) {
 }
 
 #[test]
-fn written_entries_exist_and_removed_ones_do_not() {
+fn written_entries_exist_and_deleted_ones_do_not() {
     let directory = tempfile::tempdir().unwrap();
     let (journal, notifications) = started(open(directory.path()).store);
     for seq in 0..100 {
@@ -131,7 +131,7 @@ fn a_full_journal_accepts_again_after_a_removal() {
 }
 
 #[test]
-fn a_failing_disk_loses_nothing_and_removes_entries_later() {
+fn a_failing_disk_loses_nothing_and_deletes_entries_later() {
     let directory = tempfile::tempdir().unwrap();
     let faults = FaultInjection::default();
     faults.on_this_thread();

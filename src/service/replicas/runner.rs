@@ -58,14 +58,14 @@ pub(super) struct Runner {
 }
 
 /// The facts that the coordinator asks for.
-struct View<'a> {
+struct OutboxFacts<'a> {
     dispatcher: &'a Dispatcher,
     boundary_seq: Seq,
     is_current: bool,
     caught_up: u64,
 }
 
-impl Facts for View<'_> {
+impl Facts for OutboxFacts<'_> {
     fn in_flight(&self) -> bool {
         self.dispatcher.has_in_flight(None)
     }
@@ -149,13 +149,13 @@ impl Runner {
             }
             self.read();
             let Some(dispatcher) = self.dispatcher.upgrade() else { return };
-            let view = View {
+            let facts = OutboxFacts {
                 dispatcher: &dispatcher,
                 boundary_seq: self.boundary_seq,
                 is_current: self.topic.is_current(),
                 caught_up: self.caught_up.load(Ordering::SeqCst),
             };
-            let commands = self.coordinator.step(self.now(), &view);
+            let commands = self.coordinator.step(self.now(), &facts);
             commands.into_iter().for_each(|command| self.execute(command, &dispatcher));
             let is_coordinated = self.coordinator.replicas() > 1;
             if std::mem::replace(&mut self.is_coordinated, is_coordinated) != is_coordinated {
@@ -174,7 +174,7 @@ impl Runner {
         let wait = if self.coordinator.is_busy() { BUSY_WAIT } else { IDLE_WAIT };
         let coordinator = &mut self.coordinator;
         let mut is_usable = !self.is_available || self.topic.observe();
-        is_usable &= self.topic.read(wait, |record, position| coordinator.apply(record, position));
+        is_usable &= self.topic.read(wait, |record, offset| coordinator.apply(record, offset));
         if !is_usable {
             coordinator.uncoordinated();
         }

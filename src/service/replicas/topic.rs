@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use outbox::replicas::Position;
+use outbox::replicas::Offset;
 use outbox::replicas::record::Record;
 
 use crate::config::Config;
@@ -176,7 +176,7 @@ impl Topic {
     }
 
     /// Reads available records, waiting up to `wait` for the first. Returns false if the topic can no longer be used.
-    pub(super) fn read(&mut self, wait: Duration, mut take: impl FnMut(&Record, Position)) -> bool {
+    pub(super) fn read(&mut self, wait: Duration, mut take: impl FnMut(&Record, Offset)) -> bool {
         let Some(log) = self.log.as_mut().filter(|_| self.reads) else {
             std::thread::sleep(wait);
             return true;
@@ -185,9 +185,9 @@ impl Topic {
         let mut limit = wait;
         for _ in 0..MAX_RECORDS {
             match log.read(limit) {
-                Read::Record(position, value) => {
+                Read::Record(offset, value) => {
                     if let Some(record) = Record::from_json(&value) {
-                        take(&record, position);
+                        take(&record, offset);
                     }
                 }
                 Read::Nothing => break,

@@ -10,7 +10,7 @@ pub use super::facts::Facts;
 use super::holds::Release;
 use super::record::{self, Body, Record};
 use super::table::Table;
-use super::{Position, ReplicaId, Writer};
+use super::{Offset, ReplicaId, Writer};
 use crate::{LaneKey, Millis};
 
 /// Interval between two heartbeats.
@@ -71,7 +71,7 @@ pub struct Coordinator {
     last_with_others: Millis,
     heartbeat_at: Option<Millis>,
     /// The round that is being answered, and since when.
-    pub(super) answering: Option<(Position, Millis)>,
+    pub(super) answering: Option<(Offset, Millis)>,
     /// The lanes that it withholds.
     pub(super) held: HashSet<LaneKey>,
     pub(super) release: Option<Release>,
@@ -152,8 +152,8 @@ impl Coordinator {
     }
 
     /// Handles the next record of the topic.
-    pub fn apply(&mut self, record: &Record, position: Position) {
-        self.table.apply(record, position);
+    pub fn apply(&mut self, record: &Record, offset: Offset) {
+        self.table.apply(record, offset);
         if record.writer == self.me {
             self.member = true;
             match record.body {

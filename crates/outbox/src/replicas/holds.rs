@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::Position;
+use super::Offset;
 use super::coordinator::{Command, Coordinator, Facts, RESEND_INTERVAL};
 use super::record::{self, Body};
 use crate::{LaneKey, Millis};
@@ -71,7 +71,7 @@ impl Coordinator {
             self.commands.push(Command::Hold(self.held.clone()));
         }
         self.version = self.table.version();
-        self.owned = self.table.owned(self.me.replica, Position::MAX);
+        self.owned = self.table.owned(self.me.replica, Offset::MAX);
         if self.release.is_none() && self.held.len() > wanted.len() {
             let ticket = self.catch_up();
             self.release = Some(Release { ticket, wanted });
@@ -95,7 +95,7 @@ impl Coordinator {
         self.checked_at = now;
         if self.owned.is_disjoint(&self.held) && !facts.has_backlog(&self.owned) {
             self.done_sent_at = Some(now);
-            self.write(Body::Done { up_to: self.table.position() });
+            self.write(Body::Done { up_to: self.table.offset() });
         }
     }
 }

@@ -31,8 +31,8 @@ pub struct Writer {
     pub process: u64,
 }
 
-/// The position of a record in the topic. Later records have larger positions.
-pub type Position = i64;
+/// The offset of a record in the topic. Later records have larger offsets.
+pub type Offset = i64;
 
 #[cfg(test)]
 mod simulation;

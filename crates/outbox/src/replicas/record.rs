@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Position, ReplicaId, Writer};
+use super::{Offset, ReplicaId, Writer};
 use crate::LaneKey;
 
 /// The version of the records. Others are ignored.
@@ -54,8 +54,8 @@ pub enum Body {
     Start,
     /// The replica has published the events that waited in the lanes that it owns.
     Done {
-        /// The position up to which this applies. Excludes lanes that it came to own later.
-        up_to: Position,
+        /// The offset up to which this applies. Excludes lanes that it came to own later.
+        up_to: Offset,
     },
     /// The replica shuts down.
     Leave,
@@ -90,7 +90,7 @@ enum WireBody {
     },
     Start,
     Done {
-        up_to: Position,
+        up_to: Offset,
     },
     Leave,
 }

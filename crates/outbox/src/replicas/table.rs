@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 pub use self::state::Round;
 use self::state::{Claim, Member, Owner, best, precedes};
 use super::record::{Body, Record};
-use super::{Position, ReplicaId, Writer};
+use super::{Offset, ReplicaId, Writer};
 use crate::LaneKey;
 
 /// A member is removed if another has written this many heartbeats since its last record. They are two seconds apart.
@@ -29,7 +29,7 @@ pub struct Table {
     members: BTreeMap<ReplicaId, Member>,
     owners: HashMap<LaneKey, Owner>,
     round: Option<Round>,
-    position: Position,
+    offset: Offset,
     /// Counts changes that can release lanes.
     releases: u64,
     /// Counts changes of claims and owners.
@@ -38,8 +38,8 @@ pub struct Table {
 
 impl Table {
     /// Applies the next record of the topic.
-    pub fn apply(&mut self, record: &Record, position: Position) {
-        self.position = position;
+    pub fn apply(&mut self, record: &Record, offset: Offset) {
+        self.offset = offset;
         let Record { writer: Writer { replica, process }, body } = record;
         if self.members.get(replica).is_some_and(|member| member.process != *process) {
             self.restart(*replica, *process);
@@ -83,7 +83,7 @@ impl Table {
         if !live && self.members.get(&replica).is_some_and(|member| !member.has_restarted) {
             self.void(replica);
         }
-        let id = self.position;
+        let id = self.offset;
         let round = self.round.take().filter(|round| !round.closed);
         let round = self.round.insert(round.unwrap_or_else(|| Round::new(id)));
         round.ready.insert(replica);
@@ -146,7 +146,7 @@ impl Table {
         self.version += 1;
     }
 
-    fn done(&mut self, replica: ReplicaId, up_to: Position) {
+    fn done(&mut self, replica: ReplicaId, up_to: Offset) {
         let lanes = self.owned(replica, up_to);
         for lane in &lanes {
             self.owners.remove(lane);
@@ -160,7 +160,7 @@ impl Table {
             member.owning_since = None;
         }
         lanes.into_iter().for_each(|lane| self.assign_owner(lane));
-        if !self.owned(replica, Position::MAX).is_empty()
+        if !self.owned(replica, Offset::MAX).is_empty()
             && let Some(member) = self.members.get_mut(&replica)
         {
             member.owning_since = Some(member.heartbeats);
@@ -182,7 +182,7 @@ impl Table {
     /// Gives up owned lanes after a restart, if the member's journal has none of their events any more.
     fn drop_unclaimed(&mut self, replica: ReplicaId) {
         let claim = self.members.get(&replica).and_then(|member| member.claim.as_ref());
-        let mut lanes = self.owned(replica, Position::MAX);
+        let mut lanes = self.owned(replica, Offset::MAX);
         lanes.retain(|lane| claim.is_none_or(|claim| !claim.lanes.contains_key(lane)));
         self.owners.retain(|lane, _| !lanes.contains(lane));
         lanes.into_iter().for_each(|lane| self.assign_owner(lane));
@@ -194,7 +194,7 @@ impl Table {
         let Some(member) = self.members.get_mut(&replica) else { return };
         let claims = member.take_claims();
         member.owning_since = None;
-        let mut lanes = self.owned(replica, Position::MAX);
+        let mut lanes = self.owned(replica, Offset::MAX);
         self.owners.retain(|lane, _| !lanes.contains(lane));
         lanes.extend(claims);
         lanes.into_iter().for_each(|lane| self.assign_owner(lane));
@@ -241,7 +241,7 @@ impl Table {
     }
 
     fn grant(&mut self, lane: LaneKey, replica: ReplicaId, is_later: bool) {
-        self.owners.insert(lane, Owner { replica, granted: self.position, is_later });
+        self.owners.insert(lane, Owner { replica, granted: self.offset, is_later });
         if let Some(member) = self.members.get_mut(&replica) {
             member.owning_since.get_or_insert(member.heartbeats);
         }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::coordinator::{Command, Coordinator, Facts};
 use super::record::{Body, Record};
-use super::{Position, ReplicaId, Writer};
+use super::{Offset, ReplicaId, Writer};
 use crate::{LaneKey, Millis};
 
 /// A replica with an empty producer that has caught up with every ticket.
@@ -52,21 +52,21 @@ const ME: Writer = Writer { replica: ReplicaId(1), process: 1 };
 const OTHER: Writer = Writer { replica: ReplicaId(2), process: 2 };
 
 /// A coordinator whose records are in the topic as soon as they are written.
-struct Bench {
+struct Harness {
     coordinator: Coordinator,
-    position: Position,
+    offset: Offset,
     /// The records that it has written.
     written: Vec<Body>,
 }
 
-impl Bench {
+impl Harness {
     fn new() -> Self {
-        Self { coordinator: Coordinator::new(ME), position: 0, written: Vec::new() }
+        Self { coordinator: Coordinator::new(ME), offset: 0, written: Vec::new() }
     }
 
     fn append(&mut self, writer: Writer, body: Body) {
-        self.position += 1;
-        self.coordinator.apply(&Record { writer, body }, self.position);
+        self.offset += 1;
+        self.coordinator.apply(&Record { writer, body }, self.offset);
     }
 
     /// Steps once. Returns the commands that do not write a record.
@@ -92,125 +92,125 @@ impl Bench {
 
 #[test]
 fn lanes_that_fill_while_a_peer_is_awaited_are_claimed() {
-    let mut bench = Bench::new();
-    bench.append(OTHER, Body::Heartbeat);
-    bench.coordinator.available(true, 0);
+    let mut harness = Harness::new();
+    harness.append(OTHER, Body::Heartbeat);
+    harness.coordinator.available(true, 0);
     // The other replica never takes part, so each step has to wait for its limit.
     let mut opened = None;
     for now in (0..14_000).step_by(50) {
         let facts = if now < 6_000 { waiting(&[10]) } else { waiting(&[10, 11]) };
-        if bench.step(now, &facts).contains(&Command::StartPublishing) {
+        if harness.step(now, &facts).contains(&Command::StartPublishing) {
             opened.get_or_insert(now);
         }
     }
     assert!(opened.is_some_and(|opened| opened > 7_000), "it did not wait: {opened:?}");
-    let claims = bench.written.iter().filter_map(|body| match body {
+    let claims = harness.written.iter().filter_map(|body| match body {
         Body::Claim { lanes, .. } => Some(lanes.iter().map(|(lane, _)| lane.0).collect::<Vec<_>>()),
         Body::Heartbeat | Body::Ready { .. } | Body::Extend { .. } | Body::Start | Body::Done { .. } | Body::Leave => {
             None
         }
     });
     assert_eq!(claims.collect::<Vec<_>>(), [vec![10], vec![10, 11]]);
-    let last = bench.written.iter().rposition(|body| matches!(body, Body::Claim { .. })).unwrap();
-    assert_eq!(bench.written[last + 1], Body::Start, "what is claimed begins at once");
+    let last = harness.written.iter().rposition(|body| matches!(body, Body::Claim { .. })).unwrap();
+    assert_eq!(harness.written[last + 1], Body::Start, "what is claimed begins at once");
 }
 
 #[test]
 fn lanes_are_not_done_in_the_step_that_releases_them() {
-    let mut bench = Bench::new();
-    bench.append(OTHER, Body::Heartbeat);
-    bench.coordinator.available(true, 0);
+    let mut harness = Harness::new();
+    harness.append(OTHER, Body::Heartbeat);
+    harness.coordinator.available(true, 0);
     let is_done = |body: &Body| matches!(body, Body::Done { .. });
     let opened = (0..14_000)
         .step_by(50)
-        .find(|now| bench.step(*now, &waiting(&[10])).contains(&Command::StartPublishing))
+        .find(|now| harness.step(*now, &waiting(&[10])).contains(&Command::StartPublishing))
         .unwrap();
     // The outbox was asked about events that were accepted before an earlier mark.
-    assert!(!bench.written.iter().any(is_done));
-    bench.step(opened + 50, &waiting(&[]));
-    assert!(bench.written.iter().any(is_done));
+    assert!(!harness.written.iter().any(is_done));
+    harness.step(opened + 50, &waiting(&[]));
+    assert!(harness.written.iter().any(is_done));
 }
 
 #[test]
 fn following_ends_some_time_after_the_last_peer_left() {
-    let mut bench = Bench::new();
-    bench.coordinator.available(true, 0);
-    bench.append(OTHER, Body::Heartbeat);
+    let mut harness = Harness::new();
+    harness.coordinator.available(true, 0);
+    harness.append(OTHER, Body::Heartbeat);
     let nothing = waiting(&[]);
-    assert!(bench.step(0, &nothing).contains(&Command::Follow(true)));
-    bench.append(OTHER, Body::Leave);
+    assert!(harness.step(0, &nothing).contains(&Command::Follow(true)));
+    harness.append(OTHER, Body::Leave);
     let follows = |commands: Vec<Command>| commands.into_iter().find(|command| matches!(command, Command::Follow(_)));
-    assert_eq!(follows(bench.step(100_000, &nothing)), None, "a restart takes less");
-    assert_eq!(follows(bench.step(600_000, &nothing)), Some(Command::Follow(false)));
-    bench.append(OTHER, Body::Heartbeat);
-    assert_eq!(follows(bench.step(600_100, &nothing)), Some(Command::Follow(true)));
+    assert_eq!(follows(harness.step(100_000, &nothing)), None, "a restart takes less");
+    assert_eq!(follows(harness.step(600_000, &nothing)), Some(Command::Follow(false)));
+    harness.append(OTHER, Body::Heartbeat);
+    assert_eq!(follows(harness.step(600_100, &nothing)), Some(Command::Follow(true)));
 }
 
 /// Lets a replica that knows another one begin to publish, and then lets a partition recover. Returns the time.
-fn recovered(bench: &mut Bench) -> Millis {
-    bench.append(OTHER, Body::Heartbeat);
-    bench.coordinator.available(true, 0);
+fn recovered(harness: &mut Harness) -> Millis {
+    harness.append(OTHER, Body::Heartbeat);
+    harness.coordinator.available(true, 0);
     let nothing = waiting(&[]);
     let opened =
-        (0..14_000).step_by(50).find(|now| bench.step(*now, &nothing).contains(&Command::StartPublishing)).unwrap();
-    bench.append(OTHER, Body::Heartbeat);
-    bench.coordinator.partitions_available(opened);
+        (0..14_000).step_by(50).find(|now| harness.step(*now, &nothing).contains(&Command::StartPublishing)).unwrap();
+    harness.append(OTHER, Body::Heartbeat);
+    harness.coordinator.partitions_available(opened);
     opened
 }
 
 /// Returns when the replica publishes what waited for the partition.
-fn recovers(bench: &mut Bench, from: Millis) -> Option<Millis> {
+fn recovers(harness: &mut Harness, from: Millis) -> Option<Millis> {
     let nothing = waiting(&[]);
-    (from..from + 30_000).step_by(50).find(|now| bench.step(*now, &nothing).contains(&Command::Recover))
+    (from..from + 30_000).step_by(50).find(|now| harness.step(*now, &nothing).contains(&Command::Recover))
 }
 
 #[test]
 fn recovery_waits_for_silent_replicas_for_a_limited_time() {
-    let mut bench = Bench::new();
-    let opened = recovered(&mut bench);
-    let recovers = recovers(&mut bench, opened).unwrap();
+    let mut harness = Harness::new();
+    let opened = recovered(&mut harness);
+    let recovers = recovers(&mut harness, opened).unwrap();
     assert!((opened + 4000..=opened + 17_100).contains(&recovers), "{opened}: {recovers}");
-    assert!(bench.written.contains(&Body::Ready { live: true, recovering: true }));
+    assert!(harness.written.contains(&Body::Ready { live: true, recovering: true }));
 }
 
 #[test]
 fn recovery_without_the_coordination_topic_ends() {
-    let mut bench = Bench::new();
-    let opened = recovered(&mut bench);
+    let mut harness = Harness::new();
+    let opened = recovered(&mut harness);
     let nothing = waiting(&[]);
-    let written = |now| bench.coordinator.step(now, &nothing);
+    let written = |now| harness.coordinator.step(now, &nothing);
     let recovers = (opened..opened + 30_000).step_by(50).map(written).position(|all| all.contains(&Command::Recover));
     assert!(recovers.is_some_and(|steps| steps <= 17_100 / 50), "{recovers:?}");
 }
 
 #[test]
 fn recovery_waits_for_nobody_after_the_last_replica_left() {
-    let mut bench = Bench::new();
-    let opened = recovered(&mut bench);
-    bench.append(OTHER, Body::Leave);
-    assert!(recovers(&mut bench, opened).is_some_and(|recovers| recovers <= opened + 5_100));
-    bench.append(OTHER, Body::Heartbeat);
-    bench.coordinator.partitions_available(opened + 6_000);
-    bench.coordinator.uncoordinated();
-    assert!(bench.step(opened + 6_000, &waiting(&[])).contains(&Command::Recover), "nobody can be asked");
+    let mut harness = Harness::new();
+    let opened = recovered(&mut harness);
+    harness.append(OTHER, Body::Leave);
+    assert!(recovers(&mut harness, opened).is_some_and(|recovers| recovers <= opened + 5_100));
+    harness.append(OTHER, Body::Heartbeat);
+    harness.coordinator.partitions_available(opened + 6_000);
+    harness.coordinator.uncoordinated();
+    assert!(harness.step(opened + 6_000, &waiting(&[])).contains(&Command::Recover), "nobody can be asked");
 }
 
 #[test]
 fn replica_of_an_earlier_version_answers_a_recovery() {
-    let mut bench = Bench::new();
-    let from = recovered(&mut bench);
+    let mut harness = Harness::new();
+    let from = recovered(&mut harness);
     let (nothing, mut answered, mut recovers) = (waiting(&[]), 0, None);
     for now in (from..from + 30_000).step_by(50) {
-        if bench.step(now, &nothing).contains(&Command::Recover) {
+        if harness.step(now, &nothing).contains(&Command::Recover) {
             recovers.get_or_insert(now);
         }
-        let is_asked = bench.written.contains(&Body::Ready { live: true, recovering: true });
+        let is_asked = harness.written.contains(&Body::Ready { live: true, recovering: true });
         if is_asked && answered == 0 {
-            bench.append(OTHER, Body::Ready { live: true, recovering: false });
+            harness.append(OTHER, Body::Ready { live: true, recovering: false });
             answered = 1;
-        } else if answered == 1 && matches!(bench.written.last(), Some(Body::Claim { .. })) {
-            bench.append(OTHER, Body::Claim { number: 1, lanes: Vec::new(), last: true });
-            bench.append(OTHER, Body::Start);
+        } else if answered == 1 && matches!(harness.written.last(), Some(Body::Claim { .. })) {
+            harness.append(OTHER, Body::Claim { number: 1, lanes: Vec::new(), last: true });
+            harness.append(OTHER, Body::Start);
             answered = 2;
         }
     }

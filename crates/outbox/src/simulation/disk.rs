@@ -18,7 +18,7 @@ pub(super) struct Disk {
     /// The sequence number of the next entry. Survives a crash like the entries.
     pub(super) next: u64,
     puts: Vec<(Seq, Payload)>,
-    removes: Vec<Seq>,
+    deletes: Vec<Seq>,
     /// The commit in progress.
     committing: Option<Commit>,
     /// Entries that were reported as rejected but are on the disk, until the next commit.
@@ -31,7 +31,7 @@ pub(super) struct Disk {
 
 struct Commit {
     puts: Vec<(Seq, Payload)>,
-    removes: Vec<Seq>,
+    deletes: Vec<Seq>,
 }
 
 /// The outcome of a commit.
@@ -59,8 +59,8 @@ impl Disk {
         self.puts.push((seq, payload));
     }
 
-    pub(super) fn remove(&mut self, seq: Seq) {
-        self.removes.push(seq);
+    pub(super) fn delete(&mut self, seq: Seq) {
+        self.deletes.push(seq);
     }
 
     /// Cancels the write of an entry, unless its commit has begun. Returns true if it is cancelled.
@@ -93,12 +93,12 @@ impl Disk {
 
     /// Starts a commit with all waiting operations. Returns false if there are none, or if a commit is in progress.
     pub(super) fn begin(&mut self, now: Millis) -> bool {
-        let removes = !self.removes.is_empty() && now >= self.retry_at;
-        if self.committing.is_some() || (self.puts.is_empty() && !removes) {
+        let deletes = !self.deletes.is_empty() && now >= self.retry_at;
+        if self.committing.is_some() || (self.puts.is_empty() && !deletes) {
             return false;
         }
-        let (puts, removes) = (std::mem::take(&mut self.puts), std::mem::take(&mut self.removes));
-        self.committing = Some(Commit { puts, removes });
+        let (puts, deletes) = (std::mem::take(&mut self.puts), std::mem::take(&mut self.deletes));
+        self.committing = Some(Commit { puts, deletes });
         self.commits += 1;
         true
     }
@@ -107,7 +107,7 @@ impl Disk {
     pub(super) fn retry_at(&mut self, outcome: Outcome, now: Millis) -> Option<Millis> {
         let failed = match outcome {
             Outcome::Done | Outcome::Full => false,
-            Outcome::Failed | Outcome::Doubtful => !self.removes.is_empty(),
+            Outcome::Failed | Outcome::Doubtful => !self.deletes.is_empty(),
         };
         self.retry_at = if failed { now + RETRY } else { 0 };
         failed.then_some(self.retry_at)
@@ -115,31 +115,31 @@ impl Disk {
 
     /// Ends a commit.
     pub(super) fn end(&mut self, outcome: Outcome, most: usize) -> CommitResult {
-        let Some(Commit { puts, removes }) = self.committing.take() else { return CommitResult::default() };
+        let Some(Commit { puts, deletes }) = self.committing.take() else { return CommitResult::default() };
         let mut result = CommitResult::default();
         match outcome {
             Outcome::Failed => {
                 result.refused.extend(puts.iter().map(|(seq, _)| *seq));
-                self.removes.splice(0..0, removes);
+                self.deletes.splice(0..0, deletes);
             }
             Outcome::Doubtful => {
                 result.refused.extend(puts.iter().map(|(seq, _)| *seq));
                 let (fitting, _) = self.fitting(puts, most);
                 self.possibly_written.extend(fitting.iter().map(|(seq, _)| *seq));
                 self.persist(fitting);
-                self.removes.splice(0..0, removes);
+                self.deletes.splice(0..0, deletes);
             }
             Outcome::Full => {
                 self.write_partially();
                 result.refused.extend(puts.iter().map(|(seq, _)| *seq));
-                self.take_out(&removes);
+                self.take_out(&deletes);
             }
             Outcome::Done => {
                 self.write_partially();
                 let (fitting, refused) = self.fitting(puts, most);
                 result.written.extend(fitting.iter().map(|(seq, _)| *seq));
                 result.refused = refused;
-                self.take_out(&removes);
+                self.take_out(&deletes);
                 self.persist(fitting);
             }
         }
@@ -149,7 +149,7 @@ impl Disk {
     /// The process ends. The commit in progress is done or not.
     pub(super) fn crash(&mut self, lucky: bool, most: usize) {
         self.puts.clear();
-        self.removes.clear();
+        self.deletes.clear();
         self.retry_at = 0;
         if lucky {
             self.end(Outcome::Done, most);

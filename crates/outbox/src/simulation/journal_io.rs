@@ -39,7 +39,7 @@ impl Scheduler<'_> {
         // A second copy is not needed if the first one stays.
         let copies = |event| there.disk.entries.values().filter(|payload| payload.spec.event == event).count();
         let copy = event.is_some_and(|event| copies(event) > 1);
-        there.disk.remove(seq);
+        there.disk.delete(seq);
         there.current().durable.retain(|durable| *durable != seq);
         let is_discarded = there.current().freed.contains(&seq);
         self.ensure(!writing, || format!("{seq:?} is forgotten while it is being written"));

@@ -52,7 +52,7 @@ const SOON: Deadlines = Deadlines { write: 7_500, answer: 8_500 };
 enum Issued {
     Produce(u64, Form),
     Write(u64),
-    Forget(u64),
+    Delete(u64),
     Cancel(u64),
     Load(u64),
     Answer(&'static str, Vec<Verdict>),
@@ -63,14 +63,14 @@ fn entry(seq: u64, lane: u64, event_time: i64, bytes: usize) -> Recovered {
     Recovered { seq: Seq(seq), key: EventKey::of("app", &seq.to_string()), lane: LaneKey(lane), event_time, bytes }
 }
 
-struct Bench {
+struct Harness {
     outbox: Outbox<Form, &'static str>,
     handles: Vec<EventHandle>,
     /// The records that the last produce command left out.
     confirmed: u8,
 }
 
-impl Bench {
+impl Harness {
     fn new(events: usize) -> Self {
         let mut outbox = Outbox::new(Limits { events, bytes: 1 << 20, replay: 8, replay_bytes: 1 << 20 });
         outbox.enable_replay();
@@ -106,7 +106,7 @@ impl Bench {
                     Issued::Produce(handle.seq.0, *form)
                 }
                 Command::Write(handle, _) => Issued::Write(handle.seq.0),
-                Command::Delete(seq) => Issued::Forget(seq.0),
+                Command::Delete(seq) => Issued::Delete(seq.0),
                 Command::Cancel(seq) => Issued::Cancel(seq.0),
                 Command::Load(handle) => {
                     self.handles.push(handle);

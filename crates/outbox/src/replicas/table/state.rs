@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::LaneKey;
-use crate::replicas::{Position, ReplicaId};
+use crate::replicas::{Offset, ReplicaId};
 
 #[derive(Debug)]
 pub(super) struct Member {
@@ -34,7 +34,7 @@ pub(super) struct Claim {
 #[derive(Debug)]
 pub(super) struct Owner {
     pub(super) replica: ReplicaId,
-    pub(super) granted: Position,
+    pub(super) granted: Offset,
     /// True if it owns the lane because it filled later. Only replicas that claim the lane as well wait for it then:
     /// otherwise a lane with steady traffic would fill at one replica after the other, and be withheld forever.
     pub(super) is_later: bool,
@@ -43,8 +43,8 @@ pub(super) struct Owner {
 /// An exchange of claims, in which every member takes part.
 #[derive(Debug)]
 pub struct Round {
-    /// The position of its first record.
-    pub id: Position,
+    /// The offset of its first record.
+    pub id: Offset,
     /// The members that take part.
     pub ready: BTreeSet<ReplicaId>,
     /// Those of them that do not publish yet, or not what waited for partitions.
@@ -83,7 +83,7 @@ impl Member {
 }
 
 impl Round {
-    pub(super) fn new(id: Position) -> Self {
+    pub(super) fn new(id: Offset) -> Self {
         let (ready, gathering, claimed) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         Self { id, ready, gathering, claimed, closed: false }
     }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{Round, Table};
 use crate::LaneKey;
-use crate::replicas::{Position, ReplicaId, Writer};
+use crate::replicas::{Offset, ReplicaId, Writer};
 
 impl Table {
     /// Returns the members, apart from `replica`.
@@ -43,9 +43,9 @@ impl Table {
         self.members.get(&replica).is_some_and(|member| member.waits_for(lane))
     }
 
-    /// Returns the lanes that a replica owns, of those that it was given up to a position.
+    /// Returns the lanes that a replica owns, of those that it was given up to an offset.
     #[must_use]
-    pub fn owned(&self, replica: ReplicaId, up_to: Position) -> HashSet<LaneKey> {
+    pub fn owned(&self, replica: ReplicaId, up_to: Offset) -> HashSet<LaneKey> {
         let owned = self.owners.iter().filter(|(_, owner)| owner.replica == replica && owner.granted <= up_to);
         owned.map(|(lane, _)| *lane).collect()
     }
@@ -62,10 +62,10 @@ impl Table {
         owned.chain(claimed.copied()).collect()
     }
 
-    /// Returns the position of the last record.
+    /// Returns the offset of the last record.
     #[must_use]
-    pub const fn position(&self) -> Position {
-        self.position
+    pub const fn offset(&self) -> Offset {
+        self.offset
     }
 
     /// Returns a number that changes whenever lanes can have been released.
