@@ -14,6 +14,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _,
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::kafka::client::error::describe;
+use crate::kafka::client::log;
 use crate::kafka::client::settings::Cluster;
 use crate::kafka::client::timestamp::ago;
 
@@ -209,11 +210,11 @@ struct Quiet;
 
 impl ClientContext for Quiet {
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(target: "kafka", facility, message);
+        log::quiet_line(facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(target: "kafka", %error, reason);
+        log::quiet_error(&error, reason);
     }
 }
 

@@ -194,7 +194,7 @@ fn tail_follows_new_records_and_new_topics() {
     setting::publish(&cluster.bootstrap_servers(), "idaas.user.v1", "user_b", "evnt_after");
     cluster.create_topic("idaas.group.v1", 1, 1).unwrap();
     setting::publish(&cluster.bootstrap_servers(), "idaas.group.v1", "group_a", "evnt_group");
-    let shown = tail.end(Duration::from_secs(60));
+    let shown = tail.end_within(Duration::from_secs(60));
     assert_eq!(shown.code, 0, "{}", shown.out);
     assert!(shown.out.contains("evnt_after") && shown.out.contains("evnt_group"), "{}", shown.out);
     assert!(!shown.out.contains("evnt_before"), "{}", shown.out);

@@ -1,14 +1,12 @@
 //! Other Kafka credentials, by SIGHUP and by a watched file: they reach everything that reads or checks the topics.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 
-use idaas_simulator::answer::List;
 use idaas_simulator::events::{Event, Generator};
 use idaas_simulator::kind::Kind;
 use idaas_simulator::sender::now_ms;
 
-use crate::support::bridge::{Caller, ENTITIES, Setup, TestApplication, TestBridge};
+use crate::support::bridge::{ENTITIES, Setup, TestApplication};
 use crate::support::real_kafka::{Nodes, On, Options, RealKafka};
 use crate::support::records::retry;
 
@@ -47,26 +45,10 @@ fn user(number: u64) -> Event {
     Generator::new(77).event(&Kind::UserUpdateInfo.into(), number, now_ms())
 }
 
-fn until_success(bridge: &Caller, event: &Event) {
-    retry(|| {
-        let (list, code) = bridge.send(std::slice::from_ref(event))[&event.event_id].clone();
-        if list == List::Success { Ok(()) } else { Err(code) }
-    });
-}
-
-/// How often each event is in the topics.
-fn published(bridge: &TestBridge) -> BTreeMap<String, usize> {
-    let mut counts = BTreeMap::new();
-    for record in bridge.records() {
-        *counts.entry(record.header("ce_id").unwrap().to_owned()).or_default() += 1;
-    }
-    counts
-}
-
 /// Publishes an event by a bridge that needs no login, and ends it.
 fn publish_elsewhere(kafka: &RealKafka, prefix: &str, event: &Event) {
     let mut bridge = setup(kafka, prefix).spawn();
-    until_success(&bridge, event);
+    bridge.send_until_success(event);
     assert!(bridge.end());
 }
 
@@ -91,9 +73,9 @@ fn sighup_to_a_user_who_may_read_rebuilds_the_dedup_cache() {
         setup.property_again("sasl.username", "reader").property_again("sasl.password", "battery staple")
     }));
     bridge.program().wait_for(|line| line["code"] == "dedup_cache_rebuilt");
-    until_success(&bridge, &before);
-    until_success(&bridge, &user(2));
-    let published = published(&bridge);
+    bridge.send_until_success(&before);
+    bridge.send_until_success(&user(2));
+    let published = bridge.published();
     assert!(published.len() == 2 && published.values().all(|count| *count == 1), "{published:?}");
 }
 
@@ -109,7 +91,7 @@ fn rejected_topics_are_created_once_kafka_accepts_them() {
     let mut bridge = with_login(&kafka, "created").topics("create = true").spawn();
     bridge.program().wait_for(|line| line["code"] == "topic_not_created");
     grant(&["Create"]);
-    until_success(&bridge, &user(1));
+    bridge.send_until_success(&user(1));
     let log = bridge.program().log();
     let is_rejection = |line: &&str| line.contains("topic_not_created") && line.contains("created.user.v1");
     assert_eq!(log.lines().filter(is_rejection).count(), 1, "{log}");
@@ -138,7 +120,7 @@ fn replaced_password_file_reaches_rebuild_checks_and_follower() {
     let line = bridge.program().wait_for(|line| line["code"] == "topic_missing");
     assert_eq!(line["topic"], "rotated.group.v1");
     bridge.program().wait_for(|line| line["code"] == "dedup_cache_rebuilt");
-    until_success(&bridge, &first);
+    bridge.send_until_success(&first);
     assert_eq!(bridge.metric("events_duplicate_total", &[]), 1.0, "it was not known");
 
     // With another password again, while everything works. Connections of the old one end with the broker.
@@ -147,7 +129,7 @@ fn replaced_password_file_reaches_rebuild_checks_and_follower() {
     bridge.wait_metric("config_reloads_total", &[("result", "ok")], 2.0);
     kafka.kill(1);
     kafka.restart(1);
-    until_success(&bridge, &later);
+    bridge.send_until_success(&later);
     // What others publish from now on is learned by following. What comes before it is learned is published again, so
     // each is tried once.
     let known = bridge.metric("events_duplicate_total", &[]);
@@ -155,7 +137,7 @@ fn replaced_password_file_reaches_rebuild_checks_and_follower() {
     retry(|| {
         let event = user(next.replace(next.get() + 1));
         publish_elsewhere(&kafka, "rotated", &event);
-        until_success(&bridge, &event);
+        bridge.send_until_success(&event);
         let more = bridge.metric("events_duplicate_total", &[]) - known;
         if more > 0.0 { Ok(()) } else { Err("nothing is learned yet".to_owned()) }
     });

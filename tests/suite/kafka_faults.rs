@@ -59,14 +59,6 @@ fn send_until_success(bridge: &Caller, events: &[Event]) {
     });
 }
 
-fn published(bridge: &TestBridge) -> BTreeMap<String, usize> {
-    let mut counts = BTreeMap::new();
-    for record in bridge.records() {
-        *counts.entry(record.header("ce_id").unwrap().to_owned()).or_default() += 1;
-    }
-    counts
-}
-
 #[test]
 fn a_login_over_tls_carries_every_type() {
     let options = Options::default().scram("bridge", "correct horse");
@@ -83,7 +75,7 @@ fn a_login_over_tls_carries_every_type() {
     let events = Generator::new(4).one_of_each(now_ms());
     assert_eq!(lists(&in_time(|| bridge.send(&events))), BTreeSet::from([List::Success]));
     assert!(bridge.end());
-    assert_eq!(published(&bridge).len(), events.len());
+    assert_eq!(bridge.published().len(), events.len());
 }
 
 /// At least once, and almost always once: a killed broker may have written what it did not confirm.
@@ -146,7 +138,7 @@ fn three_nodes_lose_nothing_when_replicas_are_short() {
     grown(200.0);
     stop.store(true, Ordering::Relaxed);
     let sent: Vec<Event> = senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect();
-    let counts = published(&bridge);
+    let counts = bridge.published();
     let ids: BTreeSet<_> = sent.iter().map(|event| event.event_id.clone()).collect();
     assert_eq!(counts.keys().cloned().collect::<BTreeSet<_>>(), ids);
     assert_almost_always_once(&bridge);
@@ -162,7 +154,7 @@ fn three_nodes_lose_nothing_when_replicas_are_short() {
     kafka.restart(one);
     kafka.restart(other);
     send_until_success(&bridge, &held_back);
-    assert_eq!(published(&bridge).len(), ids.len() + held_back.len());
+    assert_eq!(bridge.published().len(), ids.len() + held_back.len());
 }
 
 #[test]
@@ -178,7 +170,7 @@ fn a_missing_topic_does_not_delay_other_topics() {
     assert_eq!(verdicts[&events[1].event_id], (List::Success, "SUCCESS".to_owned()));
     kafka.create_topic("gap.group.v1", 1, 1, &[]);
     send_until_success(&bridge, &events);
-    assert_eq!(published(&bridge).len(), 2);
+    assert_eq!(bridge.published().len(), 2);
 }
 
 #[test]

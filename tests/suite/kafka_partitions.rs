@@ -1,7 +1,6 @@
 //! Partitions that accept no records, and a user who may not write: answered from the journal at once, and published
 //! when it is over.
 
-use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
@@ -29,23 +28,6 @@ fn list(bridge: &TestBridge, event: &Event) -> List {
     bridge.send(std::slice::from_ref(event))[&event.event_id].0
 }
 
-fn until_success(bridge: &TestBridge, event: &Event) {
-    let give_up = Instant::now() + Duration::from_secs(120);
-    while list(bridge, event) != List::Success {
-        assert!(Instant::now() < give_up, "never published");
-        std::thread::sleep(Duration::from_millis(500));
-    }
-}
-
-/// How often each event is in the topics.
-fn published(bridge: &TestBridge) -> BTreeMap<String, usize> {
-    let mut counts = BTreeMap::new();
-    for record in bridge.records() {
-        *counts.entry(record.header("ce_id").unwrap().to_owned()).or_default() += 1;
-    }
-    counts
-}
-
 #[test]
 fn a_missing_topic_is_answered_from_the_journal() {
     let Some(kafka) = shared_one_node() else { return };
@@ -68,9 +50,9 @@ fn a_missing_topic_is_answered_from_the_journal() {
     assert_eq!(bridge.metric("kafka_available", &[]), 1.0);
 
     kafka.create_topic("short.user.v1", 1, 1, &[]);
-    users.iter().for_each(|event| until_success(&bridge, event));
+    users.iter().for_each(|event| bridge.send_until_success(event));
     bridge.wait_metric("kafka_partitions_unavailable", &topic, 0.0);
-    let published = published(&bridge);
+    let published = bridge.published();
     assert_eq!(published.len(), users.len() + 1);
     assert!(published.values().all(|count| *count == 1), "{published:?}");
 }
@@ -95,7 +77,7 @@ fn an_event_that_waited_longer_than_its_topic_allows() {
     });
     let waited = now_ms();
     kafka.create_topic("aged.user.v1", 1, 1, &[("message.timestamp.before.max.ms", "5000")]);
-    until_success(&bridge, &users[4]);
+    bridge.send_until_success(&users[4]);
     bridge.wait_metric("journal_events", &[], 0.0);
     let records = bridge.records_of("user");
     let ids: Vec<_> = records.iter().filter_map(|record| record.header("ce_id")).collect();
@@ -119,7 +101,7 @@ fn records_that_find_no_room_to_be_sent_alone() {
     assert!(verdicts.values().all(|(list, _)| *list != List::Failed), "{verdicts:?}");
     bridge.wait_metric("journal_events", &[], 0.0);
     bridge.wait_metric("events_in_flight", &[], 0.0);
-    let published = published(&bridge);
+    let published = bridge.published();
     let missing = users.iter().filter(|event| published.get(&event.event_id) != Some(&1)).count();
     assert_eq!((published.len(), missing), (users.len(), 0));
 }
@@ -152,9 +134,9 @@ fn a_user_without_write_is_an_outage_until_it_is_granted() {
     assert!(began.elapsed() < Duration::from_secs(8), "answered after {:?}", began.elapsed());
     assert_eq!(bridge.metric("kafka_producer_recreated_total", &[]), 0.0);
     grant(&["Write"]);
-    users.iter().for_each(|event| until_success(&bridge, event));
+    users.iter().for_each(|event| bridge.send_until_success(event));
     bridge.wait_metric("kafka_available", &[], 1.0);
-    assert_eq!(published(&bridge).len(), users.len());
+    assert_eq!(bridge.published().len(), users.len());
 }
 
 #[test]
@@ -166,18 +148,18 @@ fn a_recreated_topic_is_published_to_without_a_restart() {
     }
     let bridge = setup(&kafka, "again").start();
     let users = |from: u64| (from..from + 12).map(|number| event(Kind::UserUpdateInfo, number)).collect::<Vec<_>>();
-    users(0).iter().for_each(|event| until_success(&bridge, event));
+    users(0).iter().for_each(|event| bridge.send_until_success(event));
     // Leader epochs rise.
     for node in 1..=3 {
         kafka.kill(node);
         kafka.restart(node);
         (0..3).for_each(|partition| kafka.wait_in_sync(user_topic, partition, 3));
     }
-    users(100).iter().for_each(|event| until_success(&bridge, event));
+    users(100).iter().for_each(|event| bridge.send_until_success(event));
     kafka.recreate_topic(user_topic, 3, 3);
     let after = users(200);
-    after.iter().for_each(|event| until_success(&bridge, event));
-    let published = published(&bridge);
+    after.iter().for_each(|event| bridge.send_until_success(event));
+    let published = bridge.published();
     assert!(after.iter().all(|event| published.contains_key(&event.event_id)), "{published:?}");
 }
 
@@ -189,7 +171,7 @@ fn a_topic_that_is_deleted_closes_each_of_its_partitions() {
     }
     let bridge = setup(kafka, "gone").start();
     let users: Vec<_> = (0..40).map(|number| event(Kind::UserUpdateInfo, number)).collect();
-    users.iter().for_each(|event| until_success(&bridge, event));
+    users.iter().for_each(|event| bridge.send_until_success(event));
     kafka.delete_topic("gone.user.v1");
     let users: Vec<_> = (100..140).map(|number| event(Kind::UserUpdateInfo, number)).collect();
     // One after the other: the first waits until the producer notices, which then accepts no record for the others.
@@ -201,7 +183,7 @@ fn a_topic_that_is_deleted_closes_each_of_its_partitions() {
     assert_eq!(bridge.metric("kafka_available", &[]), 1.0);
 
     kafka.create_topic("gone.user.v1", 4, 1, &[]);
-    users.iter().for_each(|event| until_success(&bridge, event));
+    users.iter().for_each(|event| bridge.send_until_success(event));
     bridge.wait_metric("kafka_partitions_unavailable", &topic, 0.0);
     let records = bridge.records_of("user");
     let ids: Vec<_> = records.iter().filter_map(|record| record.header("ce_id")).collect();

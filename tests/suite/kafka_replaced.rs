@@ -10,7 +10,6 @@ use idaas_simulator::sender::now_ms;
 
 use crate::support::bridge::{Caller, ENTITIES, Setup, TestApplication, TestBridge};
 use crate::support::real_kafka::{Nodes, Options, RealKafka};
-use crate::support::records::retry;
 
 fn topics(kafka: &RealKafka) {
     for entity in ENTITIES {
@@ -33,15 +32,6 @@ fn is_success(bridge: &Caller, event: &Event) -> bool {
     bridge.send(std::slice::from_ref(event))[&event.event_id].0 == List::Success
 }
 
-/// Sends an event until it is answered with success, as IDaaS would.
-fn until_success(bridge: &Caller, event: &Event) {
-    retry(|| is_success(bridge, event).then_some(()).ok_or_else(|| "retried".to_owned()));
-}
-
-fn published(bridge: &TestBridge) -> BTreeSet<String> {
-    bridge.records().iter().map(|record| record.header("ce_id").unwrap().to_owned()).collect()
-}
-
 #[test]
 fn a_replaced_cluster_confirms_nothing_falsely() {
     let Some(kafka) = RealKafka::start(Nodes::One, Options::default()) else { return };
@@ -49,24 +39,25 @@ fn a_replaced_cluster_confirms_nothing_falsely() {
     // The first producer of a cluster has id 0. With three records it has used the sequence numbers 0, 1 and 2.
     let stays = bridge(&kafka);
     let before: Vec<_> = (0..3).map(user).collect();
-    before.iter().for_each(|event| until_success(&stays, event));
+    before.iter().for_each(|event| stays.send_until_success(event));
     kafka.replace_with_an_empty_one();
     topics(&kafka);
     // Has id 0 in the new cluster, and uses 0 to 4.
     let restarted = bridge(&kafka);
     let elsewhere: Vec<_> = (100..105).map(user).collect();
-    elsewhere.iter().for_each(|event| until_success(&restarted, event));
+    elsewhere.iter().for_each(|event| restarted.send_until_success(event));
 
     let after: Vec<_> = (200..203).map(user).collect();
     let confirmed: BTreeSet<_> =
         after.iter().filter(|event| is_success(&stays, event)).map(|event| event.event_id.clone()).collect();
-    let missing: Vec<_> = confirmed.difference(&published(&stays)).cloned().collect();
+    let published = stays.published();
+    let missing: Vec<_> = confirmed.iter().filter(|id| !published.contains_key(*id)).collect();
     assert!(missing.is_empty(), "answered with success, and not there: {missing:?}");
 
     // What only the old cluster had is published again when it comes again.
     stays.wait_metric("kafka_cluster_replaced_total", &[], 1.0);
     let again: Vec<_> = before.iter().chain(&after).collect();
-    again.iter().for_each(|event| until_success(&stays, event));
-    let published = published(&stays);
-    assert!(again.iter().all(|event| published.contains(&event.event_id)), "{published:?}");
+    again.iter().for_each(|event| stays.send_until_success(event));
+    let published = stays.published();
+    assert!(again.iter().all(|event| published.contains_key(&event.event_id)), "{published:?}");
 }

@@ -1,7 +1,6 @@
 //! The topic over which replicas coordinate: created, missing, not permitted, replaced with its cluster, and read by
 //! new clients after a reload.
 
-use idaas_simulator::answer::List;
 use idaas_simulator::events::{Event, Generator};
 use idaas_simulator::kind::Kind;
 use idaas_simulator::sender::now_ms;
@@ -24,13 +23,6 @@ fn create_event_topics(kafka: &RealKafka, prefix: &str) {
 
 fn user(number: u64) -> Event {
     Generator::new(61).event(&Kind::UserUpdateInfo.into(), number, now_ms())
-}
-
-fn until_success(bridge: &TestBridge, event: &Event) {
-    retry(|| {
-        let (list, code) = bridge.send(std::slice::from_ref(event))[&event.event_id].clone();
-        if list == List::Success { Ok(()) } else { Err(code) }
-    });
 }
 
 fn sees(bridge: &TestBridge, replicas: u8) {
@@ -57,7 +49,7 @@ fn without_their_topic_replicas_publish_alone_until_it_appears() {
     create_event_topics(kafka, "uncoordinated");
     let mut bridges = [(); 2].map(|()| setup(kafka, "uncoordinated").spawn());
     for (number, bridge) in (0..).zip(&bridges) {
-        until_success(bridge, &user(number));
+        bridge.send_until_success(&user(number));
     }
     for bridge in &mut bridges {
         bridge.program().wait_for(|line| line["code"] == "replicas_not_coordinated");
@@ -89,14 +81,14 @@ fn a_replica_without_rights_publishes_and_joins_later() {
         };
     }
     let mut bridge = with_login.read_from(kafka.bootstrap_servers()).spawn();
-    until_success(&bridge, &user(1));
+    bridge.send_until_success(&user(1));
     let line = bridge.program().wait_for(|line| line["code"] == "replicas_not_coordinated");
     assert!(line.to_string().contains("may not describe, read and write"), "{line}");
     let heartbeats = || consume_all(kafka.bootstrap_servers(), &["barred.replicas.v1"], Until::HighWatermarks).len();
     assert_eq!(heartbeats(), 0);
     grant("barred.replicas.v1");
     retry(|| if heartbeats() > 0 { Ok(()) } else { Err("no heartbeat".to_owned()) });
-    until_success(&bridge, &user(2));
+    bridge.send_until_success(&user(2));
     assert_eq!(times_logged(&mut bridge, "replicas_not_coordinated"), 1);
 }
 
@@ -107,11 +99,11 @@ fn replicas_find_each_other_again_in_another_cluster() {
     let mut bridges = [(); 2].map(|()| setup(&kafka, "elsewhere").topics("create = true").spawn());
     for (number, bridge) in (0..).zip(&bridges) {
         sees(bridge, 2);
-        until_success(bridge, &user(number));
+        bridge.send_until_success(&user(number));
     }
     kafka.replace_with_an_empty_one();
     for (number, bridge) in (10..).zip(&bridges) {
-        until_success(bridge, &user(number));
+        bridge.send_until_success(&user(number));
         bridge.wait_metric("kafka_cluster_replaced_total", &[], 1.0);
     }
     // Its record is in the new cluster's topic, and the other reads it there.
@@ -136,5 +128,5 @@ fn replicas_stay_together_when_kafka_settings_are_reloaded() {
     let third = start();
     sees(&bridges[0], 2);
     sees(&third, 2);
-    until_success(&third, &user(1));
+    third.send_until_success(&user(1));
 }

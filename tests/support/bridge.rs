@@ -8,6 +8,7 @@ mod application;
 mod caller;
 mod program;
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -346,6 +347,15 @@ impl TestBridge {
             assert_conforms(&record.headers, record.key.as_deref(), &record.value, &record.topic);
         }
         records
+    }
+
+    /// How often each event is in the topics, by its id.
+    pub(crate) fn published(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for record in self.records() {
+            *counts.entry(record.header("ce_id").unwrap().to_owned()).or_default() += 1;
+        }
+        counts
     }
 
     /// The records of topics with this ending, as `user` or `dead-letter`.

@@ -2,6 +2,7 @@
 
 pub(crate) mod bridge;
 pub(crate) mod certificates;
+pub(crate) mod command;
 pub(crate) mod compatibility;
 pub(crate) mod conformance;
 pub(crate) mod environment;

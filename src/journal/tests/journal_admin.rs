@@ -133,13 +133,6 @@ fn desk_with_lanes(directory: &Path) -> (crate::journal::JournalAdmin, Arc<Lanes
     let mut store = open(directory).store;
     put(&mut store, &entries(0..3));
     let lanes = Arc::new(Lanes::default());
-    struct IgnoredEvents;
-    impl crate::journal::JournalEvents for IgnoredEvents {
-        fn written(&self, _: Vec<Seq>) {}
-        fn rejected(&self, _: Vec<Seq>, _: crate::journal::JournalRejection) {}
-        fn read(&self, _: Vec<(Seq, Option<Entry>)>) {}
-        fn unread(&self, _: Vec<Seq>, _: crate::journal::JournalRejection) {}
-    }
     let journal = Arc::new(crate::journal::Journal::start(store, Arc::new(IgnoredEvents), &Arc::default()).unwrap());
     (crate::journal::JournalAdmin::new(journal, Arc::clone(&lanes) as _), lanes)
 }

@@ -22,10 +22,20 @@ use outbox::verdict::Verdict;
 use outbox::{EventKey, LaneKey, Seq};
 
 use super::store::{Batch, Committed, Opened, Store};
-use super::{Entry, OpenFault};
+use super::{Entry, JournalEvents, JournalRejection, OpenFault};
 
 /// A limit that no test reaches, in bytes.
 const ROOM: u64 = 1 << 30;
+
+/// An observer that does nothing.
+struct IgnoredEvents;
+
+impl JournalEvents for IgnoredEvents {
+    fn written(&self, _: Vec<Seq>) {}
+    fn rejected(&self, _: Vec<Seq>, _: JournalRejection) {}
+    fn read(&self, _: Vec<(Seq, Option<Entry>)>) {}
+    fn unread(&self, _: Vec<Seq>, _: JournalRejection) {}
+}
 
 fn key(digit: char) -> Arc<ContentKey> {
     Arc::new(ContentKey::from_hex(&digit.to_string().repeat(64)).unwrap())

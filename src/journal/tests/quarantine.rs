@@ -10,18 +10,9 @@ use idaas_simulator::token::{Callback, body};
 use super::*;
 use crate::journal::store::Batch;
 use crate::journal::store::fault_injection::FaultInjection;
-use crate::journal::{Journal, JournalEvents, JournalRejection, QuarantineId, QuarantineReplay, Quarantined};
+use crate::journal::{Journal, JournalRejection, QuarantineId, QuarantineReplay, Quarantined};
 
 const NOW: i64 = 1_790_000_000;
-
-struct IgnoredEvents;
-
-impl JournalEvents for IgnoredEvents {
-    fn written(&self, _: Vec<Seq>) {}
-    fn rejected(&self, _: Vec<Seq>, _: JournalRejection) {}
-    fn read(&self, _: Vec<(Seq, Option<Entry>)>) {}
-    fn unread(&self, _: Vec<Seq>, _: JournalRejection) {}
-}
 
 fn policy(tenant_keys: &TenantKeys, decryption_keys: Vec<Arc<ContentKey>>) -> Policy {
     Policy {

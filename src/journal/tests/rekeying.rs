@@ -3,17 +3,8 @@
 use std::time::Duration;
 
 use super::*;
+use crate::journal::Journal;
 use crate::journal::store::KeyChange;
-use crate::journal::{Journal, JournalEvents, JournalRejection};
-
-struct IgnoredEvents;
-
-impl JournalEvents for IgnoredEvents {
-    fn written(&self, _: Vec<Seq>) {}
-    fn rejected(&self, _: Vec<Seq>, _: JournalRejection) {}
-    fn read(&self, _: Vec<(Seq, Option<Entry>)>) {}
-    fn unread(&self, _: Vec<Seq>, _: JournalRejection) {}
-}
 
 #[test]
 fn what_an_old_key_has_sealed_is_counted_and_sealed_again() {

@@ -18,6 +18,7 @@ pub use self::reading::{Reading, reading};
 pub use self::transactions::transactions;
 pub use self::writing::{WriteTest, Writing, writing};
 use crate::kafka::client::error::describe;
+use crate::kafka::client::log;
 use crate::kafka::client::settings::Cluster;
 
 /// The result of a test whether this user may use something.
@@ -46,11 +47,11 @@ struct Silent;
 
 impl ClientContext for Silent {
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(target: "kafka", facility, message);
+        log::quiet_line(facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(target: "kafka", %error, reason);
+        log::quiet_error(&error, reason);
     }
 }
 

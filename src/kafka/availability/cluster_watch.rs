@@ -18,6 +18,7 @@ use rdkafka::metadata::Metadata;
 
 use super::acceptance::Acceptance;
 use super::breaker::Probe;
+use crate::kafka::client::log;
 use crate::kafka::client::settings::Cluster;
 use crate::telemetry::liveness::Liveness;
 
@@ -223,11 +224,11 @@ impl Watcher {
 
 impl ClientContext for Watcher {
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(target: "kafka", facility, message);
+        log::quiet_line(facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(target: "kafka", %error, reason);
+        log::quiet_error(&error, reason);
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
             self.all_down.store(true, Ordering::Relaxed);
         }

@@ -12,6 +12,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use super::log;
 use crate::diagnosis::Diagnosis;
 
 /// The cause of a connection error.
@@ -189,7 +190,7 @@ fn shortened(reason: &str) -> String {
 
 impl ClientContext for ErrorCollector {
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(target: "kafka", facility, message);
+        log::quiet_line(facility, message);
         // A disconnect is not reported as an error, only logged: "[thrd:…]: broker: Disconnected …".
         let text = message.split_once("]: ").map_or(message, |(_, text)| text);
         let code = RDKafkaErrorCode::BrokerTransportFailure;
@@ -199,7 +200,7 @@ impl ClientContext for ErrorCollector {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(target: "kafka", %error, reason);
+        log::quiet_error(&error, reason);
         if let Some(code) = error.rdkafka_error_code() {
             self.record(code, reason);
         }

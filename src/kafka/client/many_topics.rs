@@ -11,7 +11,7 @@ use rdkafka::metadata::{Metadata, MetadataTopic};
 
 /// Up to this many topics are requested individually. For more topics, a single request asks for all topics of the
 /// cluster: its answer also describes topics that are not ours, but it needs one round trip.
-const MAX_SINGLE_REQUESTS: usize = 64;
+pub(in crate::kafka) const MAX_SINGLE_REQUESTS: usize = 64;
 
 /// Maximum number of concurrent requests.
 const CONCURRENT_REQUESTS: usize = 16;
@@ -30,7 +30,7 @@ pub(in crate::kafka) fn describe<T: Clone + Send, E: Send>(
     let mut answers = if topics.len() > MAX_SINGLE_REQUESTS { list()? } else { HashMap::new() };
     let absent: Vec<&str> = topics.iter().copied().filter(|topic| !answers.contains_key(*topic)).collect();
     for (topic, answer) in singly(&absent, &one) {
-        answers.insert(topic.to_owned(), answer?);
+        answers.insert((*topic).to_owned(), answer?);
     }
     Ok(topics.iter().filter_map(|topic| answers.get(*topic).cloned()).collect())
 }
@@ -52,16 +52,16 @@ pub(in crate::kafka) fn partition_counts(
     })
 }
 
-/// Requests each topic, several at a time.
-fn singly<'t, T: Send, E: Send>(
-    topics: &[&'t str],
-    one: &(impl Fn(&str) -> Result<T, E> + Sync),
-) -> Vec<(&'t str, Result<T, E>)> {
+/// Requests each topic, several at a time. Returns the answers in the order in which they arrive.
+pub(in crate::kafka) fn singly<K: AsRef<str> + Sync, T: Send, E: Send>(
+    topics: &[K],
+    one: impl Fn(&str) -> Result<T, E> + Sync,
+) -> Vec<(&K, Result<T, E>)> {
     let (next, answers) = (AtomicUsize::new(0), Mutex::new(Vec::with_capacity(topics.len())));
     let work = || {
         while let Some(topic) = topics.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let answer = one(topic);
-            answers.lock().push((*topic, answer));
+            let answer = one(topic.as_ref());
+            answers.lock().push((topic, answer));
         }
     };
     std::thread::scope(|scope| {

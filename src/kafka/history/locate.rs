@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
@@ -17,13 +16,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::ReadFault;
 use super::partition_reader::{Offsets, PartitionReader};
-
-/// Up to this many topics are requested individually. For more topics, a single request asks for all topics of the
-/// cluster: its answer also describes topics that are not ours, but it needs one round trip.
-const MAX_SINGLE_REQUESTS: usize = 64;
-
-/// Maximum number of concurrent requests.
-const CONCURRENT_REQUESTS: usize = 16;
+use crate::kafka::client::many_topics::{MAX_SINGLE_REQUESTS, singly};
 
 /// Maximum time for a broker to return the offsets of all of its partitions.
 const OFFSETS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -115,25 +108,16 @@ impl PartitionReader {
 
     /// Requests each topic, several at a time.
     fn locate_singly(&self, topics: &[Arc<str>], end: Instant, located: &mut Located) {
-        let (next, shared) = (AtomicUsize::new(0), Mutex::new(located));
-        let work = || {
-            while let Some(topic) = topics.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let limit = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-                let answer = self.consumer.fetch_metadata(Some(topic), limit);
-                let mut located = shared.lock();
-                match answer {
-                    Ok(metadata) => take_from(&metadata, topic, &mut located),
-                    Err(_) => drop(located.unanswered.insert(Arc::clone(topic))),
-                }
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..topics.len().min(CONCURRENT_REQUESTS) {
-                // Without another thread, this one sends all requests.
-                let _ = Builder::new().name("kafka metadata".to_owned()).spawn_scoped(scope, work);
-            }
-            work();
+        let answers = singly(topics, |topic| {
+            let limit = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+            self.consumer.fetch_metadata(Some(topic), limit)
         });
+        for (topic, answer) in answers {
+            match answer {
+                Ok(metadata) => take_from(&metadata, topic, located),
+                Err(_) => drop(located.unanswered.insert(Arc::clone(topic))),
+            }
+        }
     }
 
     /// Returns the range to read in each of these partitions: records from `since` (milliseconds since 1970) up to

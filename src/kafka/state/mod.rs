@@ -21,7 +21,7 @@ pub use input::{Bounds, Input, InputRecord, Membership, Polled};
 pub use restore::{Restore, RestoreStep};
 pub use writer::{HUNG_CALL, Output, WriteError, Writer};
 
-use crate::kafka::client::many_topics;
+use crate::kafka::client::{log, many_topics};
 use crate::telemetry::log_code::LogCode;
 
 /// Timeout of a request to the cluster.
@@ -135,14 +135,14 @@ impl LoggingContext {
             *last = Some(Instant::now());
             tracing::warn!(target: "kafka", code = LogCode::StateConnection.as_str(), "{reason}");
         } else {
-            tracing::debug!(target: "kafka", %error, reason);
+            log::quiet_error(error, reason);
         }
     }
 }
 
 impl ClientContext for LoggingContext {
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(target: "kafka", facility, message);
+        log::quiet_line(facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

@@ -3,7 +3,8 @@
 use std::net::TcpListener;
 
 use super::ENTITIES;
-use super::setting::{Setting, Shown, run, start};
+use super::setting::{Setting, run, start};
+use crate::support::command::Shown;
 use crate::support::real_kafka::{Advertised, Nodes, On, Options, RealKafka, shared_one_node};
 use crate::support::records::{Until, consume_all};
 

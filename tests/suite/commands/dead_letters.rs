@@ -6,8 +6,9 @@ use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use serde_json::{Value, json};
 
 use super::ENTITIES;
-use super::setting::{Setting, Shown, run};
+use super::setting::{Setting, run};
 use crate::support::bridge::{Setup, TestApplication, TestBridge};
+use crate::support::command::Shown;
 use crate::support::real_kafka::shared_one_node;
 use crate::support::records::retry;
 

@@ -1,13 +1,15 @@
 //! A directory with a configuration, and the program run in it.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+
+use crate::support::command::{Running, Shown};
 
 /// A configuration in a directory of its own.
 pub(super) struct Setting {
@@ -60,30 +62,6 @@ pub(super) fn fixture(library: &str, file: &str) -> String {
     folder.join(library).join(file).display().to_string()
 }
 
-/// What the program said, and how it ended.
-pub(super) struct Shown {
-    pub(super) code: i32,
-    pub(super) out: String,
-    pub(super) err: String,
-}
-
-impl Shown {
-    /// The output with all white space as single blanks, as if it was not wrapped.
-    pub(super) fn flat(&self) -> String {
-        self.out.split_whitespace().collect::<Vec<_>>().join(" ")
-    }
-
-    /// The output as [`Shown::flat`], also without the signs that continue a line of a command.
-    pub(super) fn unbroken(&self) -> String {
-        self.flat().replace(" \\ ", " ")
-    }
-
-    /// The same of what it said on stderr.
-    pub(super) fn flat_err(&self) -> String {
-        self.err.split_whitespace().collect::<Vec<_>>().join(" ")
-    }
-}
-
 fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_idaas-bridge"));
     command.args(arguments).stdin(Stdio::null());
@@ -92,7 +70,7 @@ fn program(arguments: &[&str]) -> Command {
 
 /// Runs the program to its end.
 pub(super) fn run(arguments: &[&str]) -> Shown {
-    shown(program(arguments).output().unwrap())
+    Shown::of(program(arguments).output().unwrap())
 }
 
 /// Runs the program to its end, with this on its standard input.
@@ -101,66 +79,12 @@ pub(super) fn run_with(arguments: &[&str], input: &[u8]) -> Shown {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input).unwrap();
-    shown(child.wait_with_output().unwrap())
-}
-
-fn shown(output: Output) -> Shown {
-    Shown {
-        code: output.status.code().unwrap_or(-1),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
-/// A running program, ended when dropped.
-pub(super) struct Running {
-    child: Child,
-    notes: BufReader<std::process::ChildStderr>,
+    Shown::of(child.wait_with_output().unwrap())
 }
 
 /// Starts the program.
 pub(super) fn start(arguments: &[&str]) -> Running {
-    let mut child = program(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let notes = BufReader::new(child.stderr.take().unwrap());
-    Running { child, notes }
-}
-
-impl Running {
-    /// Waits until a line on stderr contains that text.
-    pub(super) fn wait_for_note(&mut self, text: &str) {
-        let mut line = String::new();
-        while !line.contains(text) {
-            line.clear();
-            assert!(self.notes.read_line(&mut line).unwrap() > 0, "stderr ended without {text:?}");
-        }
-    }
-
-    /// SIGHUP.
-    pub(super) fn reload(&self) {
-        let sent = Command::new("sh").args(["-c", &format!("kill -HUP {}", self.child.id())]).status().unwrap();
-        assert!(sent.success());
-    }
-
-    /// Waits for the end.
-    pub(super) fn end(mut self, limit: Duration) -> Shown {
-        let end = Instant::now() + limit;
-        while self.child.try_wait().unwrap().is_none() {
-            assert!(Instant::now() < end, "the program did not end");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let (mut out, mut err) = (String::new(), String::new());
-        self.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
-        self.notes.read_to_string(&mut err).unwrap();
-        Shown { code: self.child.wait().unwrap().code().unwrap_or(-1), out, err }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It has ended if the test succeeded.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    Running::start(program(arguments))
 }
 
 /// Publishes a record of the form that the bridge publishes.

@@ -1,8 +1,7 @@
 //! A simulated directory, topics on a real Kafka, and the program that reads the one and fills the other.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use idaas_directory_simulator::{Options, Server, Simulator};
@@ -11,6 +10,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::{Value, json};
 
+use crate::support::command::{Running, Shown};
 use crate::support::conformance::assert_conforms;
 use crate::support::real_kafka::RealKafka;
 use crate::support::records::{Seen, Until, consume_all, read_committed};
@@ -35,13 +35,6 @@ pub(super) struct Environment {
     pub(super) directory: tempfile::TempDir,
     pub(super) prefix: String,
     bootstrap_servers: String,
-}
-
-/// What the program printed, and how it ended.
-pub(super) struct Shown {
-    pub(super) code: i32,
-    pub(super) out: String,
-    pub(super) err: String,
 }
 
 impl Environment {
@@ -106,9 +99,7 @@ impl Environment {
     /// Runs a command to its end.
     pub(super) fn run(&self, command: &str, arguments: &[&str]) -> Shown {
         let output = self.command(command, arguments).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        let shown =
-            Shown { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) };
+        let shown = Shown::of(output);
         let secret = &self.simulator().options().client_secret;
         assert!(!shown.out.contains(secret) && !shown.err.contains(secret), "the client secret was shown");
         assert_eq!(self.simulator().secrets_in_urls(), 0);
@@ -117,9 +108,7 @@ impl Environment {
 
     /// Starts `fetch`.
     pub(super) fn start(&self, arguments: &[&str]) -> Running {
-        let mut child = self.command("fetch", arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let notes = BufReader::new(child.stderr.take().unwrap());
-        Running { child, notes }
+        Running::start(self.command("fetch", arguments))
     }
 
     /// The summary of a run that succeeds.
@@ -228,55 +217,5 @@ impl Drop for Background {
     fn drop(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
-    }
-}
-
-/// A running `fetch`. Dropping it kills it.
-pub(super) struct Running {
-    child: Child,
-    notes: BufReader<ChildStderr>,
-}
-
-impl Running {
-    /// Waits until a line on stderr contains that text.
-    pub(super) fn wait_for_note(&mut self, text: &str) {
-        let mut line = String::new();
-        while !line.contains(text) {
-            line.clear();
-            assert!(self.notes.read_line(&mut line).unwrap() > 0, "stderr ended without {text:?}");
-        }
-    }
-
-    /// Ends it as SIGKILL does.
-    pub(super) fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// Interrupts it as Ctrl-C does.
-    pub(super) fn interrupt(&self) {
-        let sent = Command::new("kill").args(["-s", "INT", &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-    }
-
-    /// Returns true if it has not ended.
-    pub(super) fn is_running(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
-    }
-
-    /// Waits for the end.
-    pub(super) fn end(mut self) -> Shown {
-        let (mut out, mut err) = (String::new(), String::new());
-        self.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
-        self.notes.read_to_string(&mut err).unwrap();
-        Shown { code: self.child.wait().unwrap().code().unwrap_or(-1), out, err }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It has ended if the test went well.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

@@ -11,6 +11,7 @@ use idaas_directory_simulator::{Directory, Failure, Options, Simulator};
 use serde_json::{Value, json};
 
 use super::environment::{ENTITIES, Environment, wait_until};
+use crate::support::command::Running;
 use crate::support::real_kafka::{Nodes, Options as KafkaOptions, RealKafka};
 
 const USERS: usize = 50_000;
@@ -84,7 +85,7 @@ fn plan(simulator: &Simulator, round: usize) -> Changes {
 }
 
 /// Takes Kafka away, and requires that nothing is read before it is back.
-fn outage(kafka: &RealKafka, environment: &Environment, running: &mut super::environment::Running) {
+fn outage(kafka: &RealKafka, environment: &Environment, running: &mut Running) {
     let long = std::env::var_os("BRIDGE_FETCH").is_some_and(|scale| scale == "long");
     let notes = if long { NOTES_OF_A_LONG_OUTAGE } else { NOTES_OF_AN_OUTAGE };
     if long {

@@ -1,13 +1,12 @@
 //! The schemas of the state topics: valid, open, explained, and what the examples and the merge produce fits them.
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use idaas_bridge::schema::{Schema, StateSchema};
 use idaas_state::{Entity, Event, Record, apply};
 use serde_json::{Value, json};
 
-use super::{directory, document, walk};
+use super::{document, examples, walk};
 
 fn schema(schema: StateSchema) -> Value {
     serde_json::from_str(schema.text()).unwrap()
@@ -19,18 +18,6 @@ fn closed(mut schema: Value) -> Value {
     definitions.values_mut().for_each(|definition| definition["additionalProperties"] = json!(false));
     schema["additionalProperties"] = json!(false);
     schema
-}
-
-fn examples(schema: StateSchema) -> BTreeMap<String, Value> {
-    let folder = directory("asyncapi/examples").join(schema.name());
-    let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    files
-        .map(|file| file.unwrap().path())
-        .map(|path| {
-            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            (name, serde_json::from_slice(&fs::read(&path).unwrap()).unwrap())
-        })
-        .collect()
 }
 
 #[test]
@@ -74,7 +61,7 @@ fn examples_of_states_fit_their_schemas_and_are_in_the_document() {
         let entity = state.name().strip_suffix("-state").unwrap();
         assert!(text.contains(&format!("address: idaas.{entity}.state.v1\n")), "{entity}: no channel");
         assert!(text.contains(&format!("$ref: '../schemas/{}.schema.json'\n", state.name())), "{entity}: no payload");
-        let examples = examples(state);
+        let examples = examples(state.name());
         assert!(!examples.is_empty());
         for (name, example) in examples {
             let errors = validator.iter_errors(&example).into_errors();
@@ -94,7 +81,7 @@ fn states_merged_from_the_examples_of_events_fit_their_schemas() {
     for (entity, event, state) in pairs {
         let validator =
             jsonschema::draft202012::options().should_validate_formats(true).build(&closed(schema(state))).unwrap();
-        for (name, example) in super::examples(event) {
+        for (name, example) in examples(event.name()) {
             let value = example.to_string();
             let event = Event::read(entity, std::iter::empty(), value.as_bytes(), 0).unwrap();
             let record = Record::of(&event, &apply(None, &event).outcome).unwrap();

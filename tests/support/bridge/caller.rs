@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use idaas_simulator::answer::{Answer, List};
 use idaas_simulator::events::Event;
@@ -85,6 +86,19 @@ impl Caller {
         ids.dedup();
         assert_eq!(verdicts.keys().map(String::as_str).collect::<Vec<_>>(), ids);
         verdicts
+    }
+
+    /// Sends an event until it is answered with success, as IDaaS does.
+    pub(crate) fn send_until_success(&self, event: &Event) {
+        let give_up = Instant::now() + Duration::from_secs(120);
+        loop {
+            let (list, code) = self.send(std::slice::from_ref(event))[&event.event_id].clone();
+            if list == List::Success {
+                return;
+            }
+            assert!(Instant::now() < give_up, "never a success: {code}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// Sends elements of `eventData`.

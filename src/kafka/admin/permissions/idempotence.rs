@@ -13,6 +13,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, DeliveryResult, Producer as _, ProducerContext};
 
 use crate::kafka::client::error::describe;
+use crate::kafka::client::log;
 use crate::kafka::client::settings::Cluster;
 
 /// librdkafka's name for the state in which a producer has an id.
@@ -65,11 +66,11 @@ impl ClientContext for State {
     }
 
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(target: "kafka", facility, message);
+        log::quiet_line(facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(target: "kafka", %error, reason);
+        log::quiet_error(&error, reason);
     }
 }
 

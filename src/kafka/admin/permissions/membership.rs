@@ -17,6 +17,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::Use;
 use crate::kafka::client::error::describe;
+use crate::kafka::client::log;
 use crate::kafka::client::settings::Cluster;
 
 /// A partition that no topic has.
@@ -82,11 +83,11 @@ struct CommitContext {
 
 impl ClientContext for CommitContext {
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(target: "kafka", facility, message);
+        log::quiet_line(facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(target: "kafka", %error, reason);
+        log::quiet_error(&error, reason);
     }
 }
 

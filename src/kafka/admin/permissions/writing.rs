@@ -20,6 +20,7 @@ use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig};
 
 use crate::kafka::client::error::describe;
+use crate::kafka::client::log;
 use crate::kafka::client::settings::{Cluster, MAX_MESSAGE_BYTES};
 
 /// The number of acknowledgements, which no broker accepts.
@@ -117,11 +118,11 @@ impl WriteContext {
 
 impl ClientContext for WriteContext {
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(target: "kafka", facility, message);
+        log::quiet_line(facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(target: "kafka", %error, reason);
+        log::quiet_error(&error, reason);
     }
 }
 
