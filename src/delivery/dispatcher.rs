@@ -1,6 +1,4 @@
-//! The running outbox: callbacks hand their events over here and wait for the verdicts.
-//!
-//! Connects the state machine to the producer and the journal, and decides nothing itself.
+//! What the rest of the service may call; `executor` does the work.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

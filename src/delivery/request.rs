@@ -76,7 +76,9 @@ impl Dispatcher {
         let mut request = CancelOnDrop { executor: &self.executor, request_id, events: Some(events), owner };
         // The outbox answers each request by its deadline. If it has ended, it has accepted nothing.
         let verdicts = waiting.await.unwrap_or_else(|_| vec![Verdict::Overloaded; admitted.len()]);
-        request.events.take().map_or_else(|| Ok(Vec::new()), |events| events.answer(&verdicts, owner))
+        // Only its drop takes the events as well.
+        let Some(events) = request.events.take() else { return Err(Refusal::Overloaded) };
+        events.answer(&verdicts, owner)
     }
 
     pub(super) fn deadlines(&self, deadline: tokio::time::Instant) -> Deadlines {

@@ -1,11 +1,11 @@
-//! Activates lane heads, and lets them wait.
+//! Activates lane heads, and makes them wait.
 
 use super::event::{EventHandle, Publication};
 use super::machine::Outbox;
 use super::{FailureCode, LaneKey};
 
 impl<P: Publication, W> Outbox<P, W> {
-    /// Hands the head of a lane to the producer, or lets it wait.
+    /// Hands the head of a lane to the producer, or makes it wait.
     pub(super) fn activate(&mut self, slot: u32) {
         let Some(event) = self.events.get(slot as usize) else { return };
         if let Some(code) = self.heads.closed_because(event.lane) {
@@ -49,8 +49,8 @@ impl<P: Publication, W> Outbox<P, W> {
         self.replay();
     }
 
-    /// Lets a lane wait until its partition accepts records and the other replicas are asked. Its events are written at
-    /// once, and answered as soon as they are durable. `code` is the reason that operators see.
+    /// Makes a lane wait until its partition accepts records and the other replicas are asked. Its events are written
+    /// at once, and answered as soon as they are durable. `code` is the reason that operators see.
     pub(super) fn close_lane(&mut self, lane: LaneKey, code: FailureCode) {
         let mut next = if self.heads.close_lane(lane, code) { self.lanes.head(lane) } else { None };
         while let Some(slot) = next {

@@ -1,4 +1,5 @@
-//! The lanes: the events of one topic and key, in the order in which they were accepted.
+//! The lanes: the events of one topic and key, in the order in which they were accepted. Only the head of a lane is
+//! published; the events behind it wait for it.
 //!
 //! A lane is a linked list through the events themselves, so a million events that only the journal holds need no
 //! further memory for lists. Lanes without events do not exist.

@@ -196,7 +196,7 @@ impl<P: Publication, W> Outbox<P, W> {
         (Resolution::Open(EventHandle { seq, slot }), Admitted::New)
     }
 
-    /// Lets a request wait for an event that is already in progress, unless it is blocked and durable.
+    /// Makes a request wait for an event that is already in progress, unless it is blocked and durable.
     fn join(&mut self, slot: u32, waiter: (RequestId, u32), obstacle: Option<FailureCode>) -> Resolution {
         let Some(event) = self.events.get_mut(slot as usize) else { return Resolution::Resolved(Verdict::Overloaded) };
         event.obstacle = obstacle;

@@ -24,6 +24,7 @@ impl<P: Publication, W> Outbox<P, W> {
         let sorts = !self.may_publish || is_head_ready || self.heads.is_closed(lane);
         let tail = self.lanes.tail(lane);
         let previous = if sorts { self.position_by_event_time(slot, tail) } else { tail };
+        // Only the head of a lane is published; the events behind it wait for it.
         if self.lanes.insert_after(&mut self.events, lane, previous, slot) {
             if let Some(old_head) = old_head {
                 self.deactivate(old_head);

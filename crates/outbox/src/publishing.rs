@@ -163,7 +163,7 @@ impl<P: Publication, W> Outbox<P, W> {
         self.evict_payload(slot);
     }
 
-    /// Lets an event wait until its partition accepts records again. The event is written to the journal.
+    /// Makes an event wait until its partition accepts records again. The event is written to the journal.
     pub(super) fn fail_closed(&mut self, slot: u32, code: FailureCode, now: Millis) {
         self.stop_replaying(slot);
         self.note_failure(slot, code, now);

@@ -55,7 +55,8 @@ impl WaitingHeads {
     }
 
     /// Closes a lane: it waits until its partition accepts records and the other replicas are asked. Its head stays
-    /// where it is until it is activated again. Returns false if the lane is already closed; it has the new reason then.
+    /// where it is until it is activated again. Returns false if the lane is already closed; it has the new reason
+    /// then.
     pub(super) fn close_lane(&mut self, lane: LaneKey, code: FailureCode) -> bool {
         self.closed_lanes.insert(lane, code).is_none()
     }
@@ -65,7 +66,7 @@ impl WaitingHeads {
         self.closed_lanes = HashMap::default();
     }
 
-    /// Lets a head wait until it can be published or replayed.
+    /// Makes a head wait until it can be published or replayed.
     pub(super) fn insert<P>(&mut self, event: &mut Event<P>, slot: u32) {
         event.stage = Stage::Ready;
         if self.withheld_lanes.contains(&event.lane) {
@@ -91,7 +92,7 @@ impl WaitingHeads {
         event.stage = Stage::Queued;
     }
 
-    /// Lets a head wait until `until`.
+    /// Makes a head wait until `until`.
     pub(super) fn back_off<P>(&mut self, event: &mut Event<P>, slot: u32, until: Millis) {
         event.stage = Stage::BackingOff(until);
         self.backing_off.insert((until, event.handle(slot)));

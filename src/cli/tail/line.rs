@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_cloud_event_is_said_to_be_none() {
+    fn other_records_are_labelled_as_not_cloudevents() {
         let mut odd = seen(&[], &json!({}));
         assert!(plain(&odd).contains("not a record of this bridge"));
         odd.value = b"\xff".to_vec();

@@ -189,11 +189,12 @@ mod tests {
     }
 
     #[test]
-    fn a_start_without_kafka_is_told_once_it_is_sure() {
+    fn start_without_kafka_is_reported_once_certain() {
         let changes = play(0..5000, 6000, false);
         let [(opened, false), (5000.., true)] = changes.as_slice() else { panic!("{changes:?}") };
         assert!((1500..=2000).contains(opened), "{opened}");
     }
+
     /// Simulates two minutes of probes that succeed in some seconds and fail in the others.
     fn flap(is_good: impl Fn(u64) -> bool, confirmed: impl Fn(u64) -> u64) -> Vec<(u64, bool)> {
         let (mut breaker, mut changes) = (Breaker::default(), Vec::new());

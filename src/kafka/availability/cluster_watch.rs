@@ -256,7 +256,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn the_id_is_asked_for_when_it_can_have_changed_and_seldom_else() {
+    fn cluster_id_is_requested_on_reconnect_and_every_10_s() {
         let mut identity = Identity::default();
         let mut started = 0;
         let mut changed = |at: u32, accepting, id: Option<&str>| {
