@@ -10,6 +10,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use idaas_callback::{Prepared, Refusal, RequestContext, to_quarantine};
 use tokio::time::{Instant, timeout_at};
 
+use super::connections::InProgress;
 use super::refusal_log::RefusalLog;
 use super::{address, answer, body, trace};
 use crate::app_state::{AppState, Application};
@@ -34,6 +35,7 @@ pub(super) async fn callback(
     log: Data<RefusalLog>,
 ) -> HttpResponse {
     let began = Instant::now();
+    let _in_progress = InProgress::of(&request);
     if request.path() == HEALTH && (request.method() == Method::GET || request.method() == Method::HEAD) {
         return health(&app_state);
     }

@@ -13,6 +13,7 @@ use futures_util::stream;
 use serde::Deserialize;
 
 use super::access::AdminToken;
+use super::connections::InProgress;
 use super::journal::{forbidden, is_csrf_safe};
 use crate::console::Console;
 use crate::console::page::{ASSETS, Asset};
@@ -56,10 +57,11 @@ async fn follow(request: HttpRequest, console: Data<Console>, token: Data<AdminT
         return response.content_type("text/plain; charset=utf-8").body("There are too many viewers.\n");
     };
     let rule = token.digest();
-    let messages = stream::unfold((viewer, token), move |(mut viewer, token)| async move {
+    let state = (viewer, token, InProgress::of(&request));
+    let messages = stream::unfold(state, move |(mut viewer, token, in_progress)| async move {
         let text = viewer.next(HEARTBEAT).await?;
         // Ends the stream after a change of the token, so that the viewer has to authenticate again.
-        (token.digest() == rule).then(|| (Ok::<_, Error>(Bytes::from(text)), (viewer, token)))
+        (token.digest() == rule).then(|| (Ok::<_, Error>(Bytes::from(text)), (viewer, token, in_progress)))
     });
     with_security_headers(HttpResponse::Ok()).content_type("text/event-stream").streaming(messages)
 }

@@ -26,11 +26,11 @@ use actix_web::dev::{Server, ServerHandle, Service};
 use actix_web::http::{KeepAlive, Method};
 use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpServer, web};
-use futures_util::future::{Either, ready};
+use futures_util::future::{Either, FutureExt, ready};
 use socket2::{SockFilter, SockRef};
 use tokio::task::JoinHandle;
 
-use self::connections::Connections;
+use self::connections::{Connections, InProgress};
 use self::refusal_log::RefusalLog;
 use crate::app_state::AppState;
 use crate::console::Console;
@@ -43,10 +43,15 @@ pub use tls::{CertificateFault, ListenerCertificate, certificate_expiry};
 
 /// Longer than usual idle timeouts of load balancers, so that the load balancer closes idle connections.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// Limit for receiving a request's headers.
+/// Limit for receiving the headers of a connection's first request. Later ones have [`KEEP_ALIVE`] in addition, because
+/// when they begin is not known.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-/// Limit for closing a connection.
+/// Limit for closing a connection, and for clients to take their last answers during a stop.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Limit of a TLS handshake, and how many can be in progress for each processor. Connections behind them wait.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
+const MAX_HANDSHAKES: usize = 2048;
 
 /// How long the shutdown waits for requests of the metrics.
 const SLOW_READER_TIMEOUT: Duration = Duration::from_millis(100);
@@ -66,6 +71,7 @@ struct RunningServer {
     handle: ServerHandle,
     task: JoinHandle<()>,
     connections: Connections,
+    closing_idle: JoinHandle<()>,
 }
 
 impl Callbacks {
@@ -93,8 +99,10 @@ impl Callbacks {
         .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
         .client_request_timeout(HEADER_TIMEOUT)
         .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+        .tls_handshake_timeout(HANDSHAKE_TIMEOUT)
+        .max_connection_rate(MAX_HANDSHAKES)
         .shutdown_timeout(drain.as_secs().max(1))
-        .on_connect(connections.counter())
+        .on_connect(connections.registration())
         .tcp_nodelay(true)
         .disable_signals();
         let server = match certificate {
@@ -167,14 +175,21 @@ fn listen_admin(
             }
             match token.as_ref().and_then(|token| token.refusal(&request)) {
                 Some(refusal) => Either::Left(ready(Ok(request.into_response(refusal)))),
-                None => Either::Right(service.call(request)),
+                None => {
+                    let in_progress = InProgress::of(request.request());
+                    Either::Right(service.call(request).map(move |answer| {
+                        drop(in_progress);
+                        answer
+                    }))
+                }
             }
         })
     })
     .workers(1)
+    .keep_alive(KeepAlive::Timeout(KEEP_ALIVE))
     .client_request_timeout(HEADER_TIMEOUT)
     .shutdown_timeout(1)
-    .on_connect(connections.counter())
+    .on_connect(connections.registration())
     .disable_signals()
     .listen(listener)?;
     Ok(Admin(RunningServer::new(server.run(), connections)))
@@ -196,7 +211,8 @@ impl RunningServer {
                 tracing::error!(code = LogCode::ServerEnded.as_str(), %error, "an HTTP server has ended");
             }
         });
-        Self { handle, task, connections }
+        let closing_idle = tokio::spawn(connections.clone().close_idle(KEEP_ALIVE + HEADER_TIMEOUT));
+        Self { handle, task, connections, closing_idle }
     }
 
     /// Accepts no more connections, closes idle ones, and waits until the others have finished.
@@ -204,9 +220,10 @@ impl RunningServer {
     /// The server itself checks only once a second whether its connections are closed. They are counted here as well,
     /// so that the stop is faster; once there are none, aborting the server's task interrupts nothing.
     async fn stop(self) {
+        self.closing_idle.abort();
         tokio::select! {
             () = self.handle.stop(true) => {}
-            () = self.connections.all_closed() => {}
+            () = self.connections.all_closed(DISCONNECT_TIMEOUT) => {}
         }
         self.task.abort();
         // Waits until the task has dropped the listener.

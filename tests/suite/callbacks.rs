@@ -1,5 +1,6 @@
 //! Requests in, answers and records out: what IDaaS and the consumers get for what was sent.
 
+mod connections;
 mod dead_letters;
 mod events;
 mod journal;
