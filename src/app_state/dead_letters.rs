@@ -160,8 +160,11 @@ impl AppState {
             }
         };
         let Some(payload) = payload else { return DeadLetterOutcome::Unreadable };
-        let callback =
-            QuarantinedCallback { instance_id: instance_id.clone(), content: QuarantinedContent::Plain(payload) };
+        let callback = QuarantinedCallback {
+            instance_id: instance_id.clone(),
+            application_id: None,
+            content: QuarantinedContent::Plain(payload),
+        };
         let request = RequestContext { received_at: *received_at, traceparent: None };
         let Ok(prepared) = from_quarantine(callback, &application.policy, request) else {
             return DeadLetterOutcome::Unreadable;
@@ -192,7 +195,7 @@ impl AppState {
     }
 
     /// Returns the application for an application id and instance.
-    fn application_of(&self, application_id: &str, instance_id: &str) -> Option<Arc<Application>> {
+    pub(super) fn application_of(&self, application_id: &str, instance_id: &str) -> Option<Arc<Application>> {
         let applications = self.applications();
         let fits = |application: &&Arc<Application>| {
             let policy = &application.policy;

@@ -7,7 +7,8 @@ use idaas_callback::Refusal;
 use outbox::verdict::Verdict;
 use tokio::time::Instant;
 
-use super::AppState;
+use super::{AppState, Application};
+use crate::journal::quarantine::Quarantined;
 use crate::journal::quarantine_replay::ReadableCallback;
 use crate::journal::{JournalRejection, QuarantineId};
 use crate::telemetry::log_code::LogCode;
@@ -22,7 +23,7 @@ pub enum QuarantineRedrive {
     /// only logged.
     Published(usize),
     /// Some events were not accepted. The callback stays in quarantine.
-    NoRoom,
+    NotAccepted,
     /// The callback still cannot be read.
     StillUnreadable(Refusal),
     /// The callback's application is not configured.
@@ -48,10 +49,11 @@ impl AppState {
         let journal = self.dispatcher.journal().ok_or(JournalRejection::Failed)?;
         let callback = journal.quarantined_callback(id).await.unwrap_or(Err(JournalRejection::Failed))?;
         let Some(callback) = callback else { return Ok(QuarantineRedrive::Missing) };
-        let Some(application) = self.application(&callback.application) else {
+        let Some(application) = self.addressee(&callback) else {
             return Ok(QuarantineRedrive::NotConfigured);
         };
-        Ok(match ReadableCallback::read(id, callback, Arc::clone(&application.policy)).await {
+        let application = (application.name.clone(), Arc::clone(&application.policy));
+        Ok(match ReadableCallback::read(id, callback, application).await {
             Ok(callback) => {
                 let published = self.publish_readable(callback).await;
                 self.dispatcher.publish_quarantined();
@@ -59,6 +61,15 @@ impl AppState {
             }
             Err(refusal) => QuarantineRedrive::StillUnreadable(refusal),
         })
+    }
+
+    /// Returns the application that a quarantined callback is for, also if it has another name now.
+    #[must_use]
+    pub fn addressee(&self, callback: &Quarantined) -> Option<Arc<Application>> {
+        let namesake = self.application(&callback.application);
+        let Some(id) = &callback.callback.application_id else { return namesake };
+        let is_addressed = |application: &Arc<Application>| application.policy.application_id == *id;
+        namesake.filter(is_addressed).or_else(|| self.application_of(id, &callback.callback.instance_id))
     }
 
     /// Publishes the events of a callback that could be read. The events are handed over before the first wait. With
@@ -72,9 +83,9 @@ impl AppState {
         let events = prepared.events.len();
         let deadline = Instant::now() + self.limits.response_deadline;
         let verdicts = self.dispatcher.deliver_quarantined(prepared.events, &application.owner, deadline).await;
-        let Ok(verdicts) = verdicts else { return QuarantineRedrive::NoRoom };
+        let Ok(verdicts) = verdicts else { return QuarantineRedrive::NotAccepted };
         if verdicts.iter().any(|event| event.verdict == Verdict::Overloaded) {
-            return QuarantineRedrive::NoRoom;
+            return QuarantineRedrive::NotAccepted;
         }
         let event_ids: Vec<_> = verdicts.iter().take(MAX_LOGGED_IDS).map(|event| event.event_id.as_str()).collect();
         tracing::info!(

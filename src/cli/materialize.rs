@@ -1,5 +1,6 @@
 //! `materialize`: maintains the state topics until it is stopped.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -74,7 +75,10 @@ pub fn run(arguments: &MaterializeArguments) -> Exit {
     let listener = match wiring::bind(state.admin_listen) {
         Ok(listener) => listener,
         Err(error) => {
-            return print_faults(&[wiring::listen_fault("state.admin_listen", state.admin_listen, &error)]);
+            let fault = wiring::listen_fault("state.admin_listen", state.admin_listen, &error);
+            // The previous process may still be ending.
+            let can_pass = error.kind() == ErrorKind::AddrInUse;
+            return if can_pass { print_error(&fault) } else { print_faults(&[fault]) };
         }
     };
     let exit = work(&runtime, materializer, config.server.drain_timeout, || serve_state(listener, health));

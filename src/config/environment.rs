@@ -32,7 +32,7 @@ pub(super) fn overlay(diagnostics: &mut Diagnostics<'_>, root: &mut Entries) {
     root.values().for_each(|raw_value| collect_sources(raw_value, &mut sources));
     for (variable, value) in &diagnostics.files.variables {
         let Some(rest) = variable.strip_prefix(PREFIX) else { continue };
-        if sources.contains(variable) || is_service_link(rest) || variable == CONFIG_VARIABLE {
+        if sources.contains(variable) || is_service_link(rest, value) || variable == CONFIG_VARIABLE {
             continue;
         }
         let path: Vec<_> = rest.split("__").map(str::to_ascii_lowercase).collect();
@@ -97,12 +97,15 @@ fn collect_sources(raw_value: &RawValue, sources: &mut BTreeSet<String>) {
 
 /// Returns true for variables that Kubernetes creates for each Service in the namespace, which can be called
 /// `idaas-bridge` or `idaas-bridge-admin`: `…SERVICE_HOST`, `…SERVICE_PORT[_NAME]`, `…PORT`,
-/// `…PORT_80_TCP[_ADDR|_PORT|_PROTO]`.
-fn is_service_link(rest: &str) -> bool {
+/// `…PORT_80_TCP[_ADDR|_PORT|_PROTO]`. The value of `…PORT` is a URL, so a port number there was meant for us.
+fn is_service_link(rest: &str, value: &str) -> bool {
     let marked = |marks: &[&str]| marks.iter().any(|mark| rest == *mark || rest.starts_with(&format!("{mark}_")));
     let inner = |marks: &[&str]| {
         marks.iter().any(|mark| rest.ends_with(&format!("_{mark}")) || rest.contains(&format!("_{mark}_")))
     };
     let marks = ["SERVICE_HOST", "SERVICE_PORT", "PORT"];
-    !rest.contains("__") && (marked(&marks) || inner(&marks))
+    let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
+    let is_port =
+        (rest == "PORT" || rest.ends_with("_PORT")) && !rest.contains("SERVICE_PORT") && !inner(&["TCP", "UDP"]);
+    !rest.contains("__") && (marked(&marks) || inner(&marks)) && !(is_port && is_number)
 }

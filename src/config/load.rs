@@ -30,9 +30,9 @@ impl Config {
         let Ok(text) = String::from_utf8(text) else {
             return (Err(vec![unreadable(path, ErrorKind::InvalidData)]), vec![own]);
         };
-        // Variables that are not UTF-8 cannot set a key or contain one of our secrets.
-        let variables =
-            std::env::vars_os().filter_map(|(name, value)| name.into_string().ok().zip(value.into_string().ok()));
+        // A value that is not UTF-8 counts as set, with U+FFFD: without its token, the admin listener would be open.
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
         let sources = Sources {
             directory: path.parent().unwrap_or(Path::new("")),
             variables: variables.collect(),

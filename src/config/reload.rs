@@ -39,7 +39,9 @@ impl Config {
     /// Takes the values of `running` for everything that [`Config::needs_restart`] compares. The applications' policies
     /// keep them until the restart, too.
     pub fn keep_restart_settings(&mut self, running: &Self) {
-        let tls = self.server.tls.take();
+        // Turning TLS on or off takes a restart. Until then, the certificate in use is renewed.
+        let is_switched = self.server.tls.is_some() != running.server.tls.is_some();
+        let tls = if is_switched { running.server.tls.clone() } else { self.server.tls.take() };
         self.server = Server { tls, watch_files: self.server.watch_files, ..running.server.clone() };
         self.kafka.bootstrap_servers.clone_from(&running.kafka.bootstrap_servers);
         self.topics = running.topics.clone();

@@ -17,6 +17,9 @@ use crate::secret::Secret;
 /// Paths that need no token, besides those of the console: they show no ids.
 const OPEN: [&str; 3] = ["/metrics", "/livez", "/readyz"];
 
+/// Headers of requests that a proxy forwards. It can be on this machine, and its client is not.
+const FORWARDED: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
+
 /// The digest of `server.admin_token`. Digests have equal lengths, so they can be compared in constant time. Clones
 /// share the token.
 #[derive(Clone, Default)]
@@ -47,7 +50,7 @@ impl AdminToken {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
             response.content_type("text/plain; charset=utf-8").body(
                 "Send server.admin_token as `Authorization: Bearer`. Without a token in the configuration, only \
-                requests from this machine's loopback address are allowed.\n",
+                requests from this machine's loopback address are allowed, and none through a proxy.\n",
             )
         })
     }
@@ -55,7 +58,8 @@ impl AdminToken {
     /// Returns true if the sender of such a request may see ids and change data.
     pub(super) fn allows(&self, headers: &HeaderMap, peer: Option<SocketAddr>) -> bool {
         let Some(expected) = &*self.0.load() else {
-            return peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
+            let is_forwarded = FORWARDED.iter().any(|name| headers.contains_key(*name));
+            return !is_forwarded && peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback());
         };
         let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.split_once(' '));
         let Some((scheme, token)) = given else { return false };
@@ -92,6 +96,16 @@ mod tests {
         }
         for path in OPEN.into_iter().chain(["/", "/console/main.js", "/console/stream"]) {
             assert!(allowed(&token, path, "192.0.2.1:1", None), "{path}");
+        }
+    }
+
+    #[test]
+    fn without_a_token_nobody_behind_a_proxy_is_allowed() {
+        let token = AdminToken::default();
+        for header in ["Forwarded", "Via", "X-Forwarded-For", "X-Real-IP"] {
+            let request = TestRequest::with_uri("/journal").peer_addr("127.0.0.1:1".parse().unwrap());
+            let request = request.insert_header((header, "192.0.2.1")).to_srv_request();
+            assert!(token.refusal(&request).is_some(), "{header}");
         }
     }
 

@@ -98,7 +98,7 @@ impl Drop for InFlight<'_> {
 async fn process(
     request: &HttpRequest,
     payload: Payload,
-    app_state: &AppState,
+    app_state: &Data<AppState>,
     application: &Arc<Application>,
     sender: Option<IpAddr>,
     (began, trace): (Instant, &CallbackTrace),
@@ -117,10 +117,13 @@ async fn process(
     let body = body::read(request, payload, app_state, deadline).await?;
     drop(reading);
     trace.body(body.bytes.len());
+    // A reload while the body arrived can have brought the key that it needs.
+    let current = app_state.application(&application.name);
+    let application = current.as_ref().unwrap_or(application);
     let prepared = timeout_at(deadline, prepare(request, body.bytes, app_state, application, trace)).await;
     let prepared = match prepared.unwrap_or_else(|_| Err(Refusal::Overloaded.into())) {
         Ok(prepared) => prepared,
-        Err(rejected) => return Err(quarantine(rejected, app_state, deadline).await),
+        Err(refused) => return Err(quarantine(refused, app_state, application, deadline).await),
     };
     if let Some(position) = prepared.decryption_key {
         application.metrics.decrypted(position);
@@ -130,12 +133,12 @@ async fn process(
 }
 
 /// A callback that yields no records. If it is authentic, it carries the data to quarantine.
-struct Rejected {
+struct RefusedCallback {
     refusal: Refusal,
     callback: Option<Box<Quarantined>>,
 }
 
-impl From<Refusal> for Rejected {
+impl From<Refusal> for RefusedCallback {
     fn from(refusal: Refusal) -> Self {
         Self { refusal, callback: None }
     }
@@ -144,10 +147,22 @@ impl From<Refusal> for Rejected {
 /// Quarantines a rejected callback if it is authentic. Returns the refusal to answer with: [`Refusal::Overloaded`] if
 /// the callback is not durable by the deadline, so that IDaaS sends it again. A write that is late continues in the
 /// background.
-async fn quarantine(rejected: Rejected, app_state: &AppState, deadline: Instant) -> Refusal {
-    let Some(callback) = rejected.callback else { return rejected.refusal };
+async fn quarantine(
+    refused: RefusedCallback,
+    app_state: &Data<AppState>,
+    application: &Arc<Application>,
+    deadline: Instant,
+) -> Refusal {
+    let Some(callback) = refused.callback else { return refused.refusal };
+    let id = callback.id();
     let durable = timeout_at(deadline, app_state.dispatcher.quarantine(*callback)).await.unwrap_or(false);
-    if durable { rejected.refusal } else { Refusal::Overloaded }
+    let current = app_state.application(&application.name);
+    if !current.is_some_and(|current| Arc::ptr_eq(&current, application)) {
+        // The reload meanwhile may have listed the quarantine without this callback.
+        let app_state = Arc::clone(app_state);
+        tokio::spawn(async move { app_state.redrive(id).await });
+    }
+    if durable { refused.refusal } else { Refusal::Overloaded }
 }
 
 /// Builds the records of a body. A large body is prepared on another thread.
@@ -157,7 +172,7 @@ async fn prepare(
     app_state: &AppState,
     application: &Arc<Application>,
     trace: &CallbackTrace,
-) -> Result<Prepared, Rejected> {
+) -> Result<Prepared, RefusedCallback> {
     let traceparent = trace.traceparent().or_else(|| trace::context(request)).map(str::to_owned);
     let keys = application.keys.current().as_ref().map(Arc::clone).ok_or_else(|| {
         application.keys.refresh_after_unknown_kid();
@@ -190,7 +205,7 @@ async fn prepare(
                     callback,
                 })
             });
-            Rejected { refusal, callback }
+            RefusedCallback { refusal, callback }
         })
     };
     if !large {

@@ -36,6 +36,19 @@ pub enum OpenFault {
     Unusable(PathBuf, ErrorKind),
 }
 
+impl OpenFault {
+    /// Returns true if the fault can pass by itself: the other process ends, or the disk recovers.
+    #[must_use]
+    pub const fn can_pass(&self) -> bool {
+        match self {
+            Self::Locked(..) | Self::DiskFull(_) | Self::Unusable(..) => true,
+            Self::NoPermission(_) | Self::Foreign(_) | Self::Damaged(..) | Self::UnknownKey(..) | Self::Newer(_) => {
+                false
+            }
+        }
+    }
+}
+
 impl From<&OpenFault> for Diagnosis {
     fn from(fault: &OpenFault) -> Self {
         let remedy = match fault {

@@ -9,8 +9,11 @@ use sha2::{Digest, Sha256};
 
 use super::entry::{DecodeFault, append, parse};
 
-/// Version of the encoding that this build writes.
-const VERSION: u8 = 1;
+/// Version of the encoding of index rows.
+const ROW_VERSION: u8 = 1;
+
+/// Version of the encoding of callbacks. Version 1, without the application's id, is read as well.
+const VERSION: u8 = 2;
 
 /// Divisor of `journal.max_size`: the quarantine can use a quarter of it. The limit is a size and not a number, because
 /// an undecryptable callback is stored once per delivery: IDaaS encrypts every delivery with a new nonce, so without
@@ -115,6 +118,14 @@ struct WireRow<'a> {
 
 #[derive(Serialize, Deserialize)]
 struct WireCallback<'a> {
+    #[serde(borrow)]
+    fields: WireFields<'a>,
+    application_id: Option<&'a str>,
+}
+
+/// What all versions have.
+#[derive(Serialize, Deserialize)]
+struct WireFields<'a> {
     application: &'a str,
     instance_id: &'a str,
     unreadable: bool,
@@ -122,8 +133,14 @@ struct WireCallback<'a> {
     traceparent: Option<&'a str>,
     encrypted: bool,
     content: &'a str,
-    /// Always empty. Versions before 0.1.0 stored the token's signature here; their entries stay readable.
+}
+
+/// Version 1.
+#[derive(Serialize, Deserialize)]
+struct WireCallbackV1<'a> {
     #[serde(borrow)]
+    fields: WireFields<'a>,
+    /// Empty, or the token's signature.
     reserved: &'a Bytes,
 }
 
@@ -155,12 +172,12 @@ impl Quarantined {
             received_at: self.received_at,
             bytes: self.content().len() as u64,
         };
-        append(VERSION, &wire, output);
+        append(ROW_VERSION, &wire, output);
     }
 
     /// Appends the encoded callback to `output`.
     pub(super) fn encode(&self, output: &mut Vec<u8>) {
-        let wire = WireCallback {
+        let fields = WireFields {
             application: &self.application,
             instance_id: &self.callback.instance_id,
             unreadable: self.reason == Refusal::Unreadable,
@@ -168,9 +185,9 @@ impl Quarantined {
             traceparent: self.traceparent.as_deref(),
             encrypted: matches!(self.callback.content, QuarantinedContent::Encrypted(_)),
             content: self.content(),
-            reserved: Bytes::new(&[]),
         };
-        append(VERSION, &wire, output);
+        let application_id = self.callback.application_id.as_deref();
+        append(VERSION, &WireCallback { fields, application_id }, output);
     }
 
     /// Decodes a callback. Call this only with bytes whose seal has been verified: the result counts as authentic.
@@ -178,7 +195,12 @@ impl Quarantined {
     /// # Errors
     /// Returns a [`DecodeFault`] if the bytes cannot be decoded.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeFault> {
-        let wire: WireCallback<'_> = parse(VERSION, bytes)?;
+        let WireCallback { fields: wire, application_id } = if bytes.first() == Some(&1) {
+            let WireCallbackV1 { fields, reserved: _ } = parse(1, bytes)?;
+            WireCallback { fields, application_id: None }
+        } else {
+            parse(VERSION, bytes)?
+        };
         let content = wire.content.to_owned();
         Ok(Self {
             application: wire.application.to_owned(),
@@ -187,6 +209,7 @@ impl Quarantined {
             traceparent: wire.traceparent.map(str::to_owned),
             callback: QuarantinedCallback {
                 instance_id: wire.instance_id.to_owned(),
+                application_id: application_id.map(str::to_owned),
                 content: if wire.encrypted {
                     QuarantinedContent::Encrypted(content)
                 } else {
@@ -203,7 +226,7 @@ impl QuarantineRow {
     /// # Errors
     /// Returns a [`DecodeFault`] if the bytes cannot be decoded.
     pub(super) fn decode(id: QuarantineId, bytes: &[u8]) -> Result<Self, DecodeFault> {
-        let wire: WireRow<'_> = parse(VERSION, bytes)?;
+        let wire: WireRow<'_> = parse(ROW_VERSION, bytes)?;
         Ok(Self {
             id,
             application: wire.application.to_owned(),
@@ -224,8 +247,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_that_holds_a_signature_is_still_read() {
-        let wire = WireCallback {
+    fn callback_of_version_1_is_still_read() {
+        let fields = WireFields {
             application: "workforce",
             instance_id: "idaas_1",
             unreadable: true,
@@ -233,11 +256,14 @@ mod tests {
             traceparent: None,
             encrypted: false,
             content: "[]",
-            reserved: Bytes::new(b"signature"),
         };
         let mut stored = Vec::new();
-        append(VERSION, &wire, &mut stored);
+        append(1, &WireCallbackV1 { fields, reserved: Bytes::new(b"signature") }, &mut stored);
         let read = Quarantined::decode(&stored).unwrap();
         assert_eq!((read.application.as_str(), read.content(), read.received_at), ("workforce", "[]", 7));
+        assert_eq!(read.callback.application_id, None);
+        let mut stored = Vec::new();
+        read.encode(&mut stored);
+        assert!(Quarantined::decode(&stored).unwrap() == read);
     }
 }

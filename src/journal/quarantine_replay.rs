@@ -19,7 +19,7 @@ const PAGE_SIZE: usize = 5000;
 pub struct ReadableCallback {
     /// Id for [`Journal::release`], once each event is confirmed or in the journal.
     pub id: QuarantineId,
-    /// Configured name of the application.
+    /// Configured name of the application now.
     pub application: String,
     /// When the callback was received, in milliseconds since 1970.
     pub received_at: i64,
@@ -30,13 +30,18 @@ pub struct ReadableCallback {
 }
 
 impl ReadableCallback {
-    /// Reads a callback under this policy. Runs on a blocking thread, because a large callback takes long.
+    /// Reads a callback of this application under its policy. Runs on a blocking thread, because a large callback takes
+    /// long.
     ///
     /// # Errors
-    /// [`Refusal::Undecryptable`] or [`Refusal::Unreadable`] if the callback still cannot be read.
-    pub async fn read(id: QuarantineId, quarantined: Quarantined, policy: Arc<Policy>) -> Result<Self, Refusal> {
+    /// As for [`from_quarantine`].
+    pub async fn read(
+        id: QuarantineId,
+        quarantined: Quarantined,
+        (application, policy): (String, Arc<Policy>),
+    ) -> Result<Self, Refusal> {
         let bytes = quarantined.content().len();
-        let Quarantined { application, received_at, traceparent, callback, reason } = quarantined;
+        let Quarantined { application: _, received_at, traceparent, callback, reason } = quarantined;
         let work = move || {
             let request = RequestContext { received_at, traceparent: traceparent.as_deref() };
             from_quarantine(callback, &policy, request)
@@ -69,47 +74,46 @@ fn next_page(rows: &[QuarantineRow]) -> Option<QuarantineId> {
 pub struct QuarantineReplay {
     journal: Arc<Journal>,
     queue: VecDeque<DeliveryOrder>,
-    tried: u64,
     _lock: OwnedMutexGuard<()>,
 }
 
 impl QuarantineReplay {
-    /// Starts a pass over the callbacks that are in quarantine now and whose application `is_configured` accepts.
+    /// Starts a pass over the callbacks that are in quarantine now.
     ///
     /// # Errors
     /// Returns a [`JournalRejection`] if the quarantine cannot be read now.
-    pub async fn begin(journal: Arc<Journal>, is_configured: impl Fn(&str) -> bool) -> Result<Self, JournalRejection> {
+    pub async fn begin(journal: Arc<Journal>) -> Result<Self, JournalRejection> {
         let lock = Arc::clone(&journal.quarantine_replay).lock_owned().await;
         let mut queue = Vec::new();
         let mut from = Some(QuarantineId::FIRST);
         while let Some(id) = from {
             let rows = journal.quarantined(id, PAGE_SIZE).await.unwrap_or(Err(JournalRejection::Failed))?;
             from = next_page(&rows);
-            let wanted = rows.into_iter().filter(|row| is_configured(&row.application));
-            queue.extend(wanted.map(|row| DeliveryOrder { received_at: row.received_at, id: row.id }));
+            queue.extend(rows.into_iter().map(|row| DeliveryOrder { received_at: row.received_at, id: row.id }));
         }
         queue.sort_unstable();
-        Ok(Self { journal, queue: queue.into(), tried: 0, _lock: lock })
+        Ok(Self { journal, queue: queue.into(), _lock: lock })
     }
 
-    /// Returns the number of callbacks tried so far, readable or not.
-    #[must_use]
-    pub const fn tried(&self) -> u64 {
-        self.tried
-    }
-
-    /// Returns the next callback that can be read, or `None` at the end. `policy` returns the policy of an application
-    /// by its configured name; callbacks of an application without a policy stay in quarantine.
-    pub async fn next(&mut self, policy: impl Fn(&str) -> Option<Arc<Policy>>) -> Option<ReadableCallback> {
-        loop {
-            let next = self.queue.pop_front()?;
-            self.tried += 1;
-            let Ok(Ok(Some(quarantined))) = self.journal.quarantined_callback(next.id).await else { continue };
-            let Some(policy) = policy(&quarantined.application) else { continue };
+    /// Returns the next callback that can be read, or `None` at the end. `application` returns the name and the policy
+    /// of a callback's application; callbacks of an application that is not configured stay in quarantine.
+    ///
+    /// # Errors
+    /// Returns a [`JournalRejection`] if the quarantine cannot be read now.
+    pub async fn next(
+        &mut self,
+        application: impl Fn(&Quarantined) -> Option<(String, Arc<Policy>)>,
+    ) -> Result<Option<ReadableCallback>, JournalRejection> {
+        while let Some(next) = self.queue.pop_front() {
+            let callback = self.journal.quarantined_callback(next.id).await;
+            // Without a callback, it has been published or discarded meanwhile.
+            let Some(quarantined) = callback.unwrap_or(Err(JournalRejection::Failed))? else { continue };
+            let Some(application) = application(&quarantined) else { continue };
             // A callback that cannot be read yet stays in quarantine.
-            if let Ok(readable) = ReadableCallback::read(next.id, quarantined, policy).await {
-                return Some(readable);
+            if let Ok(readable) = ReadableCallback::read(next.id, quarantined, application).await {
+                return Ok(Some(readable));
             }
         }
+        Ok(None)
     }
 }

@@ -70,22 +70,29 @@ impl Drop for Refresher {
     }
 }
 
-/// Loads the last good set from disk, if there is one, and starts the background task, which fetches at once.
+/// Loads the last good set from disk, if there is one, and starts the background task, which fetches at once. `keys`
+/// are used until there are others.
 ///
 /// Reads one small file. Must be called within a tokio runtime.
-pub fn start(application: &str, source: JwksSource, settings: &Settings) -> Refresher {
+pub fn start(application: &str, source: JwksSource, keys: Option<Arc<Keys>>, settings: &Settings) -> Refresher {
     let fetching = (source.clone(), settings.clients.clone());
     let fetcher = move || -> Fetching {
         let (source, clients) = fetching.clone();
         Box::pin(async move { fetch(&source, &clients).await })
     };
-    start_with(application, source, settings, Box::new(fetcher))
+    start_with(application, source, keys, settings, Box::new(fetcher))
 }
 
 type Fetching = Pin<Box<dyn Future<Output = Result<Fetched, FetchFault>> + Send>>;
 type Fetcher = Box<dyn Fn() -> Fetching + Send + Sync>;
 
-fn start_with(application: &str, source: JwksSource, settings: &Settings, fetcher: Fetcher) -> Refresher {
+fn start_with(
+    application: &str,
+    source: JwksSource,
+    inherited: Option<Arc<Keys>>,
+    settings: &Settings,
+    fetcher: Fetcher,
+) -> Refresher {
     let cache = settings.directory.as_deref().and_then(|directory| Cache::new(directory, application, &source));
     let cached = cache.as_ref().and_then(|cache| read_cache(application, cache));
     let (keys, known) = match cached {
@@ -93,7 +100,7 @@ fn start_with(application: &str, source: JwksSource, settings: &Settings, fetche
             let set = Arc::new(set);
             (Some(Keys { set: Arc::clone(&set), fetched_at }), Some((document, set)))
         }
-        None => (None, None),
+        None => (inherited.map(|keys| Keys { set: Arc::clone(&keys.set), fetched_at: keys.fetched_at }), None),
     };
     let store = Arc::new(KeyStore::new(keys));
     let work = Work {

@@ -24,7 +24,8 @@ impl KeyRing {
 
     /// Creates the ring for a new configuration. An application with the same name and source keeps its store, keys
     /// and task, and is refreshed at once, because the content of a file may have changed. Any other application gets
-    /// new ones. The system's certificates are read again.
+    /// new ones, which begin with the keys of an application with the same source, if there is one: it may only have
+    /// another name now. The system's certificates are read again.
     ///
     /// Await [`KeyRing::first_attempts`] before you use the ring, so that new applications have keys.
     #[must_use]
@@ -35,7 +36,11 @@ impl KeyRing {
                 existing.store().refresh_now();
                 Arc::clone(existing)
             }
-            Some(_) | None => Arc::new(start(name, source, settings)),
+            Some(_) | None => {
+                let mut same = self.refreshers.values().filter(|existing| *existing.source() == source);
+                let keys = same.find_map(|existing| existing.store().current().as_ref().map(Arc::clone));
+                Arc::new(start(name, source, keys, settings))
+            }
         };
         let refreshers = applications.into_iter().map(|(name, source)| {
             let refresher = refresher(&name, source);
@@ -56,6 +61,14 @@ impl KeyRing {
                 JwksSource::Url { .. } => {}
             }
         }
+    }
+
+    /// Returns the applications that have no keys here and have some in `old`: their new source does not answer.
+    #[must_use]
+    pub fn without_keys_since(&self, old: &Self) -> Vec<&str> {
+        let had_keys = |name: &str| old.get(name).is_some_and(|store| store.key_count() > 0);
+        let without_keys = self.iter().filter(|(name, store)| store.key_count() == 0 && had_keys(name));
+        without_keys.map(|(name, _)| name).collect()
     }
 
     /// Returns the store of an application.

@@ -5,6 +5,7 @@
 //! network file systems send no notification. A poll detects all of these, because it only compares what is at the
 //! path. It costs one `stat` per file; contents are read only if its result differs.
 
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,8 +37,9 @@ struct Shared {
     changed: Notify,
 }
 
-/// The result of `stat`; `None` if it fails, for example because the file does not exist.
-type Stamp = Option<(u64, u64, u64, i64, i64, i64, i64)>;
+/// The result of `stat` for a file, and for each file of a directory. Empty if it fails, for example because the file
+/// does not exist.
+type Stamp = Vec<(u64, u64, u64, i64, i64, i64, i64)>;
 
 impl FileWatch {
     /// Starts to watch these files. Must be called within a tokio runtime.
@@ -108,13 +110,21 @@ async fn blocking<T: Default + Send + 'static>(work: impl FnOnce() -> T + Send +
 fn changed_recently(stamps: &[(Stamp, PathBuf)]) -> bool {
     let now = clock::since_1970();
     let limit = i64::try_from(now.saturating_sub(2 * POLL_INTERVAL).as_secs()).unwrap_or(i64::MAX);
-    stamps.iter().any(|(stamp, _)| stamp.is_some_and(|(.., changed, _)| changed >= limit))
+    stamps.iter().flat_map(|(stamp, _)| stamp).any(|(.., changed, _)| *changed >= limit)
 }
 
-/// Returns the stamp of a file. Follows symbolic links, so a link that points to another file has another stamp.
+/// Returns the stamp of a file, or of a directory of certificates. Follows symbolic links, so a link that points to
+/// another file has another stamp.
 fn stamp(path: &Path) -> Stamp {
-    let data = std::fs::metadata(path).ok()?;
-    Some((data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec(), data.ctime(), data.ctime_nsec()))
+    let mut paths = vec![path.to_owned()];
+    if let Ok(entries) = std::fs::read_dir(path) {
+        paths.extend(entries.filter_map(|entry| Some(entry.ok()?.path())));
+        paths.sort_unstable();
+    }
+    let of_file = |data: Metadata| {
+        (data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec(), data.ctime(), data.ctime_nsec())
+    };
+    paths.into_iter().filter_map(|path| std::fs::metadata(path).ok().map(of_file)).collect()
 }
 
 #[cfg(test)]
@@ -163,6 +173,16 @@ mod tests {
         assert!(!changes(&watch).await);
         std::os::unix::fs::symlink("2", path("..new")).unwrap();
         std::fs::rename(path("..new"), path("..data")).unwrap();
+        assert!(changes(&watch).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_in_a_directory_is_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("ca.pem"), "1").unwrap();
+        let watch = FileWatch::start(vec![named(directory.path().to_owned())], &Arc::default());
+        assert!(!changes(&watch).await);
+        std::fs::write(directory.path().join("ca.pem"), "2").unwrap();
         assert!(changes(&watch).await);
     }
 

@@ -14,6 +14,7 @@ mod tail_window;
 mod topics;
 pub(crate) mod wiring;
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -61,8 +62,8 @@ impl Service {
     /// least one application has its keys and the warm-up has ended.
     ///
     /// # Errors
-    /// A [`Diagnosis`]. Its code is [`LogCode::NotStarted`] if neither the configuration nor the journal is the
-    /// problem. A listener that was already started can run until the process exits.
+    /// A [`Diagnosis`]. Its code is [`LogCode::NotStarted`] if the problem can pass, and neither the configuration nor
+    /// the journal has to be changed. A listener that was already started can run until the process exits.
     pub async fn start(path: &Path, config: Config) -> Result<Self, Diagnosis> {
         let certificate = wiring::listener_certificate(&config)?;
         let callbacks = listen("server.listen", config.server.listen)?;
@@ -156,8 +157,16 @@ fn not_started(problem: impl std::fmt::Display) -> Diagnosis {
     Diagnosis::new(LogCode::NotStarted, problem.to_string(), remedy)
 }
 
+/// A fault that can pass by itself, for example because the previous process still ends: the start is worth repeating.
+fn passing(fault: Diagnosis) -> Diagnosis {
+    Diagnosis { code: LogCode::NotStarted.as_str(), ..fault }
+}
+
 fn listen(key: &str, address: SocketAddr) -> Result<TcpListener, Diagnosis> {
-    wiring::bind(address).map_err(|error| wiring::listen_fault(key, address, &error))
+    wiring::bind(address).map_err(|error| {
+        let fault = wiring::listen_fault(key, address, &error);
+        if error.kind() == ErrorKind::AddrInUse { passing(fault) } else { fault }
+    })
 }
 
 /// Warms up the producer, creates missing topics and rebuilds the dedup cache, in the background. Then starts the tasks

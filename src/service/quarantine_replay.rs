@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::app_state::AppState;
+use crate::journal::quarantine::Quarantined;
 use crate::journal::quarantine_replay::QuarantineReplay;
 
 /// Maximum number of callbacks in progress, and of their events and bytes. A single callback may exceed the last two.
@@ -31,13 +32,13 @@ enum ReplayOutcome {
     Done,
     /// An event was not accepted, or the quarantine could not be read. Later callbacks were not tried, so that none
     /// overtakes an earlier one.
-    NoRoom,
+    Interrupted,
 }
 
 /// Publishes the callbacks that can be read by now. The others stay in quarantine.
 pub(super) async fn run(app_state: Arc<AppState>) {
     let mut pause = FIRST_PAUSE;
-    while replay_once(&app_state).await == ReplayOutcome::NoRoom {
+    while replay_once(&app_state).await == ReplayOutcome::Interrupted {
         sleep(pause).await;
         pause = (pause * 2).min(MAX_PAUSE);
     }
@@ -45,13 +46,21 @@ pub(super) async fn run(app_state: Arc<AppState>) {
 
 async fn replay_once(app_state: &Arc<AppState>) -> ReplayOutcome {
     let Some(journal) = app_state.dispatcher.journal() else { return ReplayOutcome::Done };
-    let is_configured = |name: &str| app_state.application(name).is_some();
-    let Ok(mut replay) = QuarantineReplay::begin(Arc::clone(&journal), is_configured).await else {
-        return ReplayOutcome::NoRoom;
+    let Ok(mut replay) = QuarantineReplay::begin(journal).await else { return ReplayOutcome::Interrupted };
+    let application = |callback: &Quarantined| {
+        let application = app_state.addressee(callback)?;
+        Some((application.name.clone(), Arc::clone(&application.policy)))
     };
-    let policy = |name: &str| Some(Arc::clone(&app_state.application(name)?.policy));
     let mut in_progress = InProgress::default();
-    while let Some(callback) = replay.next(policy).await {
+    loop {
+        let callback = match replay.next(application).await {
+            Ok(Some(callback)) => callback,
+            Ok(None) => break,
+            Err(_) => {
+                in_progress.is_rejected = true;
+                break;
+            }
+        };
         if app_state.is_draining() {
             return ReplayOutcome::Done;
         }
@@ -70,7 +79,7 @@ async fn replay_once(app_state: &Arc<AppState>) -> ReplayOutcome {
     }
     in_progress.wait_for_all().await;
     app_state.dispatcher.publish_quarantined();
-    if in_progress.is_rejected { ReplayOutcome::NoRoom } else { ReplayOutcome::Done }
+    if in_progress.is_rejected { ReplayOutcome::Interrupted } else { ReplayOutcome::Done }
 }
 
 /// The callbacks whose events are handed over but not yet resolved.
@@ -79,7 +88,7 @@ struct InProgress {
     tasks: JoinSet<(bool, usize, usize)>,
     events: usize,
     bytes: usize,
-    /// True if an event of any callback was not accepted.
+    /// True if an event of any callback was not accepted, or the quarantine could not be read.
     is_rejected: bool,
 }
 

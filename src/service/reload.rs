@@ -109,14 +109,19 @@ impl Service {
         }
         let old = self.app_state.applications();
         let metrics = Arc::clone(&self.app_state.metrics);
+        // Checked also if the listener uses it only after a restart, which would fail otherwise.
+        let certificate = listener_certificate(&config)?;
         config.keep_restart_settings(&self.config);
         let properties = self.config.changed_properties(&config);
         if properties.is_empty() {
             config.kafka = self.config.kafka.clone();
         }
-        let certificate = self.listener_certificate(&config)?;
         let applications = wiring::applications(&config, Some(&old.keys), &self.key_settings, &metrics);
         applications.keys.first_attempts().await;
+        let without_keys = applications.keys.without_keys_since(&old.keys);
+        if !without_keys.is_empty() {
+            return Err(without_keys.into_iter().map(no_keys).collect());
+        }
         let clients = if properties.is_empty() { None } else { Some(self.prepare_kafka_clients(&config).await?) };
         // The last step that can fail: it changes everything or nothing itself.
         if let Err(faults) = self.replace_journal_keys(&config.journal.keys).await {
@@ -178,12 +183,6 @@ impl Service {
         Err(vec![misconfigured(problem, fix).at("journal.keys")])
     }
 
-    /// Loads the certificate of the callback listener from disk again, if the listener uses TLS.
-    fn listener_certificate(&self, config: &Config) -> Result<Option<ListenerCertificate>, Vec<Diagnosis>> {
-        let (Some(_), Some(tls)) = (&self.certificate, &config.server.tls) else { return Ok(None) };
-        ListenerCertificate::load(&tls.certificate, &tls.key).map(Some).map_err(|fault| vec![wiring::tls_fault(&fault)])
-    }
-
     /// Creates the producer and the watch with the Kafka properties of `config`: changed values, or files that have
     /// changed. They are not in use yet.
     async fn prepare_kafka_clients(&self, config: &Config) -> Result<KafkaClients, Vec<Diagnosis>> {
@@ -214,6 +213,18 @@ impl Service {
         self.watch.begin();
         wiring::show_kafka_certificate(config, &self.app_state.metrics);
     }
+}
+
+/// Loads the certificate of the callback listener from disk again, if it uses TLS.
+fn listener_certificate(config: &Config) -> Result<Option<ListenerCertificate>, Vec<Diagnosis>> {
+    wiring::listener_certificate(config).map_err(|fault| vec![fault])
+}
+
+/// An application whose callbacks would all be refused.
+fn no_keys(application: &str) -> Diagnosis {
+    let problem = "no public key can be read from the new source, so every callback would be refused";
+    misconfigured(problem, "correct `jwks`, or reload again once it answers; `idaas-bridge check` names the cause")
+        .at(format!("application {application}"))
 }
 
 /// Kafka clients that are not in use yet.

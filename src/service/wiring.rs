@@ -220,7 +220,10 @@ pub(crate) fn listen_fault(key: &str, address: SocketAddr, error: &std::io::Erro
 /// Opens the journal, including the entries from before the restart.
 pub(super) fn journal(config: &Config) -> Result<Opened, Diagnosis> {
     let opened = Store::open(&config.journal.directory, &config.journal.keys, config.journal.max_size);
-    opened.map_err(|fault| Diagnosis::from(&fault).at(JOURNAL_DIRECTORY))
+    opened.map_err(|fault| {
+        let diagnosis = Diagnosis::from(&fault).at(JOURNAL_DIRECTORY);
+        if fault.can_pass() { super::passing(diagnosis) } else { diagnosis }
+    })
 }
 
 /// Returns the operators' access to the journal.

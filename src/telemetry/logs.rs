@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::{Registry, fmt, reload};
 
@@ -15,7 +16,7 @@ use crate::config::{Log, LogFormat, LogLevel};
 
 /// Changes the level of the running log. Empty if a test, or a program that uses this library, has set its own
 /// subscriber.
-static LEVEL: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
+static LEVEL: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
 /// True if each published event is logged at level info.
 static EVENTS: AtomicBool = AtomicBool::new(false);
@@ -60,7 +61,15 @@ pub fn events() -> bool {
     EVENTS.load(Ordering::Relaxed)
 }
 
-const fn filter(level: LogLevel) -> LevelFilter {
+/// The HTTP library logs each malformed request as an error, which lets anyone fill the log. These lines are for
+/// debugging only.
+fn filter(level: LogLevel) -> Targets {
+    let level = level_filter(level);
+    let library = if level >= LevelFilter::DEBUG { level } else { LevelFilter::OFF };
+    Targets::new().with_default(level).with_target("actix_http", library)
+}
+
+const fn level_filter(level: LogLevel) -> LevelFilter {
     match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,

@@ -12,6 +12,8 @@ use crate::jose::jws::KeySet;
 pub struct QuarantinedCallback {
     /// The IDaaS instance that sent it.
     pub instance_id: String,
+    /// The id of the application that it is for. `None` if an earlier version stored it.
+    pub application_id: Option<String>,
     /// The content of its token.
     pub content: QuarantinedContent,
 }
@@ -29,7 +31,7 @@ impl QuarantinedCallback {
     /// Returns the callback as it was authenticated when it arrived.
     #[must_use]
     pub fn verified(self) -> Verified {
-        let Self { instance_id, content } = self;
+        let Self { instance_id, application_id: _, content } = self;
         let content = match content {
             QuarantinedContent::Encrypted(compact) => Content::Encrypted(compact),
             QuarantinedContent::Plain(text) => Content::Plain(text),
@@ -57,19 +59,23 @@ pub fn to_quarantine(
             Err(_) => QuarantinedContent::Encrypted(compact),
         },
     };
-    Some(QuarantinedCallback { instance_id, content })
+    Some(QuarantinedCallback { instance_id, application_id: Some(policy.application_id.clone()), content })
 }
 
 /// Resumes processing of a quarantined callback, starting with its decryption. `request` is that of the original
 /// delivery.
 ///
 /// # Errors
-/// [`Refusal::Undecryptable`] or [`Refusal::Unreadable`] if the callback still cannot be read.
+/// [`Refusal::WrongAudience`] if the callback is for another application, [`Refusal::Undecryptable`] or
+/// [`Refusal::Unreadable`] if it still cannot be read.
 pub fn from_quarantine(
     quarantined: QuarantinedCallback,
     policy: &Policy,
     request: RequestContext<'_>,
 ) -> Result<Prepared, Refusal> {
+    if quarantined.application_id.as_ref().is_some_and(|id| *id != policy.application_id) {
+        return Err(Refusal::WrongAudience);
+    }
     let callback = decode(decrypt(quarantined.verified(), policy)?, policy)?;
     let events = normalize(&callback, policy, request)?;
     Ok(Prepared { events, decryption_key: callback.key })

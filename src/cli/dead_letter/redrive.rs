@@ -56,7 +56,7 @@ fn for_people(outcome: &DeadLetterOutcome, id: &str, call: &Call<'_>) -> String 
         DeadLetterOutcome::AlreadyPublished => (GOOD, "was published a short time ago; no second record".to_owned()),
         DeadLetterOutcome::Journaled => (WARNING, "in the journal; Kafka has not confirmed it yet".to_owned()),
         DeadLetterOutcome::NoRoom => {
-            (BAD, "not published: the service has no capacity for it at the moment".to_owned())
+            (BAD, "not accepted in time: the service has no capacity, or its disk is slow".to_owned())
         }
         DeadLetterOutcome::StillRefused { reason } => {
             (BAD, format!("not published: it still fits no record ({reason})"))
@@ -87,7 +87,10 @@ fn next_step(outcome: &DeadLetterOutcome, id: &str, call: &Call<'_>) -> String {
             format!("it is published automatically; show what it waits for: {}", call.of("journal"))
         }
         DeadLetterOutcome::NoRoom => {
-            format!("run this again in a minute; show what fills the service: {}", call.of("journal"))
+            format!(
+                "run this again in a minute, which publishes it once at most; show what fills the service: {}",
+                call.of("journal")
+            )
         }
         DeadLetterOutcome::StillRefused { reason } => of_reason(reason).to_owned(),
         DeadLetterOutcome::RefusedAgain { .. } => {

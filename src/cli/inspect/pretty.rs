@@ -61,6 +61,8 @@ impl Printer {
             Some(inner) if holds_json && self.strings == Strings::Unfolded => self.value(inner, margin, depth + 1),
             // JSON that is not unfolded can contain a password, so the whole string is masked.
             Some(inner) if holds_json && inner.get().contains("password") => self.output.push_str(MASK),
+            // Where a password ends is not known in text that was cut.
+            None if holds_json && content.contains("password") => self.output.push_str(MASK),
             // Control characters are escaped, so that the text cannot control the terminal.
             Some(_) | None => self.output.push_str(&quoted(&content)),
         }
@@ -112,6 +114,8 @@ mod tests {
             assert!(!shown.contains("hunter2"), "{shown}");
             assert!(shown.contains("***"), "{shown}");
         }
+        let cut = pretty(r#"{"bizData":"{\"userId\":\"u\",\"password\":\"hunter2"}"#, Strings::Folded, 0).unwrap();
+        assert!(!cut.contains("hunter2"), "{cut}");
         let escaped = pretty(r#"{"p\u0061ssword":"hunter2"}"#, Strings::Unfolded, 0).unwrap();
         assert!(!escaped.contains("hunter2"), "{escaped}");
     }

@@ -75,7 +75,9 @@ pub(super) async fn show(config: &Config, id: &str, arguments: &InspectArguments
         .and_then(|()| screen.value("application", &format!("{name} ({})", application.id)))
         .and_then(|()| screen.value("instance", &instance_id))
         .and_then(|()| screen.value("signature", "and claims were verified when it arrived, and are not kept"))
-        .and_then(|()| screen.content(QuarantinedCallback { instance_id, content }.verified(), header));
+        .and_then(|()| {
+            screen.content(QuarantinedCallback { instance_id, application_id: None, content }.verified(), header)
+        });
     end(shown)
 }
 

@@ -84,6 +84,9 @@ pub(super) fn show(line: &Value, keys: &[Arc<ContentKey>], reveal: bool, out: &m
     out.flush()
 }
 
+/// What is shown instead of text that is not JSON and can contain a password.
+const MASKED: &str = "***";
+
 /// Returns the line with its contents opened. A content that cannot be opened stays sealed.
 pub(super) fn open_sealed(mut line: Value, keys: &[Arc<ContentKey>]) -> Value {
     for name in SEALED {
@@ -92,7 +95,7 @@ pub(super) fn open_sealed(mut line: Value, keys: &[Arc<ContentKey>]) -> Value {
         {
             *sealed = pretty(&text, Strings::Folded, 0)
                 .and_then(|masked| serde_json::from_str(&masked).ok())
-                .unwrap_or_else(|| text.into());
+                .unwrap_or_else(|| if text.contains("password") { MASKED.into() } else { text.into() });
         }
     }
     line
@@ -107,7 +110,7 @@ fn content(sealed: &str, keys: &[Arc<ContentKey>], reveal: bool) -> String {
         Ok(_) => pretty(&text, Strings::Folded, MARGIN).unwrap_or_default(),
         // A callback that no key decrypts, as IDaaS has encrypted it.
         Err(_) if Sealed::parse(text.clone()).is_some() => format!("{}, encrypted by IDaaS", characters(&text)),
-        Err(_) if reveal => printable(&text),
+        Err(_) if reveal && !text.contains("password") => printable(&text),
         Err(_) => format!("{} of text that is not JSON", characters(&text)),
     }
 }

@@ -86,7 +86,7 @@ pub(super) fn redriven(outcome: &EntryKind, id: &str, now: i64, call: &Call<'_>)
             ),
         },
         EntryKind::NoRoom => (
-            format!("{id}: decrypted, but there was no capacity for its events. It stays in quarantine."),
+            format!("{id}: decrypted, but some of its events were not accepted in time. It stays in quarantine."),
             "fix",
             format!("run this again in a minute; show what fills the service: {}", call.of("journal")),
         ),

@@ -70,7 +70,7 @@ impl From<QuarantineRedrive> for EntryKind {
     fn from(redrive: QuarantineRedrive) -> Self {
         match redrive {
             QuarantineRedrive::Published(events) => Self::Published { events },
-            QuarantineRedrive::NoRoom => Self::NoRoom,
+            QuarantineRedrive::NotAccepted => Self::NoRoom,
             QuarantineRedrive::StillUnreadable(refusal) => Self::StillUnreadable { reason: refusal.code().to_owned() },
             QuarantineRedrive::NotConfigured => Self::NotConfigured,
             QuarantineRedrive::Missing => Self::NotFound,

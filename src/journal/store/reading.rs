@@ -23,7 +23,8 @@ impl Store {
         Ok(opened.collect::<Vec<_>>())
     }
 
-    /// Returns up to `limit` entries starting at sequence number `from`, in order, as [`Store::read`] does.
+    /// Returns up to `limit` entries starting at sequence number `from`, in order, as [`Store::read`] does: at least one
+    /// if there is any, and fewer than `limit` if they are large.
     ///
     /// # Errors
     /// As for [`Store::read`].

@@ -5,6 +5,9 @@ use redb::{ReadableDatabase, ReadableTableMetadata};
 use super::database::{JournalFile, StoreError, catch_panic};
 use super::tables::{BODIES, INDEX, KeyCounts, QUARANTINE_BODIES, QUARANTINE_INDEX};
 
+/// Number of bytes after which a page of bodies ends. A body can have megabytes.
+const PAGE_BYTES: usize = 4 << 20;
+
 /// A sealed index row and its sealed body.
 type SealedRow = (Vec<u8>, Vec<u8>);
 
@@ -89,14 +92,18 @@ impl JournalFile {
         })
     }
 
-    /// Returns up to `limit` sealed bodies starting at `from`.
+    /// Returns up to `limit` sealed bodies starting at `from`, and no more once they have [`PAGE_BYTES`].
     pub(super) fn bodies_from(&self, from: u64, limit: usize) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
         catch_panic(|| {
             let table = self.database.begin_read()?.open_table(BODIES)?;
-            let mut bodies = Vec::new();
+            let (mut bodies, mut bytes) = (Vec::new(), 0);
             for row in table.range(from..)?.take(limit) {
                 let (key, value) = row?;
+                bytes += value.value().len();
                 bodies.push((key.value(), value.value().to_vec()));
+                if bytes >= PAGE_BYTES {
+                    break;
+                }
             }
             Ok(bodies)
         })

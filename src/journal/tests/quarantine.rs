@@ -77,13 +77,17 @@ async fn a_quarantined_callback_is_read_with_the_right_key() {
     let journal =
         Arc::new(Journal::start(open(directory.path()).store, Arc::new(IgnoredEvents), &Arc::default()).unwrap());
     let late = Arc::new(policy(&tenant_keys, vec![key('d')]));
-    let mut reopening = QuarantineReplay::begin(Arc::clone(&journal), |_| true).await.unwrap();
-    assert!(reopening.next(|_| Some(Arc::clone(&late))).await.is_none(), "still no key fits");
-    assert_eq!(reopening.tried(), 1);
+    let mut reopening = QuarantineReplay::begin(Arc::clone(&journal)).await.unwrap();
+    let next = reopening.next(|_| Some(("workforce".to_owned(), Arc::clone(&late)))).await;
+    assert!(next.unwrap().is_none(), "still no key fits");
     drop(reopening);
     let fitting = Arc::new(policy(&tenant_keys, vec![key('d'), right_key(&tenant_keys)]));
-    let mut reopening = QuarantineReplay::begin(Arc::clone(&journal), |_| true).await.unwrap();
-    let reopened = reopening.next(|name| (name == "workforce").then(|| Arc::clone(&fitting))).await.unwrap();
+    let mut reopening = QuarantineReplay::begin(Arc::clone(&journal)).await.unwrap();
+    let application = |callback: &Quarantined| {
+        (callback.application == "workforce").then(|| ("renamed".to_owned(), Arc::clone(&fitting)))
+    };
+    let reopened = reopening.next(application).await.unwrap().unwrap();
+    assert_eq!(reopened.application, "renamed");
     let keys = KeySet::parse(tenant_keys.jwks().to_string().as_bytes()).unwrap();
     let events = Generator::new(1).one_of_each(NOW * 1000);
     let body = body(&tenant_keys, &events, NOW).unwrap();
@@ -93,7 +97,7 @@ async fn a_quarantined_callback_is_read_with_the_right_key() {
     };
     assert_eq!(ids(&reopened.prepared.events), ids(&fresh.events));
     assert_eq!((reopened.received_at, reopened.prepared.decryption_key), (NOW * 1000, Some(1)));
-    assert!(reopening.next(|_| Some(Arc::clone(&fitting))).await.is_none());
+    assert!(reopening.next(application).await.unwrap().is_none());
     journal.release(reopened.id).await.unwrap().unwrap();
     assert!(journal.quarantined(QuarantineId::FIRST, 9).await.unwrap().unwrap().is_empty());
     assert_eq!(journal.usage().bytes, 0);
@@ -239,9 +243,12 @@ async fn callbacks_are_opened_in_the_order_of_their_acceptance() {
     store.commit(&Batch { quarantines: &many, ..Batch::default() });
     let journal = Arc::new(Journal::start(store, Arc::new(IgnoredEvents), &Arc::default()).unwrap());
     let fitting = Arc::new(policy(&tenant_keys, vec![right_key(&tenant_keys)]));
-    let mut reopening = QuarantineReplay::begin(Arc::clone(&journal), |name| name != "app7").await.unwrap();
+    let mut reopening = QuarantineReplay::begin(Arc::clone(&journal)).await.unwrap();
     let mut opened = Vec::new();
-    while let Some(reopened) = reopening.next(|_| Some(Arc::clone(&fitting))).await {
+    let application = |callback: &Quarantined| {
+        (callback.application != "app7").then(|| (callback.application.clone(), Arc::clone(&fitting)))
+    };
+    while let Some(reopened) = reopening.next(application).await.unwrap() {
         opened.push(reopened.application);
     }
     let expected: Vec<_> = (0..300).filter(|number| *number != 7).map(|number| format!("app{number}")).collect();

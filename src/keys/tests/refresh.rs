@@ -45,7 +45,7 @@ fn source() -> JwksSource {
 
 fn begin(endpoint: &Arc<Endpoint>) -> (Refresher, Arc<ResultLog>) {
     let log = Arc::new(ResultLog::default());
-    (start_with("workforce", source(), &settings(&log), endpoint.fetcher()), log)
+    (start_with("workforce", source(), None, &settings(&log), endpoint.fetcher()), log)
 }
 
 fn old() -> Result<Vec<u8>, FetchFault> {
@@ -138,25 +138,25 @@ async fn a_restart_during_an_outage_works_with_the_set_on_disk() {
     let directory = tempfile::tempdir().expect("a directory");
     let with_directory = Settings { directory: Some(directory.path().to_owned()), ..settings(&Arc::default()) };
     let endpoint = Endpoint::new(old());
-    let before = start_with("workforce", source(), &with_directory, endpoint.fetcher());
+    let before = start_with("workforce", source(), None, &with_directory, endpoint.fetcher());
     before.store().first_attempt().await;
     drop(before);
 
     endpoint.answers(Err(FetchFault::Connect));
-    let after = start_with("workforce", source(), &with_directory, endpoint.fetcher());
+    let after = start_with("workforce", source(), None, &with_directory, endpoint.fetcher());
     assert_eq!(kids(after.store()), ["OLD"]);
     after.store().first_attempt().await;
     assert_eq!(kids(after.store()), ["OLD"]);
 
     let elsewhere = JwksSource::Url { url: "https://example.com/other".to_owned(), ca_file: None };
-    let other = start_with("workforce", elsewhere, &with_directory, endpoint.fetcher());
+    let other = start_with("workforce", elsewhere, None, &with_directory, endpoint.fetcher());
     assert_eq!(other.store().key_count(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_unwritable_cache_directory_loses_only_the_cache() {
     let settings = Settings { directory: Some("/nonexistent/directory".into()), ..settings(&Arc::default()) };
-    let refresher = start_with("workforce", source(), &settings, Endpoint::new(old()).fetcher());
+    let refresher = start_with("workforce", source(), None, &settings, Endpoint::new(old()).fetcher());
     refresher.store().first_attempt().await;
     assert_eq!(kids(refresher.store()), ["OLD"]);
 }

@@ -62,10 +62,10 @@ impl Service {
         service.responds().await.then_some(service)
     }
 
-    /// Returns true if the service runs.
+    /// Returns true if the service runs, even if it is not well.
     pub(super) async fn responds(&self) -> bool {
         let answer = self.client.get(format!("http://{}/livez", self.address)).send().await;
-        answer.is_ok_and(|answer| answer.status().is_success())
+        answer.is_ok_and(|answer| answer.status().is_success() || answer.status().is_server_error())
     }
 
     /// Publishes the event of a dead letter again. Only a running service publishes.
