@@ -68,7 +68,9 @@ impl<P: Publication, W> Outbox<P, W> {
         if coordinate {
             let waiting = self.heads.backing_off().filter_map(|handle| self.at(handle));
             let waiting = waiting.filter(|event| self.waits_long(event));
-            let lanes: Vec<_> = waiting.filter_map(|event| Some((event.lane, event.failure?))).collect();
+            let failed = waiting.filter_map(|event| Some((event.lane, event.failure?)));
+            // What the end of a partition's outage does not help would stay closed after it.
+            let lanes: Vec<_> = failed.filter(|(_, code)| code.ends_with_recovery()).collect();
             lanes.into_iter().for_each(|(lane, code)| self.close_lane(lane, code));
         } else if self.heads.has_closed() {
             self.release_closed_lanes();

@@ -1,13 +1,16 @@
 //! What Kafka has not confirmed: on the disk when the answer leaves, published when Kafka is back, whatever happens
 //! between.
 
+use std::sync::Arc;
+
 use idaas_callback::jose::jwe::ContentKey;
 use idaas_simulator::answer::List;
+use idaas_simulator::tenant_keys::Identity;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use serde_json::json;
 
 use super::{assert_all, assert_success, ids, users};
-use crate::support::bridge::Setup;
+use crate::support::bridge::{Caller, Setup, TestApplication, tenant_keys};
 use crate::support::records::retry;
 use crate::support::slow_disk::SlowDisk;
 
@@ -230,6 +233,28 @@ fn undecryptable_callback_is_published_after_key_is_added() {
     assert_eq!(bridge.records().len(), 3);
     assert_success(&bridge.send(&users(3)));
     assert_eq!(bridge.records().len(), 3);
+}
+
+#[test]
+fn quarantine_follows_the_id_of_the_application() {
+    let mut setup = Setup::new();
+    let own = setup.applications[0].tenant_keys.encryption_key().to_string();
+    setup.applications[0].decryption_keys = vec![ContentKey::generate_hex().to_string()];
+    let mut bridge = setup.start();
+    assert_eq!(bridge.post(bridge.callback().events(&users(1)).body().unwrap()).status, 422);
+    bridge.wait_metric("quarantine_callbacks", &[], 1.0);
+    let quarantined = bridge.ask_admin("GET", "/journal").json()["quarantine"][0]["id"].as_str().unwrap().to_owned();
+    let redrive = |caller: &Caller| caller.ask_admin("POST", &format!("/quarantine/{quarantined}/redrive")).json();
+
+    let workforce = bridge.applications[0].clone();
+    let identity = workforce.tenant_keys.identity.clone();
+    let other = TestApplication::of(Arc::new(tenant_keys(Identity { application_id: "app_other".into(), ..identity })));
+    let with_key = |application: TestApplication| TestApplication { decryption_keys: vec![own.clone()], ..application };
+    assert!(bridge.reload(|setup| setup.applications = vec![with_key(other)]));
+    assert_eq!(redrive(&bridge)["result"], "not_configured", "the name alone does not count");
+    assert!(bridge.reload(|setup| setup.applications = vec![with_key(workforce.named_anew("staff"))]));
+    bridge.wait_metric("quarantine_callbacks", &[], 0.0);
+    assert_eq!(bridge.records().len(), 1);
 }
 
 #[test]

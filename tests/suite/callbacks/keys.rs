@@ -45,6 +45,24 @@ fn a_key_replaced_under_its_id_is_accepted_soon() {
 }
 
 #[test]
+fn reload_without_keys_is_refused_and_a_new_name_keeps_them() {
+    let application = TestApplication::workforce();
+    let document = Arc::new(Mutex::new(application.tenant_keys.jwks().to_string()));
+    let empty = endpoint(&Arc::new(Mutex::new(String::new())));
+    let jwks = Some(endpoint(&document));
+    let mut bridge = Setup::of(vec![TestApplication { jwks: jwks.clone(), ..application.clone() }]).start();
+    assert_success(&bridge.send(&users(1)));
+    document.lock().clear();
+    assert!(!bridge.reload(|setup| setup.applications[0].jwks = Some(empty.clone())), "its new source has no keys");
+    assert_success(&bridge.send(&users(2)));
+
+    let renamed = application.named_anew("staff");
+    let caller = Caller { listen: bridge.listen, admin: bridge.admin, applications: vec![renamed.clone()] };
+    assert!(bridge.reload(|setup| setup.applications = vec![TestApplication { jwks: jwks.clone(), ..renamed }]));
+    assert_success(&caller.send(&users(3)));
+}
+
+#[test]
 fn a_clock_that_is_off_by_the_endpoint_s_is_told_once() {
     let document = Arc::new(Mutex::new(TestApplication::workforce().tenant_keys.jwks().to_string()));
     let mut applications = vec![TestApplication::workforce(), TestApplication::named("partners")];

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use idaas_callback::jose::jwe::ContentKey;
 use idaas_simulator::answer::List;
 use idaas_simulator::kind::Kind;
 use idaas_simulator::tenant_keys::Identity;
@@ -11,7 +12,7 @@ use serde_json::json;
 
 use super::{assert_success, event, users};
 use crate::support::bridge::{Caller, ENTITIES, JOURNAL_KEY, Setup, TestApplication, TestBridge, tenant_keys};
-use crate::support::http::request;
+use crate::support::http::{Connection, request};
 use crate::support::records::retry;
 
 /// Somebody who knows the bridge and these applications.
@@ -54,6 +55,23 @@ fn changed_keys_allow_lists_and_rules_count_from_the_reload_on() {
     assert!(bridge.reload(|setup| setup.applications[0].lines = vec![elsewhere]));
     assert_eq!(new.post(body(&new)).json()["error"], "address_not_allowed");
     assert_eq!(bridge.records().len(), 1);
+}
+
+#[test]
+fn key_that_comes_while_a_body_arrives_is_used() {
+    let mut setup = Setup::new();
+    let own = setup.applications[0].tenant_keys.encryption_key().to_string();
+    setup.applications[0].decryption_keys = vec![ContentKey::generate_hex().to_string()];
+    let mut bridge = setup.start();
+    let body = bridge.callback().events(&users(1)).body().unwrap();
+    let request = request("POST", &bridge.path(), &[], body.as_bytes());
+    let (first, rest) = request.split_at(request.len() - 10);
+    let mut connection = Connection::open(bridge.listen).unwrap();
+    connection.send(first).unwrap();
+    bridge.wait_metric("callbacks_in_flight", &[], 1.0);
+    assert!(bridge.reload(|setup| setup.applications[0].decryption_keys.push(own)));
+    assert_eq!(connection.exchange(rest).unwrap().status, 200);
+    assert_eq!(bridge.metric("quarantine_callbacks", &[]), 0.0);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! where records of a time stand.
 
 use std::cell::Cell;
+use std::process::Command;
 
 use idaas_simulator::answer::List;
 use idaas_simulator::kind::Kind;
@@ -154,4 +155,14 @@ fn events_of_an_application_added_by_a_reload_are_known() {
         }
     });
     assert_eq!(publisher.records().len(), events.len() + next.get() - 1);
+}
+
+#[test]
+fn second_process_on_a_journal_ends_so_that_it_is_started_again() {
+    let bridge = Setup::new().spawn();
+    let config = bridge.configuration().to_str().unwrap();
+    let second = Command::new(env!("CARGO_BIN_EXE_idaas-bridge")).args(["serve", "--config", config]).output().unwrap();
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    assert!(said.contains("not_started") && said.contains("is in use by process"), "{said}");
 }

@@ -99,6 +99,16 @@ fn a_head_that_does_not_come_is_given_up() {
     bridge.has_published_nothing();
 }
 
+#[test]
+fn malformed_heads_write_no_log_lines() {
+    let mut bridge = Setup::new().spawn();
+    for _ in 0..3 {
+        assert_eq!(sent(&bridge, b"x\r\n\r\n").reply().unwrap().status, 400);
+    }
+    assert!(bridge.end());
+    assert!(!bridge.program().log().contains("stream error"), "{}", bridge.program().log());
+}
+
 fn sent(bridge: &Caller, bytes: &[u8]) -> Connection {
     let mut connection = Connection::open(bridge.listen).unwrap();
     connection.send(bytes).unwrap();

@@ -13,6 +13,8 @@ pub(crate) const JOURNAL_KEY: &str = "00112233445566778899aabbccddeeff0011223344
 #[derive(Clone)]
 pub(crate) struct TestApplication {
     pub(crate) tenant_keys: Arc<TenantKeys>,
+    /// Its name, if it is not the one of its identity.
+    pub(crate) new_name: Option<String>,
     /// Lines of its table beyond name, ids, keys and prefix.
     pub(crate) lines: Vec<String>,
     /// The start of its topics' names.
@@ -37,7 +39,14 @@ impl TestApplication {
 
     /// The application of this instance.
     pub(crate) fn of(tenant_keys: Arc<TenantKeys>) -> Self {
-        Self { tenant_keys, lines: Vec::new(), prefix: "idaas".to_owned(), jwks: None, decryption_keys: Vec::new() }
+        Self {
+            tenant_keys,
+            new_name: None,
+            lines: Vec::new(),
+            prefix: "idaas".to_owned(),
+            jwks: None,
+            decryption_keys: Vec::new(),
+        }
     }
 
     /// The same instance, whose signing key was replaced under the same id.
@@ -47,6 +56,11 @@ impl TestApplication {
         let (identity, key) = (self.tenant_keys.identity.clone(), self.tenant_keys.encryption_key());
         self.tenant_keys = Arc::new(TenantKeys::new(identity, signing, &key).unwrap());
         self
+    }
+
+    /// The same application of IDaaS under another name.
+    pub(crate) fn named_anew(self, name: &str) -> Self {
+        Self { new_name: Some(name.to_owned()), ..self }
     }
 
     /// With a prefix of its own.
@@ -64,12 +78,13 @@ impl TestApplication {
 
     /// Its name.
     pub(crate) fn name(&self) -> &str {
-        &self.tenant_keys.identity.application
+        self.new_name.as_deref().unwrap_or(&self.tenant_keys.identity.application)
     }
 
     /// Its table; writes its key set beside the configuration.
     pub(super) fn table(&self, directory: &Path) -> String {
-        let Identity { application, application_id, instance_id, .. } = &self.tenant_keys.identity;
+        let Identity { application_id, instance_id, .. } = &self.tenant_keys.identity;
+        let application = self.name();
         let file = format!("{application}.jwks.json");
         std::fs::write(directory.join(&file), self.tenant_keys.jwks().to_string()).unwrap();
         let jwks = self.jwks.clone().unwrap_or_else(|| format!("{{ file = {file:?} }}"));

@@ -122,6 +122,18 @@ fn unreadable_journal_is_asked_again_soon() {
 }
 
 #[test]
+fn damaged_entry_keeps_back_no_event_once_it_is_discarded() {
+    let mut harness = Harness::new(100);
+    harness.outbox.recover([entry(0, 7, 0, 1), entry(1, 7, 0, 1)], Seq(2));
+    harness.outbox.replay();
+    harness.issued();
+    harness.outbox.loaded(harness.last(), Loaded::Damaged, 0);
+    harness.outbox.coordinate_recoveries(true);
+    assert!(harness.outbox.discard(EventKey::of("app", "0")));
+    assert_eq!(harness.issued(), [Issued::Delete(0), Issued::Load(1)]);
+}
+
+#[test]
 fn single_record_found_in_its_topic_is_not_published_again() {
     let mut harness = Harness::new(100);
     harness.outbox.recover([entry(0, 0, 0, 1)], Seq(1));
