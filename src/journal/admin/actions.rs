@@ -12,6 +12,9 @@ use crate::journal::waiting::{WaitState, next_step};
 use crate::telemetry::journal::JournalRejection;
 use crate::telemetry::log_code::LogCode;
 
+/// How often an entry is looked for after its deletion was requested. Other deletions can come first, many at a time.
+const MAX_QUESTIONS: usize = 100;
+
 impl JournalAdmin {
     /// Looks up the entry with this event id, or `application/id`.
     ///
@@ -33,13 +36,14 @@ impl JournalAdmin {
     /// Removes the entry with this name, if exactly one matches. Returns the result of the lookup. `by` is logged.
     ///
     /// # Errors
-    /// As for [`JournalAdmin::summary`].
+    /// As for [`JournalAdmin::summary`], or if the entry is still on the disk afterwards: the next start would publish it.
     pub async fn discard_entry(&self, name: &str, by: &str) -> Result<Lookup, JournalRejection> {
         let (found, event) = self.entry_named(name).await?;
         let (Lookup::Event(waiting), Some((seq, key))) = (&found, event) else { return Ok(found) };
         if !self.outbox.discard(seq, key) {
             return Ok(Lookup::InFlight(waiting.clone()));
         }
+        self.wait_until_deleted(seq).await?;
         tracing::warn!(
             code = LogCode::JournalDiscarded.as_str(),
             event_id = waiting.event_id,
@@ -49,6 +53,17 @@ impl JournalAdmin {
             "an operator removed an event from the journal, unpublished"
         );
         Ok(found)
+    }
+
+    /// Waits until an entry is no longer on the disk. Each question lets the journal commit the deletions that wait.
+    async fn wait_until_deleted(&self, seq: Seq) -> Result<(), JournalRejection> {
+        for _ in 0..MAX_QUESTIONS {
+            let rows = or_closed(self.journal.list(seq, 1)).await?;
+            if rows.iter().all(|row| row.seq != seq) {
+                return Ok(());
+            }
+        }
+        Err(JournalRejection::Failed)
     }
 
     /// Removes a callback from quarantine. `by` is logged.

@@ -6,6 +6,7 @@ use super::*;
 use outbox::{RedriveOutcome, WaitReason};
 
 use crate::journal::admin::{EntryRedrive, Lookup};
+use crate::journal::store::fault_injection::FaultInjection;
 use crate::journal::waiting::WaitingEntry;
 
 #[tokio::test]
@@ -96,6 +97,18 @@ async fn the_line_of_an_entry_says_which_it_is_even_if_damaged() {
     for line in [line, damaged] {
         assert_eq!(serde_json::from_value::<crate::journal::summary::EntrySummary>(line).unwrap(), entry);
     }
+}
+
+#[tokio::test]
+async fn discard_that_the_disk_does_not_take_is_a_failure() {
+    let directory = tempfile::tempdir().unwrap();
+    let faults = FaultInjection::default();
+    faults.on_this_thread();
+    let journal_admin = admin_with_entries(directory.path());
+    // The journal reads the file again after the failure.
+    faults.set_sync_fails(true);
+    std::fs::write(directory.path().join("journal.redb"), "no journal").unwrap();
+    assert!(journal_admin.discard_entry("evnt_1", "test").await.is_err());
 }
 
 /// An outbox with one waiting head, which counts the requests.

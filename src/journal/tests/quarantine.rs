@@ -255,6 +255,25 @@ async fn callbacks_are_opened_in_the_order_of_their_acceptance() {
     assert_eq!(opened, expected);
 }
 
+#[tokio::test]
+async fn pass_over_a_quarantine_that_cannot_be_read_is_not_complete() {
+    let (directory, tenant_keys) = (tempfile::tempdir().unwrap(), TenantKeys::generate().unwrap());
+    let faults = FaultInjection::default();
+    faults.on_this_thread();
+    let mut store = open(directory.path()).store;
+    let many = many(&tenant_keys, 3);
+    store.commit(&Batch { quarantines: &many, ..Batch::default() });
+    let journal = Arc::new(Journal::start(store, Arc::new(IgnoredEvents), &Arc::default()).unwrap());
+    let fitting = Arc::new(policy(&tenant_keys, vec![right_key(&tenant_keys)]));
+    let application = |_: &Quarantined| Some(("workforce".to_owned(), Arc::clone(&fitting)));
+    let mut pass = QuarantineReplay::begin(Arc::clone(&journal)).await.unwrap();
+    // The journal reads the file again after the failure.
+    faults.set_sync_fails(true);
+    std::fs::write(directory.path().join("journal.redb"), "no journal").unwrap();
+    assert!(journal.release(many[0].id()).await.unwrap().is_err());
+    assert!(pass.next(application).await.is_err());
+}
+
 #[test]
 fn an_id_reads_as_it_is_displayed() {
     let tenant_keys = TenantKeys::generate().unwrap();
