@@ -26,7 +26,7 @@ const STOP_INTERVAL: Duration = Duration::from_millis(5);
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Maximum number of connections without a request in progress. Each can hold 128 KiB of an unfinished head.
-pub(super) const MAX_IDLE: usize = 1024;
+pub(super) const MAX_IDLE: usize = 2048;
 
 /// The open connections of one server. Clones share them.
 #[derive(Clone)]

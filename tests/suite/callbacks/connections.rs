@@ -12,7 +12,7 @@ use crate::support::http::Connection;
 /// Longer than the bridge waits for a request on an open connection.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How many connections the bridge keeps open without a request.
-const MAX_IDLE: usize = 1024;
+const MAX_IDLE: usize = 2048;
 
 const PROBE: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: bridge\r\n\r\n";
 const UNREAD_BODY: &[u8] = b"POST /x HTTP/1.1\r\nHost: bridge\r\nTransfer-Encoding: chunked\r\n\r\n";
