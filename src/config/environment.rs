@@ -104,7 +104,7 @@ fn is_service_link(rest: &str, value: &str) -> bool {
         marks.iter().any(|mark| rest.ends_with(&format!("_{mark}")) || rest.contains(&format!("_{mark}_")))
     };
     let marks = ["SERVICE_HOST", "SERVICE_PORT", "PORT"];
-    let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
     let is_port =
         (rest == "PORT" || rest.ends_with("_PORT")) && !rest.contains("SERVICE_PORT") && !inner(&["TCP", "UDP"]);
     !rest.contains("__") && (marked(&marks) || inner(&marks)) && !(is_port && is_number)

@@ -3,6 +3,7 @@
 //! No diagnosis ever contains the contents of a file.
 
 use std::cell::RefCell;
+use std::ffi::OsStr;
 use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -108,16 +109,33 @@ fn content(path: &Path, read: impl Fn(&Path) -> io::Result<Vec<u8>>) -> io::Resu
         Err(error) if error.kind() == io::ErrorKind::IsADirectory => {}
         content => return content.map(Zeroizing::new),
     }
-    let mut paths: Vec<_> = std::fs::read_dir(path)?.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    paths.sort_unstable();
     let mut all = Zeroizing::new(Vec::new());
-    for path in paths {
+    for path in certificates(path)? {
         // Skips subdirectories, and files that have just been removed.
         let Ok(content) = read(&path).map(Zeroizing::new) else { continue };
         all.extend_from_slice(path.as_os_str().as_encoded_bytes());
         all.extend_from_slice(&content);
     }
     Ok(all)
+}
+
+/// Returns the paths of the certificates in a directory, by their names: those that OpenSSL looks up (`5ed36f99.0`), and
+/// PEM files. Other files there can change at any time.
+///
+/// # Errors
+/// The operating system's error if it is no directory, or cannot be read.
+pub(crate) fn certificates(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let is_certificate = |path: &PathBuf| {
+        let (stem, extension) = (path.file_stem().and_then(OsStr::to_str), path.extension().and_then(OsStr::to_str));
+        let is_hash = stem.is_some_and(|stem| stem.len() == 8 && stem.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        extension.is_some_and(|extension| {
+            ["pem", "crt", "cer"].contains(&extension) || (is_hash && extension.bytes().all(|b| b.is_ascii_digit()))
+        })
+    };
+    let paths = std::fs::read_dir(directory)?.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut paths: Vec<_> = paths.filter(is_certificate).collect();
+    paths.sort_unstable();
+    Ok(paths)
 }
 
 /// Returns the path of a PEM file, after checking that it is readable and has a block whose label ends in `label`.

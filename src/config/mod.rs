@@ -41,6 +41,7 @@ use ipnet::IpNet;
 
 pub use environment::{CONFIG_VARIABLE, PREFIX};
 pub use files::NamedFile;
+pub(crate) use files::certificates;
 pub use jwks_source::JwksSource;
 pub use parse::Sources;
 pub use tracing::Tracing;

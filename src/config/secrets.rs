@@ -52,6 +52,9 @@ fn read_reference(diagnostics: &mut Diagnostics<'_>, entries: &Entries) -> Resul
         }
         (Some((form, raw_value)), None) if form == "env" => {
             let name = raw_value.text()?;
+            if diagnostics.files.variables.get(name).is_some_and(|value| value.contains('\u{fffd}')) {
+                return Err(misconfigured("names an environment variable that is not text", "set it as UTF-8"));
+            }
             diagnostics.files.variables.get(name).map(|value| Zeroizing::new(value.clone())).ok_or_else(|| {
                 let conventional = name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
                 let name = if conventional { shown(name, "it names") } else { "it names".to_owned() };

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use outbox::machine::{Command, Limits, Outbox};
 use outbox::verdict::Verdict;
-use outbox::{CompletedRequest, DeliveryReport, EventHandle, EventKey, Loaded, Millis, RedriveOutcome, Seq};
+use outbox::{
+    CompletedRequest, DeliveryReport, DiscardOutcome, EventHandle, EventKey, Loaded, Millis, RedriveOutcome, Seq,
+};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
@@ -265,7 +267,7 @@ impl JournalEvents for Executor {
 }
 
 impl OutboxControl for Executor {
-    fn discard(&self, _: Seq, key: EventKey) -> bool {
+    fn discard(&self, _: Seq, key: EventKey) -> DiscardOutcome {
         self.step(|outbox, _| outbox.discard(key))
     }
 

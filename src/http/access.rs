@@ -50,7 +50,8 @@ impl AdminToken {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
             response.content_type("text/plain; charset=utf-8").body(
                 "Send server.admin_token as `Authorization: Bearer`. Without a token in the configuration, only \
-                requests from this machine's loopback address are allowed, and none through a proxy.\n",
+                requests from this machine's loopback address are allowed. If a proxy runs on this machine, configure a \
+                token.\n",
             )
         })
     }
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_token_nobody_behind_a_proxy_is_allowed() {
+    fn without_a_token_forwarded_requests_are_not_allowed() {
         let token = AdminToken::default();
         for header in ["Forwarded", "Via", "X-Forwarded-For", "X-Real-IP"] {
             let request = TestRequest::with_uri("/journal").peer_addr("127.0.0.1:1".parse().unwrap());

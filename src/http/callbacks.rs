@@ -2,26 +2,32 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::header::ContentType;
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use idaas_callback::{Prepared, Refusal, RequestContext, to_quarantine};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connections::InProgress;
 use super::refusal_log::RefusalLog;
 use super::{address, answer, body, trace};
-use crate::app_state::{AppState, Application};
+use crate::app_state::{AppState, Application, QuarantineRedrive};
 use crate::clock;
 use crate::delivery::request::EventVerdict;
-use crate::journal::Quarantined;
+use crate::journal::{QuarantineId, Quarantined};
 use crate::telemetry::metrics::Gauge;
 use crate::telemetry::spans::{CallbackTrace, StageSpan};
 
 /// Larger bodies, in bytes, are prepared on another thread, so that they do not delay other requests.
 const MAX_INLINE_BODY: usize = 128 << 10;
+
+/// How often, and at which interval, a callback is tried again that was quarantined during a reload. A slow disk can
+/// delay it.
+const MAX_REDRIVES: usize = 30;
+const REDRIVE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The health endpoint for load balancers that can reach only this listener.
 pub(crate) const HEALTH: &str = "/healthz";
@@ -159,10 +165,23 @@ async fn quarantine(
     let current = app_state.application(&application.name);
     if !current.is_some_and(|current| Arc::ptr_eq(&current, application)) {
         // The reload meanwhile may have listed the quarantine without this callback.
-        let app_state = Arc::clone(app_state);
-        tokio::spawn(async move { app_state.redrive(id).await });
+        tokio::spawn(redrive(Arc::clone(app_state), id));
     }
     if durable { refused.refusal } else { Refusal::Overloaded }
+}
+
+/// Tries to publish a callback that is in quarantine, or soon will be.
+async fn redrive(app_state: Arc<AppState>, id: QuarantineId) {
+    for _ in 0..MAX_REDRIVES {
+        match app_state.redrive(id).await {
+            Ok(
+                QuarantineRedrive::Published(_)
+                | QuarantineRedrive::StillUnreadable(_)
+                | QuarantineRedrive::NotConfigured,
+            ) => return,
+            Ok(QuarantineRedrive::NotAccepted | QuarantineRedrive::Missing) | Err(_) => sleep(REDRIVE_INTERVAL).await,
+        }
+    }
 }
 
 /// Builds the records of a body. A large body is prepared on another thread.

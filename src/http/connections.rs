@@ -16,6 +16,7 @@ use actix_tls::accept::openssl::TlsStream;
 use actix_web::HttpRequest;
 use actix_web::dev::Extensions;
 use parking_lot::Mutex;
+use socket2::SockRef;
 use tokio::time::{Instant, sleep};
 
 /// How long there must be no connection: longer than the time between accepting and counting a connection.
@@ -26,7 +27,11 @@ const STOP_INTERVAL: Duration = Duration::from_millis(5);
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Maximum number of connections without a request in progress. Each can hold 128 KiB of an unfinished head.
-pub(super) const MAX_IDLE: usize = 2048;
+const MAX_IDLE: usize = 1024;
+/// Each connection takes two file descriptors, and others are needed besides.
+const DESCRIPTORS_PER_IDLE: usize = 4;
+/// A connection that makes room for another has been idle for this long: a new one is about to send its request.
+const MIN_IDLE_TIME: Duration = Duration::from_secs(1);
 
 /// The open connections of one server. Clones share them.
 #[derive(Clone)]
@@ -34,13 +39,14 @@ pub(super) struct Connections(Arc<Shared>);
 
 struct Shared {
     began: Instant,
+    max_idle: usize,
     open: Mutex<HashMap<u64, Arc<Connection>>>,
     next_id: AtomicU64,
 }
 
 /// A connection, from the end of the handshake until it is closed.
 struct Connection {
-    /// A second handle of the socket, to close it. `None` if there are no more file descriptors.
+    /// A second handle of the socket, to close it. `None` in tests, and if there are no more file descriptors.
     socket: Option<TcpStream>,
     requests: AtomicUsize,
     /// End of the last request, or of the handshake, in milliseconds since the start of the server.
@@ -110,29 +116,39 @@ impl Shared {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let mut open = self.open.lock();
         open.insert(id, Arc::clone(&connection));
-        if open.len() > MAX_IDLE {
-            close_longest_idle(&open);
+        if open.len() > self.max_idle {
+            self.close_longest_idle(&open);
         }
         drop(open);
         Registered { shared: Arc::clone(self), id, connection }
     }
-}
 
-/// Closes the connection that has been idle the longest, if there are more than [`MAX_IDLE`] idle ones.
-fn close_longest_idle(open: &HashMap<u64, Arc<Connection>>) {
-    let idle = || open.values().filter(|connection| connection.is_idle());
-    if idle().count() > MAX_IDLE
-        && let Some(longest) = idle().min_by_key(|connection| connection.idle_since.load(Ordering::Relaxed))
-    {
-        longest.close();
+    /// Closes the connection that has been idle the longest, if there are too many idle ones.
+    fn close_longest_idle(&self, open: &HashMap<u64, Arc<Connection>>) {
+        let idle = || open.values().filter(|connection| connection.is_idle());
+        let since = |connection: &&Arc<Connection>| connection.idle_since.load(Ordering::Relaxed);
+        let latest = self.began.elapsed().saturating_sub(MIN_IDLE_TIME).as_millis();
+        if idle().count() > self.max_idle
+            && let Some(longest) = idle().min_by_key(since).filter(|longest| u128::from(since(longest)) <= latest)
+        {
+            longest.close();
+        }
     }
 }
 
 impl Default for Connections {
     fn default() -> Self {
+        let max_idle = max_open_files().map_or(MAX_IDLE, |files| MAX_IDLE.min(files / DESCRIPTORS_PER_IDLE));
         let (open, next_id) = (Mutex::default(), AtomicU64::new(0));
-        Self(Arc::new(Shared { began: Instant::now(), open, next_id }))
+        Self(Arc::new(Shared { began: Instant::now(), max_idle, open, next_id }))
     }
+}
+
+/// Returns how many files this process may open, where `/proc` tells it.
+fn max_open_files() -> Option<usize> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 impl Connections {
@@ -179,7 +195,12 @@ fn socket(stream: &dyn Any) -> Option<TcpStream> {
     type Plain = actix_web::rt::net::TcpStream;
     let plain =
         stream.downcast_ref::<Plain>().or_else(|| Some(stream.downcast_ref::<TlsStream<Plain>>()?.get_ref()))?;
-    plain.as_fd().try_clone_to_owned().ok().map(TcpStream::from)
+    let second = plain.as_fd().try_clone_to_owned().ok().map(TcpStream::from);
+    if second.is_none() {
+        // Nothing could close it later.
+        let _ = SockRef::from(plain).shutdown(Shutdown::Both);
+    }
+    second
 }
 
 #[cfg(test)]
@@ -207,22 +228,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_idle_connections_are_closed_longest_idle_first() {
         let connections = Connections::default();
-        let registered: Vec<_> = (0..MAX_IDLE).map(|_| connections.0.register(None)).collect();
-        let closing = || registered.iter().position(|one| one.connection.is_closing.load(Ordering::Relaxed));
+        let registered: Vec<_> = (0..connections.0.max_idle).map(|_| connections.0.register(None)).collect();
+        let closing = |place: usize| registered[place].connection.is_closing.load(Ordering::Relaxed);
         registered[0].connection.requests.store(1, Ordering::Relaxed);
+        registered.iter().for_each(|one| one.connection.idle_since.store(9, Ordering::Relaxed));
         registered[1].connection.idle_since.store(7, Ordering::Relaxed);
-        registered[2].connection.idle_since.store(7, Ordering::Relaxed);
-        sleep(Duration::from_secs(1)).await;
-        let more = connections.0.register(None);
-        assert_eq!(closing(), None, "one of them has a request in progress");
-        registered[3].connection.idle_since.store(0, Ordering::Relaxed);
-        (4..MAX_IDLE).for_each(|one| registered[one].connection.idle_since.store(9, Ordering::Relaxed));
-        let _again = connections.0.register(None);
-        assert_eq!(closing(), Some(3));
-        drop(more);
+        let more = [connections.0.register(None), connections.0.register(None)];
+        assert!(!closing(1), "it may be about to send its request");
+        more.iter().for_each(|one| one.connection.idle_since.store(9, Ordering::Relaxed));
+        sleep(2 * MIN_IDLE_TIME).await;
+        let _another = connections.0.register(None);
+        assert!(closing(1) && !closing(0) && !closing(2));
         connections.close_idle_since(Some(Duration::from_millis(8)));
-        let is_closing = |one: &Registered| one.connection.is_closing.load(Ordering::Relaxed);
-        assert_eq!(registered.iter().filter(|one| is_closing(one)).count(), 3);
-        assert!(!is_closing(&registered[0]));
+        assert!(!closing(2));
+        connections.close_idle_since(Some(Duration::from_millis(9)));
+        assert!(closing(2) && !closing(0));
     }
 }

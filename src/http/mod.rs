@@ -173,15 +173,13 @@ fn listen_admin(
             if request.method() == Method::HEAD {
                 request.head_mut().method = Method::GET;
             }
+            let in_progress = InProgress::of(request.request());
             match token.as_ref().and_then(|token| token.refusal(&request)) {
                 Some(refusal) => Either::Left(ready(Ok(request.into_response(refusal)))),
-                None => {
-                    let in_progress = InProgress::of(request.request());
-                    Either::Right(service.call(request).map(move |answer| {
-                        drop(in_progress);
-                        answer
-                    }))
-                }
+                None => Either::Right(service.call(request).map(move |answer| {
+                    drop(in_progress);
+                    answer
+                })),
             }
         })
     })

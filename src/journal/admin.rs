@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use idaas_callback::record::Record;
 use idaas_callback::timestamp::rfc3339;
-use outbox::{EventKey, RedriveOutcome, Seq};
+use outbox::{DiscardOutcome, EventKey, RedriveOutcome, Seq};
 use serde_json::{Value, json};
 
 use super::Entry;
@@ -34,9 +34,8 @@ const MAX_HEADS: usize = 10_000;
 /// The outbox, as the journal's admin operations see it.
 pub trait OutboxControl: Send + Sync {
     /// Removes the event from its lane and from the journal, so that the next event of the lane can be published. A
-    /// request that still waits for the event gets no final verdict. Returns false if the event is with the producer
-    /// and cannot be recalled.
-    fn discard(&self, seq: Seq, key: EventKey) -> bool;
+    /// request that still waits for the event gets no final verdict.
+    fn discard(&self, seq: Seq, key: EventKey) -> DiscardOutcome;
 
     /// Tries to publish an event now, without waiting for the end of its back-off.
     fn redrive(&self, key: EventKey) -> RedriveOutcome;
@@ -272,9 +271,9 @@ impl JournalEvents for NoopEvents {
 struct OfflineOutbox(Arc<Journal>);
 
 impl OutboxControl for OfflineOutbox {
-    fn discard(&self, seq: Seq, _: EventKey) -> bool {
+    fn discard(&self, seq: Seq, _: EventKey) -> DiscardOutcome {
         self.0.delete(vec![seq]);
-        true
+        DiscardOutcome::Discarded
     }
 
     /// The service that starts next publishes the event.

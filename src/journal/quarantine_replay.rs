@@ -105,9 +105,14 @@ impl QuarantineReplay {
         application: impl Fn(&Quarantined) -> Option<(String, Arc<Policy>)>,
     ) -> Result<Option<ReadableCallback>, JournalRejection> {
         while let Some(next) = self.queue.pop_front() {
-            let callback = self.journal.quarantined_callback(next.id).await;
-            // Without a callback, it has been published or discarded meanwhile.
-            let Some(quarantined) = callback.unwrap_or(Err(JournalRejection::Failed))? else { continue };
+            let callback = self.journal.quarantined_callback(next.id).await.unwrap_or(Err(JournalRejection::Failed));
+            if callback.is_err() {
+                // If the index can be read, only this callback cannot, and must not keep back the others.
+                let row = self.journal.quarantined_row(next.id).await;
+                row.unwrap_or(Err(JournalRejection::Failed))?;
+            }
+            // Without a callback, it has been published or discarded meanwhile, or cannot be opened.
+            let Ok(Some(quarantined)) = callback else { continue };
             let Some(application) = application(&quarantined) else { continue };
             // A callback that cannot be read yet stays in quarantine.
             if let Ok(readable) = ReadableCallback::read(next.id, quarantined, application).await {

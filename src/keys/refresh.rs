@@ -95,6 +95,8 @@ fn start_with(
 ) -> Refresher {
     let cache = settings.directory.as_deref().and_then(|directory| Cache::new(directory, application, &source));
     let cached = cache.as_ref().and_then(|cache| read_cache(application, cache));
+    let is_newest = |cached: &Cached| inherited.as_ref().is_none_or(|keys| keys.fetched_at <= cached.fetched_at);
+    let cached = cached.filter(is_newest);
     let (keys, known) = match cached {
         Some(Cached { document, set, fetched_at }) => {
             let set = Arc::new(set);

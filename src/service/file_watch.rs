@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::clock;
-use crate::config::NamedFile;
+use crate::config::{NamedFile, certificates};
 use crate::telemetry::liveness::Liveness;
 use crate::telemetry::log_code::LogCode;
 
@@ -37,7 +37,7 @@ struct Shared {
     changed: Notify,
 }
 
-/// The result of `stat` for a file, and for each file of a directory. Empty if it fails, for example because the file
+/// The result of `stat` for a file, or for each certificate in a directory. Empty if it fails, for example because the file
 /// does not exist.
 type Stamp = Vec<(u64, u64, u64, i64, i64, i64, i64)>;
 
@@ -116,11 +116,8 @@ fn changed_recently(stamps: &[(Stamp, PathBuf)]) -> bool {
 /// Returns the stamp of a file, or of a directory of certificates. Follows symbolic links, so a link that points to
 /// another file has another stamp.
 fn stamp(path: &Path) -> Stamp {
-    let mut paths = vec![path.to_owned()];
-    if let Ok(entries) = std::fs::read_dir(path) {
-        paths.extend(entries.filter_map(|entry| Some(entry.ok()?.path())));
-        paths.sort_unstable();
-    }
+    // Of a directory, only the certificates count: anything else in it can change all the time.
+    let paths = certificates(path).unwrap_or_else(|_| vec![path.to_owned()]);
     let of_file = |data: Metadata| {
         (data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec(), data.ctime(), data.ctime_nsec())
     };

@@ -54,6 +54,8 @@ pub struct Service {
     replicas: Arc<replicas::Replicas>,
     files: file_watch::FileWatch,
     topic_reconciler: Arc<topics::TopicReconciler>,
+    /// True if the last reload failed for a reason that can pass.
+    reload_again: bool,
     watch: Watch,
 }
 
@@ -119,6 +121,7 @@ impl Service {
             replicas,
             files,
             topic_reconciler,
+            reload_again: false,
             watch,
         })
     }

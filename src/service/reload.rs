@@ -4,8 +4,10 @@
 //! SIGHUP and a change of a watched file both trigger a reload.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use idaas_callback::jose::jwe::ContentKey;
+use tokio::time::sleep;
 
 use super::control::{ControlMessage, ControlMessages};
 use super::{Service, quarantine_replay, wiring};
@@ -13,13 +15,17 @@ use crate::app_state::{AppState, Applications};
 use crate::config::{Config, NamedFile};
 use crate::counts::counted;
 use crate::diagnosis::{Diagnosis, misconfigured};
-use crate::http::ListenerCertificate;
 use crate::journal::KeyChange;
 use crate::kafka::availability::cluster_watch::Watch;
 use crate::kafka::client::error::rejected_property;
 use crate::kafka::producer::PreparedProducer;
 use crate::telemetry::log_code::LogCode;
 use crate::telemetry::logs;
+
+/// The code of a refusal because an application would have no keys. Such a reload is repeated.
+const NO_KEYS: &str = "no_keys";
+/// Time between two such attempts.
+const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Returns the files to watch, with the digests of the contents that `config` was read from.
 pub(super) fn files_to_watch(config: &Config) -> Vec<NamedFile> {
@@ -33,6 +39,7 @@ impl Service {
             let message = tokio::select! {
                 message = control_messages.recv() => message,
                 () = self.files.changed() => Some(ControlMessage::Reload),
+                () = sleep(RETRY_INTERVAL), if self.reload_again => Some(ControlMessage::Reload),
             };
             match message {
                 Some(ControlMessage::Reload) => {
@@ -74,6 +81,9 @@ impl Service {
     /// Applies a changed configuration, or leaves everything as it is.
     async fn reload(&mut self) {
         let result = self.try_reload().await;
+        // Nothing in the files changes when the source of the keys answers.
+        let lacks_keys = |faults: &Vec<Diagnosis>| faults.iter().any(|fault| fault.code == NO_KEYS);
+        self.reload_again = result.as_ref().err().is_some_and(lacks_keys);
         // Metrics exist for the applications of the current configuration, which is the old one if the reload failed.
         let applications = self.config.applications.iter();
         let configured = applications.map(|application| (application.name.as_str(), application.decryption_keys.len()));
@@ -110,8 +120,9 @@ impl Service {
         let old = self.app_state.applications();
         let metrics = Arc::clone(&self.app_state.metrics);
         // Checked also if the listener uses it only after a restart, which would fail otherwise.
-        let certificate = listener_certificate(&config)?;
+        wiring::listener_certificate(&config).map_err(|fault| vec![fault])?;
         config.keep_restart_settings(&self.config);
+        let certificate = wiring::listener_certificate(&config).ok().flatten();
         let properties = self.config.changed_properties(&config);
         if properties.is_empty() {
             config.kafka = self.config.kafka.clone();
@@ -215,16 +226,11 @@ impl Service {
     }
 }
 
-/// Loads the certificate of the callback listener from disk again, if it uses TLS.
-fn listener_certificate(config: &Config) -> Result<Option<ListenerCertificate>, Vec<Diagnosis>> {
-    wiring::listener_certificate(config).map_err(|fault| vec![fault])
-}
-
 /// An application whose callbacks would all be refused.
 fn no_keys(application: &str) -> Diagnosis {
     let problem = "no public key can be read from the new source, so every callback would be refused";
-    misconfigured(problem, "correct `jwks`, or reload again once it answers; `idaas-bridge check` names the cause")
-        .at(format!("application {application}"))
+    let remedy = "correct `jwks`, or wait until it answers, which is tried again; `idaas-bridge check` names the cause";
+    Diagnosis::new(NO_KEYS, problem, remedy).at(format!("application {application}"))
 }
 
 /// Kafka clients that are not in use yet.

@@ -139,6 +139,17 @@ pub enum RedriveOutcome {
     Unknown,
 }
 
+/// The result of an operator's order to discard an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiscardOutcome {
+    /// It is not published, and its entry is deleted.
+    Discarded,
+    /// The producer has it, so it cannot be recalled.
+    InFlight,
+    /// The event is unknown, or already resolved.
+    Unknown,
+}
+
 /// The head of a lane that waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WaitingHead {

@@ -32,7 +32,7 @@ pub mod verdict;
 mod waiting_heads;
 
 pub use event::{EventHandle, Loaded, NewEvent, Publication, Recovered};
-pub use failure::{FailureCode, RedriveOutcome, WaitReason, WaitingHead};
+pub use failure::{DiscardOutcome, FailureCode, RedriveOutcome, WaitReason, WaitingHead};
 pub use identity::{EventKey, LaneKey, Seq};
 pub use no_hash::{Hashed, NoHash};
 pub use publishing::record_bit;

@@ -4,7 +4,7 @@ use super::event::{Durability, Event, EventHandle, Publication, Recovered};
 use super::machine::{Command, Outbox};
 use super::publishing::record_bit;
 use super::verdict::Verdict;
-use super::{EventKey, FailureCode, Millis, Published, Seq};
+use super::{DiscardOutcome, EventKey, FailureCode, Millis, Published, Seq};
 
 impl<P: Publication, W> Outbox<P, W> {
     /// Adds the entries that were in the journal at the start, in order of acceptance, before any request is admitted.
@@ -42,16 +42,19 @@ impl<P: Publication, W> Outbox<P, W> {
         }
     }
 
-    /// Discards an event on an operator's order. Returns false if it does not exist or is with the producer.
-    pub fn discard(&mut self, key: EventKey) -> bool {
-        let Some(slot) = self.slot(key) else { return false };
-        let Some(event) = self.events.get(slot as usize).filter(|event| !event.in_flight()) else { return false };
+    /// Discards an event on an operator's order.
+    pub fn discard(&mut self, key: EventKey) -> DiscardOutcome {
+        let Some(slot) = self.slot(key) else { return DiscardOutcome::Unknown };
+        let Some(event) = self.events.get(slot as usize) else { return DiscardOutcome::Unknown };
+        if event.in_flight() {
+            return DiscardOutcome::InFlight;
+        }
         // Published records stay known, so that a redelivery adds only what is missing.
         let published = (0..=1).filter(|record| event.confirmed & record_bit(*record) != 0);
         published.for_each(|record| self.dedup_cache.insert_record(key, record, self.clock));
         self.resolve(slot, Verdict::Overloaded, self.clock);
         self.replay();
-        true
+        DiscardOutcome::Discarded
     }
 
     /// Notes that entries are synced to disk.

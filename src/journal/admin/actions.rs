@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use outbox::{EventKey, LaneKey, RedriveOutcome, Seq};
+use outbox::{DiscardOutcome, EventKey, LaneKey, RedriveOutcome, Seq};
 
 use super::{EntryRedrive, JournalAdmin, Lookup, MAX_HEADS, PAGE_SIZE, or_closed};
 use crate::journal::quarantine::QuarantineId;
@@ -40,10 +40,12 @@ impl JournalAdmin {
     pub async fn discard_entry(&self, name: &str, by: &str) -> Result<Lookup, JournalRejection> {
         let (found, event) = self.entry_named(name).await?;
         let (Lookup::Event(waiting), Some((seq, key))) = (&found, event) else { return Ok(found) };
-        if !self.outbox.discard(seq, key) {
-            return Ok(Lookup::InFlight(waiting.clone()));
+        match self.outbox.discard(seq, key) {
+            DiscardOutcome::Discarded => {}
+            DiscardOutcome::InFlight => return Ok(Lookup::InFlight(waiting.clone())),
+            // It was discarded or published before, and is still to be deleted.
+            DiscardOutcome::Unknown => self.journal.delete(vec![seq]),
         }
-        self.wait_until_deleted(seq).await?;
         tracing::warn!(
             code = LogCode::JournalDiscarded.as_str(),
             event_id = waiting.event_id,
@@ -52,6 +54,7 @@ impl JournalAdmin {
             by,
             "an operator removed an event from the journal, unpublished"
         );
+        self.wait_until_deleted(seq).await?;
         Ok(found)
     }
 

@@ -3,7 +3,7 @@
 use idaas_callback::jose::jwe::Sealed;
 
 use super::*;
-use outbox::{RedriveOutcome, WaitReason};
+use outbox::{DiscardOutcome, RedriveOutcome, WaitReason};
 
 use crate::journal::admin::{EntryRedrive, Lookup};
 use crate::journal::store::fault_injection::FaultInjection;
@@ -116,8 +116,8 @@ async fn discard_that_the_disk_does_not_take_is_a_failure() {
 struct Lanes(std::sync::atomic::AtomicUsize);
 
 impl crate::journal::OutboxControl for Lanes {
-    fn discard(&self, _: Seq, _: EventKey) -> bool {
-        false
+    fn discard(&self, _: Seq, _: EventKey) -> DiscardOutcome {
+        DiscardOutcome::InFlight
     }
 
     fn redrive(&self, key: EventKey) -> RedriveOutcome {

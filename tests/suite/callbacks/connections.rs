@@ -1,6 +1,6 @@
 //! Connections of clients that do not send their requests, or do not take their answers.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -8,11 +8,10 @@ use super::{assert_success, users};
 use crate::support::bridge::{Setup, TestBridge};
 use crate::support::certificates::Authority;
 use crate::support::http::Connection;
+use crate::support::records::retry;
 
 /// Longer than the bridge waits for a request on an open connection.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How many connections the bridge keeps open without a request.
-const MAX_IDLE: usize = 2048;
 
 const PROBE: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: bridge\r\n\r\n";
 const UNREAD_BODY: &[u8] = b"POST /x HTTP/1.1\r\nHost: bridge\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -33,7 +32,7 @@ fn until_closed<S: Read + Write>(stream: S, request: &[u8], status: u16, more: &
             break error;
         }
     };
-    assert_ne!(error.kind(), std::io::ErrorKind::WouldBlock, "the connection stays open");
+    assert_ne!(error.kind(), ErrorKind::WouldBlock, "the connection stays open");
 }
 
 fn with_tls() -> (TestBridge, openssl::ssl::SslConnector) {
@@ -66,17 +65,36 @@ fn connection_ends_if_its_next_request_does_not() {
 
 #[test]
 fn connection_idle_the_longest_makes_room_for_another() {
-    let bridge = Setup::new().start();
-    let mut connections: Vec<_> = (0..MAX_IDLE + 20)
-        .map(|_| {
-            let mut connection = Connection::over(tcp(bridge.listen));
-            assert_eq!(connection.exchange(PROBE).unwrap().status, 200);
-            connection
-        })
-        .collect();
-    assert!(connections[0].reply().is_err(), "the first is closed");
+    let bridge = Setup::new().spawn();
+    let open = || {
+        let mut connection = tcp(bridge.listen);
+        connection.write_all(PROBE).unwrap();
+        assert!(connection.read(&mut [0; 4096]).unwrap() > 0);
+        connection
+    };
+    let mut connections: Vec<_> = (0..max_idle() + 20).map(|_| open()).collect();
+    connections[0].set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    // Each new connection closes one that has been idle for a second.
+    retry(|| {
+        let _another = open();
+        match connections[0].read(&mut [0]) {
+            Ok(0) => Ok(()),
+            Ok(_) => Err("more than an answer came".to_owned()),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(()),
+            Err(error) => Err(format!("the first connection is open: {error}")),
+        }
+    });
     assert_success(&bridge.send(&users(1)));
-    assert_eq!(connections.last_mut().unwrap().exchange(PROBE).unwrap().status, 200);
+    let newest = connections.pop().unwrap();
+    assert_eq!(Connection::over(newest).exchange(PROBE).unwrap().status, 200);
+}
+
+/// How many connections the bridge keeps open without a request: it shares this limit of open files.
+fn max_idle() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let files: usize = line.split_whitespace().next().unwrap().parse().unwrap();
+    1024.min(files / 4)
 }
 
 #[test]

@@ -5,7 +5,9 @@ use super::payload::Payload;
 use crate::dedup_cache::DedupCache;
 use crate::event::{Event, Loaded, NewEvent, Publication, Recovered, Stage};
 use crate::machine::{Admitted, Command, Deadlines, Limits, Outbox};
-use crate::{DeliveryReport, EventHandle, EventKey, LaneKey, Millis, Published, RedriveOutcome, RequestId, Seq};
+use crate::{
+    DeliveryReport, DiscardOutcome, EventHandle, EventKey, LaneKey, Millis, Published, RedriveOutcome, RequestId, Seq,
+};
 
 /// The machine. The waiter of a request is the request's number.
 pub(super) struct Machine {
@@ -155,7 +157,7 @@ impl Machine {
     }
 
     pub(super) fn discard(&mut self, key: EventKey) -> bool {
-        self.outbox.discard(key)
+        self.outbox.discard(key) == DiscardOutcome::Discarded
     }
 
     pub(super) fn redrive(&mut self, key: EventKey) -> RedriveOutcome {

@@ -9,7 +9,7 @@ use idaas_callback::Reason;
 
 use super::*;
 use crate::event::{Loaded, Recovered};
-use crate::{DeliveryReport, FailureCode, LaneKey, Published, RedriveOutcome, WaitReason};
+use crate::{DeliveryReport, DiscardOutcome, FailureCode, LaneKey, Published, RedriveOutcome, WaitReason};
 
 /// An event in its first form, or as a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -129,7 +129,7 @@ fn damaged_entry_keeps_back_no_event_once_it_is_discarded() {
     harness.issued();
     harness.outbox.loaded(harness.last(), Loaded::Damaged, 0);
     harness.outbox.coordinate_recoveries(true);
-    assert!(harness.outbox.discard(EventKey::of("app", "0")));
+    assert_eq!(harness.outbox.discard(EventKey::of("app", "0")), DiscardOutcome::Discarded);
     assert_eq!(harness.issued(), [Issued::Delete(0), Issued::Load(1)]);
 }
 
@@ -187,7 +187,7 @@ fn published_record_of_a_discarded_event_is_not_repeated() {
     harness.outbox.report(harness.last(), 0, DeliveryReport::Confirmed, 0);
     harness.outbox.report(harness.last(), 1, DeliveryReport::Failed(FailureCode::Other), 0);
     harness.issued();
-    assert!(harness.outbox.discard(EventKey::of("app", "0")));
+    assert_eq!(harness.outbox.discard(EventKey::of("app", "0")), DiscardOutcome::Discarded);
     harness.admit_one(0, 0, 0, Form::Pair);
     harness.issued();
     assert_eq!(harness.confirmed, 1, "the first record is in its topic");
