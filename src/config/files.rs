@@ -123,7 +123,7 @@ fn content(path: &Path, read: impl Fn(&Path) -> io::Result<Vec<u8>>) -> io::Resu
 /// PEM files. Other files there can change at any time.
 ///
 /// # Errors
-/// The operating system's error if it is no directory, or cannot be read.
+/// The operating system's error if it is not a directory, or cannot be read.
 pub(crate) fn certificates(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let is_certificate = |path: &PathBuf| {
         let (stem, extension) = (path.file_stem().and_then(OsStr::to_str), path.extension().and_then(OsStr::to_str));

@@ -46,7 +46,7 @@ struct Shared {
 
 /// A connection, from the end of the handshake until it is closed.
 struct Connection {
-    /// A second handle of the socket, to close it. `None` in tests, and if there are no more file descriptors.
+    /// A second handle of the socket, to close it. `None` in tests, and if this process may not open more files.
     socket: Option<TcpStream>,
     requests: AtomicUsize,
     /// End of the last request, or of the handshake, in milliseconds since the start of the server.

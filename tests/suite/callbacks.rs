@@ -14,13 +14,14 @@ mod restart;
 mod shutdown;
 mod tls;
 
+use idaas_callback::jose::jwe::ContentKey;
 use idaas_simulator::answer::List;
 use idaas_simulator::events::{Event, Generator};
 use idaas_simulator::kind::Kind;
 use idaas_simulator::sender::now_ms;
 use serde_json::Value;
 
-use crate::support::bridge::Verdicts;
+use crate::support::bridge::{Setup, Verdicts};
 use crate::support::records::Seen;
 
 /// An event of that type; another number, another event.
@@ -30,6 +31,13 @@ fn event(kind: Kind, number: u64) -> Event {
 
 fn users(count: u64) -> Vec<Event> {
     (0..count).map(|number| event(Kind::UserUpdateInfo, number)).collect()
+}
+
+/// The first application has another decryption key than its instance, whose key is returned.
+fn without_its_decryption_key(mut setup: Setup) -> (Setup, String) {
+    let own = setup.applications[0].tenant_keys.encryption_key().to_string();
+    setup.applications[0].decryption_keys = vec![ContentKey::generate_hex().to_string()];
+    (setup, own)
 }
 
 fn value(record: &Seen) -> Value {

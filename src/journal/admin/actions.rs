@@ -12,8 +12,8 @@ use crate::journal::waiting::{WaitState, next_step};
 use crate::telemetry::journal::JournalRejection;
 use crate::telemetry::log_code::LogCode;
 
-/// How often an entry is looked for after its deletion was requested. Other deletions can come first, many at a time.
-const MAX_QUESTIONS: usize = 100;
+/// How many times an entry is looked up after its deletion was requested. Many other deletions can come first.
+const MAX_LOOKUPS: usize = 100;
 
 impl JournalAdmin {
     /// Looks up the entry with this event id, or `application/id`.
@@ -58,9 +58,9 @@ impl JournalAdmin {
         Ok(found)
     }
 
-    /// Waits until an entry is no longer on the disk. Each question lets the journal commit the deletions that wait.
+    /// Waits until an entry is no longer on the disk. Before each lookup, the journal commits pending deletions.
     async fn wait_until_deleted(&self, seq: Seq) -> Result<(), JournalRejection> {
-        for _ in 0..MAX_QUESTIONS {
+        for _ in 0..MAX_LOOKUPS {
             let rows = or_closed(self.journal.list(seq, 1)).await?;
             if rows.iter().all(|row| row.seq != seq) {
                 return Ok(());

@@ -3,13 +3,12 @@
 
 use std::sync::Arc;
 
-use idaas_callback::jose::jwe::ContentKey;
 use idaas_simulator::answer::List;
 use idaas_simulator::tenant_keys::Identity;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use serde_json::json;
 
-use super::{assert_all, assert_success, ids, users};
+use super::{assert_all, assert_success, ids, users, without_its_decryption_key};
 use crate::support::bridge::{Caller, Setup, TestApplication, tenant_keys};
 use crate::support::records::retry;
 use crate::support::slow_disk::SlowDisk;
@@ -91,9 +90,7 @@ fn a_replayed_event_counts_once_despite_failed_attempts() {
 
 #[test]
 fn a_quarantine_that_fills_is_reported_before_it_refuses() {
-    let mut setup = Setup::new().journal("max_size = \"16MiB\"");
-    let own = setup.applications[0].tenant_keys.encryption_key().to_string();
-    setup.applications[0].decryption_keys = vec![ContentKey::generate_hex().to_string()];
+    let (setup, own) = without_its_decryption_key(Setup::new().journal("max_size = \"16MiB\""));
     let mut bridge = setup.spawn();
     let mut events = users(40);
     let mut told = None;
@@ -118,8 +115,7 @@ fn a_quarantine_that_fills_is_reported_before_it_refuses() {
 #[test]
 fn a_slow_disk_delays_no_answer_to_an_undecryptable_callback() {
     let disk = SlowDisk::new();
-    let mut setup = Setup::new().deadline(1000);
-    setup.applications[0].decryption_keys = vec![ContentKey::generate_hex().to_string()];
+    let (setup, _) = without_its_decryption_key(Setup::new().deadline(1000));
     let setup = disk.environment().into_iter().fold(setup, |setup, (name, value)| setup.environment(name, value));
     let bridge = setup.spawn();
     disk.set_slow(true);
@@ -219,9 +215,7 @@ fn a_full_journal_rejects_until_there_is_space() {
 
 #[test]
 fn undecryptable_callback_is_published_after_key_is_added() {
-    let mut setup = Setup::new();
-    let own = setup.applications[0].tenant_keys.encryption_key().to_string();
-    setup.applications[0].decryption_keys = vec![ContentKey::generate_hex().to_string()];
+    let (setup, own) = without_its_decryption_key(Setup::new());
     let mut bridge = setup.start();
     let sealed = bridge.callback().events(&users(3)).body().unwrap();
     assert_eq!(bridge.post(&sealed).status, 422);
@@ -237,9 +231,7 @@ fn undecryptable_callback_is_published_after_key_is_added() {
 
 #[test]
 fn quarantine_follows_the_id_of_the_application() {
-    let mut setup = Setup::new();
-    let own = setup.applications[0].tenant_keys.encryption_key().to_string();
-    setup.applications[0].decryption_keys = vec![ContentKey::generate_hex().to_string()];
+    let (setup, own) = without_its_decryption_key(Setup::new());
     let mut bridge = setup.start();
     assert_eq!(bridge.post(bridge.callback().events(&users(1)).body().unwrap()).status, 422);
     bridge.wait_metric("quarantine_callbacks", &[], 1.0);
@@ -259,9 +251,7 @@ fn quarantine_follows_the_id_of_the_application() {
 
 #[test]
 fn undecryptable_redeliveries_are_published_once() {
-    let mut setup = Setup::new();
-    let own = setup.applications[0].tenant_keys.encryption_key().to_string();
-    setup.applications[0].decryption_keys = vec![ContentKey::generate_hex().to_string()];
+    let (setup, own) = without_its_decryption_key(Setup::new());
     let mut bridge = setup.start();
     let events = users(180);
     // IDaaS encrypts each delivery with another nonce, so each is another content.
@@ -288,9 +278,7 @@ fn undecryptable_redeliveries_are_published_once() {
 
 #[test]
 fn an_entity_s_events_leave_the_quarantine_in_their_order() {
-    let mut setup = Setup::new();
-    let own = setup.applications[0].tenant_keys.encryption_key().to_string();
-    setup.applications[0].decryption_keys = vec![ContentKey::generate_hex().to_string()];
+    let (setup, own) = without_its_decryption_key(Setup::new());
     let mut bridge = setup.start();
     let mut events = users(100);
     for event in &mut events {
@@ -307,9 +295,7 @@ fn an_entity_s_events_leave_the_quarantine_in_their_order() {
 
 #[test]
 fn quarantine_can_be_managed_over_the_admin_listener() {
-    let mut setup = Setup::new();
-    let own = setup.applications[0].tenant_keys.encryption_key().to_string();
-    setup.applications[0].decryption_keys = vec![ContentKey::generate_hex().to_string()];
+    let (setup, own) = without_its_decryption_key(Setup::new());
     let mut bridge = setup.start();
     for seed in 0..2 {
         let event = users(2).swap_remove(seed);

@@ -4,13 +4,12 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use idaas_callback::jose::jwe::ContentKey;
 use idaas_simulator::answer::List;
 use idaas_simulator::kind::Kind;
 use idaas_simulator::tenant_keys::Identity;
 use serde_json::json;
 
-use super::{assert_success, event, users};
+use super::{assert_success, event, users, without_its_decryption_key};
 use crate::support::bridge::{Caller, ENTITIES, JOURNAL_KEY, Setup, TestApplication, TestBridge, tenant_keys};
 use crate::support::http::{Connection, request};
 use crate::support::records::retry;
@@ -59,9 +58,7 @@ fn changed_keys_allow_lists_and_rules_count_from_the_reload_on() {
 
 #[test]
 fn key_that_comes_while_a_body_arrives_is_used() {
-    let mut setup = Setup::new();
-    let own = setup.applications[0].tenant_keys.encryption_key().to_string();
-    setup.applications[0].decryption_keys = vec![ContentKey::generate_hex().to_string()];
+    let (setup, own) = without_its_decryption_key(Setup::new());
     let mut bridge = setup.start();
     let body = bridge.callback().events(&users(1)).body().unwrap();
     let request = request("POST", &bridge.path(), &[], body.as_bytes());

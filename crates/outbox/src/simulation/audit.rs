@@ -105,7 +105,7 @@ impl<P: Publication, W> Outbox<P, W> {
     fn audit_requests(&self) -> AuditResult {
         for (id, position, handle) in self.requests.audit()? {
             let is_waiter = self.at(handle).is_some_and(|event| event.waiters.contains(&(id, position)));
-            ensure(is_waiter, || format!("{id:?} is no waiter of {handle:?}"))?;
+            ensure(is_waiter, || format!("{handle:?} does not know that {id:?} waits for it"))?;
         }
         for (_, event) in &self.events {
             for (id, position) in &event.waiters {
