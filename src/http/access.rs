@@ -17,7 +17,7 @@ use crate::secret::Secret;
 /// Paths that need no token, besides those of the console: they show no ids.
 const OPEN: [&str; 3] = ["/metrics", "/livez", "/readyz"];
 
-/// Headers of requests that a proxy forwards. It can be on this machine, and its client is not.
+/// Headers that proxies add to the requests that they forward. The proxy can run on this machine, but not its client.
 const FORWARDED: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
 
 /// The digest of `server.admin_token`. Digests have equal lengths, so they can be compared in constant time. Clones

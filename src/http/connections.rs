@@ -30,7 +30,8 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_IDLE: usize = 1024;
 /// Each connection takes two file descriptors, and others are needed besides.
 const DESCRIPTORS_PER_IDLE: usize = 4;
-/// A connection that makes room for another has been idle for this long: a new one is about to send its request.
+/// A connection is not closed to make room for another before it has been idle for this long, because its request may
+/// be on its way.
 const MIN_IDLE_TIME: Duration = Duration::from_secs(1);
 
 /// The open connections of one server. Clones share them.

@@ -43,8 +43,8 @@ impl JournalAdmin {
         match self.outbox.discard(seq, key) {
             DiscardOutcome::Discarded => {}
             DiscardOutcome::InFlight => return Ok(Lookup::InFlight(waiting.clone())),
-            // It was discarded or published before, and is still to be deleted.
-            DiscardOutcome::Unknown => self.journal.delete(vec![seq]),
+            // It was discarded or published a moment ago, and its deletion is pending.
+            DiscardOutcome::Unknown => return self.wait_until_deleted(seq).await.map(|()| Lookup::Nothing),
         }
         tracing::warn!(
             code = LogCode::JournalDiscarded.as_str(),

@@ -63,6 +63,17 @@ fn reload_without_keys_is_refused_and_a_new_name_keeps_them() {
 }
 
 #[test]
+fn refused_reload_is_repeated_until_there_are_keys() {
+    let application = TestApplication::workforce();
+    let document = Arc::new(Mutex::new(String::new()));
+    let mut bridge = Setup::of(vec![application.clone()]).start();
+    assert!(!bridge.reload(|setup| setup.applications[0].jwks = Some(endpoint(&document))));
+    *document.lock() = application.tenant_keys.jwks().to_string();
+    bridge.wait_metric("config_last_reload_successful", &[], 1.0);
+    assert_success(&bridge.send(&users(1)));
+}
+
+#[test]
 fn a_clock_that_is_off_by_the_endpoint_s_is_told_once() {
     let document = Arc::new(Mutex::new(TestApplication::workforce().tenant_keys.jwks().to_string()));
     let mut applications = vec![TestApplication::workforce(), TestApplication::named("partners")];
